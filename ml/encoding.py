@@ -1,0 +1,280 @@
+"""How one feature column becomes numbers that can be compared: one encoding per kind, learned once and then frozen.
+
+Here belongs what concerns a single column. How columns are combined stands in `preparation`.
+
+A frozen encoding is plain numbers and words, so it can be written as JSON and applied to a later week unchanged.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ml.catalogue import Kind
+
+RARE_SHARE = 0.01
+"""A flag, a level or a missing value of fewer people than this says too little about a base to shape it."""
+ZERO_INFLATED_SHARE = 0.2
+"""From this share of zeros on, "any at all" is told apart from "how much"."""
+WINSOR_SHARE = 0.001
+"""Values beyond these two quantiles are drawn in to them."""
+SKEWED_FROM = 1.0
+"""Absolute skewness from which a logarithm is considered."""
+MOST_LEVELS = 20
+OTHER = "other"
+
+
+def _standardized_flag(is_set: NDArray[np.bool_], share: float) -> NDArray[np.float32]:
+    return ((is_set - share) / np.sqrt(share * (1 - share))).astype(np.float32)
+
+
+def _is_telling(share: float) -> bool:
+    return RARE_SHARE <= share <= 1 - RARE_SHARE
+
+
+def _telling_or_none(share: float) -> float | None:
+    return float(share) if _is_telling(share) else None
+
+
+def _signed_log(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.sign(values) * np.log1p(np.abs(values))
+
+
+def _skewness(values: NDArray[np.float64]) -> float:
+    spread = values.std()
+    return float((((values - values.mean()) / spread) ** 3).mean()) if spread > 0 else 0.0
+
+
+def finite_floats(column: pl.Series) -> NDArray[np.float64]:
+    """Read a number or flag column as floats, NaN where it is null, NaN or infinite.
+
+    Args:
+        column: Any numeric, decimal or boolean column.
+
+    Returns:
+        One float per row.
+    """
+    values = column.cast(pl.Float64).to_numpy().astype(np.float64, copy=True)
+    values[~np.isfinite(values)] = np.nan
+    return values
+
+
+@dataclass(frozen=True)
+class NumberEncoding:
+    """A number: winsorized, log where that lowers the skewness, standardized; missing is the mean.
+
+    Attributes:
+        feature: Column name.
+        low: Lower winsor limit, in the unit of the column.
+        high: Upper winsor limit.
+        is_log: Whether sign(x) * log(1 + |x|) is taken.
+        mean: Mean after these steps.
+        scale: Standard deviation after these steps.
+        any_share: Share of people above or below zero, where "any" is an extra 0/1 column; else None.
+        missing_share: Share of people without a value, where that is an extra 0/1 column; else None.
+    """
+
+    feature: str
+    low: float
+    high: float
+    is_log: bool
+    mean: float
+    scale: float
+    any_share: float | None
+    missing_share: float | None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the encoded columns."""
+        any_name = [f"{self.feature}:any"] if self.any_share is not None else []
+        missing_name = [f"{self.feature}:missing"] if self.missing_share is not None else []
+        return [self.feature, *any_name, *missing_name]
+
+    def encode(self, column: pl.Series) -> NDArray[np.float32]:
+        """Encode a column to (rows, len(names))."""
+        values = finite_floats(column)
+        is_missing = np.isnan(values)
+        drawn_in = np.clip(values, self.low, self.high)
+        drawn_in = _signed_log(drawn_in) if self.is_log else drawn_in
+        standardized = np.where(is_missing, 0.0, (drawn_in - self.mean) / self.scale)
+        columns = [standardized.astype(np.float32)]
+        if self.any_share is not None:
+            columns.append(_standardized_flag(~is_missing & (values != 0), self.any_share))
+        if self.missing_share is not None:
+            columns.append(_standardized_flag(is_missing, self.missing_share))
+        return np.column_stack(columns)
+
+
+@dataclass(frozen=True)
+class FlagEncoding:
+    """A yes or no, standardized; missing is the mean.
+
+    Attributes:
+        feature: Column name.
+        share: Share of yes among those with a value.
+        missing_share: As in `NumberEncoding`.
+    """
+
+    feature: str
+    share: float
+    missing_share: float | None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the encoded columns."""
+        return [self.feature, *([f"{self.feature}:missing"] if self.missing_share is not None else [])]
+
+    def encode(self, column: pl.Series) -> NDArray[np.float32]:
+        """Encode a column to (rows, len(names))."""
+        values = finite_floats(column)
+        is_missing = np.isnan(values)
+        columns = [np.where(is_missing, np.float32(0), _standardized_flag(values > 0, self.share))]
+        if self.missing_share is not None:
+            columns.append(_standardized_flag(is_missing, self.missing_share))
+        return np.column_stack(columns)
+
+
+@dataclass(frozen=True)
+class CategoryEncoding:
+    """A category as one column per level, centred and divided by sqrt(share); missing is the mean.
+
+    The weighting is that of factor analysis of mixed data (Pagès 2004, "Analyse factorielle de données mixtes").
+
+    Attributes:
+        feature: Column name.
+        levels: Levels that at least 1 % have, most frequent first; the rest is pooled.
+        shares: Share of each level among those with a value.
+        other_share: Share of the pooled rest where it is a level of its own; else None.
+        missing_share: As in `NumberEncoding`.
+    """
+
+    feature: str
+    levels: tuple[str, ...]
+    shares: tuple[float, ...]
+    other_share: float | None
+    missing_share: float | None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the encoded columns."""
+        other_name = [f"{self.feature}={OTHER}"] if self.other_share is not None else []
+        missing_name = [f"{self.feature}:missing"] if self.missing_share is not None else []
+        return [*(f"{self.feature}={level}" for level in self.levels), *other_name, *missing_name]
+
+    def encode(self, column: pl.Series) -> NDArray[np.float32]:
+        """Encode a column to (rows, len(names))."""
+        text = column.cast(pl.String)
+        is_missing = text.is_null().to_numpy()
+        rest = len(self.levels)
+        codes = text.replace_strict(
+            list(self.levels), list(range(rest)), default=pl.lit(rest), return_dtype=pl.Int32
+        ).to_numpy()
+        shares = [*self.shares, *([self.other_share] if self.other_share is not None else [])]
+        columns = [
+            np.where(is_missing, np.float32(0), ((codes == code) - share) / np.sqrt(share)).astype(np.float32)
+            for code, share in enumerate(shares)
+        ]
+        if self.missing_share is not None:
+            columns.append(_standardized_flag(is_missing, self.missing_share))
+        return np.column_stack(columns)
+
+
+Encoding = NumberEncoding | FlagEncoding | CategoryEncoding
+_KIND_OF: dict[type, Kind] = {NumberEncoding: "number", FlagEncoding: "flag", CategoryEncoding: "category"}
+
+
+def learn_encoding(column: pl.Series, kind: Kind) -> Encoding | None:
+    """Learn how to encode a column from a sample of people.
+
+    Args:
+        column: Values, with nulls.
+        kind: What the catalogue says it is.
+
+    Returns:
+        The encoding, or None where the column is constant, or varies for fewer than 1 % of the people.
+    """
+    learn = {"number": _learn_number, "flag": _learn_flag, "category": _learn_category}[kind]
+    return learn(column)
+
+
+def _learn_number(column: pl.Series) -> NumberEncoding | None:
+    values = finite_floats(column)
+    present = values[~np.isnan(values)]
+    if len(present) == 0 or _share_of_commonest(present) > 1 - RARE_SHARE:
+        return None
+    low, high = np.quantile(present, [WINSOR_SHARE, 1 - WINSOR_SHARE])
+    drawn_in = np.clip(present, low, high)
+    skewness = abs(_skewness(drawn_in))
+    is_log = skewness > SKEWED_FROM and abs(_skewness(_signed_log(drawn_in))) < skewness
+    drawn_in = _signed_log(drawn_in) if is_log else drawn_in
+    scale = float(drawn_in.std())
+    if scale <= 1e-12:
+        return None
+    zero_share = float((present == 0).mean())
+    return NumberEncoding(
+        feature=column.name,
+        low=float(low),
+        high=float(high),
+        is_log=bool(is_log),
+        mean=float(drawn_in.mean()),
+        scale=scale,
+        any_share=_telling_or_none((1 - zero_share) * len(present) / len(values))
+        if zero_share >= ZERO_INFLATED_SHARE
+        else None,
+        missing_share=_telling_or_none(1 - len(present) / len(values)),
+    )
+
+
+def _share_of_commonest(values: NDArray[np.float64]) -> float:
+    _, counts = np.unique(values, return_counts=True)
+    return float(counts.max() / len(values))
+
+
+def _learn_flag(column: pl.Series) -> FlagEncoding | None:
+    values = finite_floats(column)
+    present = values[~np.isnan(values)]
+    if len(present) == 0 or not _is_telling(float((present > 0).mean())):
+        return None
+    return FlagEncoding(
+        feature=column.name,
+        share=float((present > 0).mean()),
+        missing_share=_telling_or_none(1 - len(present) / len(values)),
+    )
+
+
+def _learn_category(column: pl.Series) -> CategoryEncoding | None:
+    text = column.cast(pl.String)
+    counts = (
+        text.drop_nulls()
+        .rename("level")
+        .to_frame()
+        .group_by("level")
+        .len()
+        .sort(["len", "level"], descending=[True, False])
+    )
+    people = int(counts["len"].sum())
+    kept = counts.filter(pl.col("len") >= RARE_SHARE * people).head(MOST_LEVELS)
+    if kept.height == 0 or kept["len"][0] > (1 - RARE_SHARE) * people:
+        return None
+    shares = tuple(float(count / people) for count in kept["len"])
+    return CategoryEncoding(
+        feature=column.name,
+        levels=tuple(kept["level"].to_list()),
+        shares=shares,
+        other_share=_telling_or_none(1 - sum(shares)),
+        missing_share=_telling_or_none(text.null_count() / len(text)),
+    )
+
+
+def encoding_to_dict(encoding: Encoding) -> dict[str, Any]:
+    """Write an encoding as a JSON object."""
+    return {"kind": _KIND_OF[type(encoding)], **asdict(encoding)}
+
+
+def encoding_from_dict(state: dict[str, Any]) -> Encoding:
+    """Read an encoding that `encoding_to_dict` wrote."""
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in state.items()}
+    kind = fields.pop("kind")
+    return next(of for of, name in _KIND_OF.items() if name == kind)(**fields)
