@@ -1,0 +1,140 @@
+"""Contracts for people to read: a page per entity, and a mapping to start from.
+
+Here belongs text made from a contract. What the text says is written in the contract; nothing is described here.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from data_contracts.contract import Column, Contract, load_contracts
+from data_contracts.odcs_rules import TYPE_WORDS
+
+
+def contract_markdown(contract: Contract) -> str:
+    """Write a contract as a Markdown page.
+
+    Args:
+        contract: The contract.
+
+    Returns:
+        The page: what a row is, every column and every rule.
+    """
+    return "\n".join(_page(contract)) + "\n"
+
+
+def write_contract_pages(folder: Path) -> list[Path]:
+    """Write one page per entity, and an index of them.
+
+    Args:
+        folder: Where to write `<entity>.md` and `index.md`; made if it is not there.
+
+    Returns:
+        The files written, the index first.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    contracts = load_contracts()
+    rows = [
+        f"| [{contract.title}]({entity}.md) | {_cell(contract.description)} | {_cell(contract.purpose)} |"
+        for entity, contract in contracts.items()
+    ]
+    index = folder / "index.md"
+    index.write_text(
+        "\n".join(["# Data contracts", "", "| entity | what it is | what it is for |", "| --- | --- | --- |", *rows])
+        + "\n",
+        encoding="utf-8",
+    )
+    written = [index]
+    for entity, contract in contracts.items():
+        page = folder / f"{entity}.md"
+        page.write_text(contract_markdown(contract), encoding="utf-8")
+        written.append(page)
+    return written
+
+
+def mapping_template(contract: Contract) -> str:
+    """Write a mapping to start from: every column of the entity, the optional ones commented out.
+
+    Args:
+        contract: Contract of the entity.
+
+    Returns:
+        YAML with comments, valid as it stands: each required column comes from an extract column of the same name.
+    """
+    lines = [
+        f"# Mapping of one extract to {contract.entity}: {contract.description}",
+        f"# {contract.granularity}",
+        "#",
+        "# Left of each colon stands our column, right of it the extract's. Where a name is not enough:",
+        *(f"#   {example:<50} {meaning}" for example, meaning in _examples(contract)),
+        "# Remove the # before each column that the extract has.",
+        "",
+        "extract:",
+        f"  files: extracts/{contract.entity}*.csv  # glob below the data folder",
+        "  # delivered_at: '(\\d{4}-\\d{2}-\\d{2})'  # where the file's name holds the day it was delivered",
+        "entities:",
+        f"  {contract.entity}:",
+        "    columns:",
+    ]
+    for column in contract.columns:
+        lines += _mapping_lines(column)
+    if contract.allows_attributes:
+        lines += ["      # Attributes of your own are columns named attr_<name>."]
+    return "\n".join(lines) + "\n"
+
+
+def _page(contract: Contract) -> Iterator[str]:
+    yield from (f"# {contract.title}", "", contract.description, "")
+    yield from (f"- Rows: {contract.granularity}", f"- Purpose: {contract.purpose}")
+    yield f"- Limits: {contract.limitations}"
+    yield f"- Key: {', '.join(f'`{name}`' for name in contract.primary_key) or 'none'}"
+    yield f"- Time: `{contract.time_column}`"
+    if contract.is_versioned:
+        versions = ", ".join(f"`{name}`" for name in contract.version_columns)
+        yield f"- Versions: every one is kept; it is valid from the first of {versions} that has a value"
+    yield f"- Retention: {contract.retention_days} days"
+    yield f"- Contract version: {contract.version}"
+    yield from ("", "## Columns", "")
+    yield from ("| column | type | unit | data | description |", "| --- | --- | --- | --- | --- |")
+    for column in contract.columns:
+        name = f"**`{column.name}`** (required)" if column.required else f"`{column.name}`"
+        purpose = f" Purpose: {column.purpose}" if column.purpose else ""
+        yield (
+            f"| {name} | {column.type} | {column.unit or ''} | {column.classification} "
+            f"| {_cell(column.description + purpose)} |"
+        )
+    if contract.allows_attributes:
+        yield from ("", "A mapping may add attributes of its own, as columns `attr_<name>`.")
+    yield from (
+        "",
+        "## Rules",
+        "",
+        "A row that breaks a critical rule goes to quarantine, whole; a warning is counted.",
+        "",
+    )
+    yield from ("| what is wrong with the row | severity | tolerated | why |", "| --- | --- | --- | --- |")
+    for rule in contract.rules:
+        tolerated = f"{rule.tolerated_percent:g} % of rows" if rule.tolerated_percent else ""
+        yield f"| {_cell(rule.name)} | {rule.severity} | {tolerated} | {_cell(rule.description)} |"
+
+
+def _mapping_lines(column: Column) -> Iterator[str]:
+    notes = [column.description]
+    if column.type != "VARCHAR":
+        notes.append(f"It is {TYPE_WORDS[column.type]}{f', in {column.unit}' if column.unit else ''}.")
+    if column.allowed_values:
+        notes.append(f"One of {', '.join(column.allowed_values)}.")
+    yield f"      # {'Required. ' if column.required else ''}{' '.join(notes)}"
+    yield f"      {'' if column.required else '# '}{column.name}: {column.name}"
+
+
+def _examples(contract: Contract) -> Iterator[tuple[str, str]]:
+    yield "{column: Created, format: '%d.%m.%Y %H:%M'}", "how the extract writes a time"
+    allowed = [column.allowed_values[0] for column in contract.columns if column.allowed_values]
+    if allowed:
+        yield f"{{column: State, values: {{'their word': {allowed[0]}}}}}", "what its words mean"
+    yield "{value: EUR}", "the same for every row"
+    yield "{sql: 'lower(\"Address\")'}", "computed from the extract's columns"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
