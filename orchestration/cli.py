@@ -1,0 +1,196 @@
+"""`personae init | demo | run | ui`: thin over the same job that Dagster schedules."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from orchestration.settings_file import SettingsError
+from orchestration.weeks import Week
+from orchestration.workspace import Workspace
+
+EXIT_RUN_FAILED = 1
+EXIT_WRONG_SETTING = 2
+
+app = typer.Typer(
+    help="Find out who your customers are, every week.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+console = Console(highlight=False, soft_wrap=True)
+
+Folder = Annotated[Path, typer.Argument(help="The workspace: the folder with personae.yml.")]
+DataFolder = Annotated[
+    Path | None, typer.Option("--data", help="Where the extracts are, in place of `data:` in personae.yml.")
+]
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="The folder of the new workspace.")],
+    extract: Annotated[
+        list[Path] | None, typer.Option("--extract", help="A file of yours; a mapping is proposed for it. Repeatable.")
+    ] = None,
+) -> None:
+    """Write a commented personae.yml and example mappings."""
+    from orchestration.init import init_workspace
+
+    with _settings_errors():
+        written = init_workspace(folder, extract or [])
+    for path in written:
+        console.print(f"  {path}")
+    console.print(f"Edit these, then: [bold]personae run {folder}[/bold]")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="The folder of the demo workspace.")],
+    people: Annotated[int, typer.Option(min=100, help="How many people.")] = 10_000,
+    weeks: Annotated[int, typer.Option(min=8, help="How many weeks of history.")] = 26,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same company.")] = 7,
+    last_week: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Monday of the last week; default: the last complete week.")
+    ] = None,
+    file_format: Annotated[str, typer.Option("--format", help="csv (as systems deliver) or parquet (fast).")] = "csv",
+) -> None:
+    """Generate the demo company: extracts, settings and mappings."""
+    from examples.demo.generate import generate_demo
+
+    started = time.perf_counter()
+    with console.status("generating the demo company ..."):
+        generate_demo(
+            folder,
+            people=people,
+            weeks=weeks,
+            seed=seed,
+            last_week=last_week.date() if last_week else None,
+            file_format="parquet" if file_format == "parquet" else "csv",
+        )
+    console.print(f"✓ demo company of {people:,} people in {folder} ({time.perf_counter() - started:.1f} s)")
+
+
+@app.command()
+def run(
+    folder: Folder,
+    week: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Any day of the week to run; default: the last complete week."),
+    ] = None,
+    weeks: Annotated[int, typer.Option(min=1, max=520, help="Backfill this many weeks, ending with --week.")] = 1,
+    data: DataFolder = None,
+) -> None:
+    """Run the weekly job for a week, or backfill many."""
+    started = time.perf_counter()
+    with _settings_errors():
+        workspace = Workspace.open(folder, data)
+        wanted = _wanted_weeks(workspace, week.date() if week else None, weeks)
+        _check_extracts(workspace)
+    with _one_run_at_a_time(workspace):
+        from orchestration.weekly_run import run_weekly_job
+
+        succeeded = run_weekly_job(workspace, wanted, console)
+    seconds = time.perf_counter() - started
+    if not succeeded:
+        console.print(f"[bold red]The run failed[/bold red] after {seconds:.0f} s. What was published before stands.")
+        raise typer.Exit(EXIT_RUN_FAILED)
+    _print_outcome(workspace, wanted, seconds)
+
+
+@app.command()
+def ui(
+    folder: Folder,
+    port: Annotated[int, typer.Option(help="The port on this machine.")] = 3000,
+    data: DataFolder = None,
+) -> None:
+    """Open Dagster's UI on this workspace; the Monday schedule and the sensor run while it is open."""
+    with _settings_errors():
+        workspace = Workspace.open(folder, data)
+    from orchestration.dagster_home import open_instance
+    from orchestration.dbt_runs import prepare_manifest
+    from orchestration.definitions import DATA_VARIABLE, WORKSPACE_VARIABLE
+
+    open_instance(workspace).dispose()
+    with console.status("reading the dbt project ..."):
+        prepare_manifest(workspace)
+    os.environ |= {WORKSPACE_VARIABLE: str(workspace.folder), DATA_VARIABLE: str(workspace.data_folder)}
+    console.print(f"Dagster's UI: http://127.0.0.1:{port}  (Ctrl-C ends it)")
+    dagster = str(Path(sys.executable).with_name("dagster"))
+    command = [dagster, "dev", "-m", "orchestration.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    raise typer.Exit(subprocess.run([*command, "--log-level", "warning"], check=False).returncode)  # noqa: S603
+
+
+def _wanted_weeks(workspace: Workspace, day: date | None, weeks: int) -> list[Week]:
+    last_complete = Week.last_complete(datetime.now(workspace.timezone))
+    last = Week.containing(day) if day else last_complete
+    if last > last_complete:
+        raise SettingsError(workspace.folder, None, f"the week {last.key} is not over; the last one is {last_complete.key}")
+    first = last.back(weeks - 1)
+    if first < workspace.first_week:
+        raise SettingsError(
+            workspace.folder,
+            None,
+            f"the week {first.key} lies before first_week ({workspace.first_week.key}) in personae.yml",
+        )
+    return first.until(last)
+
+
+def _check_extracts(workspace: Workspace) -> None:
+    from orchestration.ingest.extracts import check_extracts
+    from orchestration.ingest.tables import loaded_sources
+
+    check_extracts(workspace, loaded_sources(workspace.warehouse_file))
+
+
+def _print_outcome(workspace: Workspace, weeks: list[Week], seconds: float) -> None:
+    latest = workspace.published_folder / "latest"
+    which = weeks[0].key if len(weeks) == 1 else f"{weeks[0].key} to {weeks[-1].key}"
+    console.print(f"\n[bold green]Done[/bold green] in {seconds:.0f} s, week {which}.")
+    console.print(f"  report            {latest / 'report.html'}")
+    console.print(f"  published tables  {latest}/*.parquet")
+    console.print(f"  activation files  {workspace.activation_folder / 'latest'}/*.csv")
+    console.print(f"  lineage, runs     personae ui {workspace.folder}")
+
+
+@contextmanager
+def _settings_errors() -> Iterator[None]:
+    """A wrong setting is one line and exit status 2, never a traceback."""
+    try:
+        yield
+    except SettingsError as error:
+        _fail(str(error), EXIT_WRONG_SETTING)
+
+
+@contextmanager
+def _one_run_at_a_time(workspace: Workspace) -> Iterator[None]:
+    workspace.state_folder.mkdir(parents=True, exist_ok=True)
+    with (workspace.state_folder / "run.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _fail("another run of this workspace is going on", EXIT_RUN_FAILED)
+        yield
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(message, style="red", markup=False)
+    raise typer.Exit(status)
+
+
+def main() -> None:
+    """The command `personae`."""
+    warnings.simplefilter("ignore")
+    app()
+
+
+if __name__ == "__main__":
+    main()

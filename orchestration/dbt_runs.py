@@ -1,0 +1,90 @@
+"""The dbt project as this workspace runs it: its manifest, its settings, and a hash of what its SQL says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from dagster_dbt import DbtCliResource, DbtProject
+
+import orchestration
+from orchestration.workspace import Workspace
+
+PROJECT_ROOT = Path(orchestration.__file__).resolve().parents[1]
+DBT_PROJECT_FOLDER = PROJECT_ROOT / "dbt_project"
+
+
+class DbtParseFailed(Exception):
+    """dbt could not read its own project."""
+
+
+def dbt_environment(workspace: Workspace) -> dict[str, str]:
+    """What `profiles.yml` reads."""
+    return {
+        "PERSONAE_WAREHOUSE": str(workspace.warehouse_file),
+        "PERSONAE_MEMORY_LIMIT": workspace.settings.memory_limit,
+        "PERSONAE_TEMP": str(workspace.temporary_folder),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
+
+
+def vars_argument(workspace: Workspace) -> str:
+    """The workspace's settings for dbt: always the same text, or dbt would parse everything again."""
+    return json.dumps(workspace.dbt_vars(), sort_keys=True)
+
+
+def prepare_manifest(workspace: Workspace) -> Path:
+    """dbt's manifest for this workspace, parsed again only when the project or the settings changed.
+
+    Raises:
+        DbtParseFailed: the project does not parse; dbt's own words are in the message.
+    """
+    target = workspace.dbt_target_folder
+    manifest, stamp = target / "manifest.json", target / "manifest.stamp"
+    wanted = hashlib.sha256((project_hash() + vars_argument(workspace)).encode()).hexdigest()
+    if manifest.is_file() and stamp.is_file() and stamp.read_text() == wanted:
+        return manifest
+    target.mkdir(parents=True, exist_ok=True)
+    command = [
+        str(Path(sys.executable).with_name("dbt")),
+        "--quiet",
+        "parse",
+        "--project-dir",
+        str(DBT_PROJECT_FOLDER),
+        "--profiles-dir",
+        str(DBT_PROJECT_FOLDER),
+        "--target-path",
+        str(target),
+        "--log-path",
+        str(target / "logs"),
+        "--vars",
+        vars_argument(workspace),
+    ]
+    environment = os.environ | dbt_environment(workspace)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode != 0:
+        raise DbtParseFailed(done.stdout + done.stderr)
+    stamp.write_text(wanted)
+    return manifest
+
+
+def dbt_resource(workspace: Workspace) -> DbtCliResource:
+    """dbt as Dagster calls it."""
+    os.environ.update(dbt_environment(workspace))
+    project = DbtProject(
+        project_dir=DBT_PROJECT_FOLDER, target_path=workspace.dbt_target_folder, profiles_dir=DBT_PROJECT_FOLDER
+    )
+    return DbtCliResource(project_dir=project, dbt_executable=str(Path(sys.executable).with_name("dbt")))
+
+
+def project_hash() -> str:
+    """A hash of every file of the dbt project."""
+    digest = hashlib.sha256()
+    for path in sorted(DBT_PROJECT_FOLDER.rglob("*")):
+        if path.is_file() and path.suffix in (".sql", ".yml", ".md") and "target" not in path.parts:
+            digest.update(path.relative_to(DBT_PROJECT_FOLDER).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,63 @@
+"""The code location: everything Dagster knows of one workspace, named by the environment variable PERSONAE_WORKSPACE."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import dagster as dg
+
+from orchestration.dbt_runs import dbt_resource, prepare_manifest
+from orchestration.defs.activation import activation_asset
+from orchestration.defs.ingest import extract_specs, ingest_assets, plan_asset
+from orchestration.defs.personas import persona_assets
+from orchestration.defs.propensities import propensity_assets
+from orchestration.defs.publish import published_assets
+from orchestration.defs.report import report_asset
+from orchestration.defs.schedule import monday_schedule, new_extracts_sensor, weekly_job
+from orchestration.defs.tables import feature_tables, mart_tables
+from orchestration.warehouse import Warehouse
+from orchestration.workspace import Workspace
+
+WORKSPACE_VARIABLE = "PERSONAE_WORKSPACE"
+DATA_VARIABLE = "PERSONAE_DATA"
+
+
+def definitions_for(workspace: Workspace, loggers: dict[str, dg.LoggerDefinition] | None = None) -> dg.Definitions:
+    """Assets, job, schedule and sensor of a workspace, in the order data flows."""
+    manifest = prepare_manifest(workspace)
+    job = weekly_job()
+    return dg.Definitions(
+        assets=[
+            *extract_specs(workspace),
+            ingest_assets(workspace),
+            plan_asset(workspace),
+            feature_tables(workspace, manifest),
+            persona_assets(workspace, manifest),
+            propensity_assets(workspace, manifest),
+            mart_tables(workspace, manifest),
+            activation_asset(workspace),
+            report_asset(workspace),
+            published_assets(workspace),
+        ],
+        jobs=[job],
+        schedules=[monday_schedule(workspace, job)],
+        sensors=[new_extracts_sensor(workspace, job)],
+        resources={"warehouse": Warehouse.of(workspace), "dbt": dbt_resource(workspace)},
+        executor=dg.in_process_executor,
+        loggers=loggers,
+    )
+
+
+def _named_workspace() -> Workspace:
+    folder = os.environ.get(WORKSPACE_VARIABLE)
+    if folder is None:
+        raise RuntimeError(f"set {WORKSPACE_VARIABLE} to a workspace's folder, or use `personae ui DIR`")
+    data = os.environ.get(DATA_VARIABLE)
+    return Workspace.open(Path(folder), Path(data) if data else None)
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What `dagster dev -m orchestration.definitions` loads."""
+    return definitions_for(_named_workspace())

@@ -1,0 +1,81 @@
+"""The dbt models as assets: up to the features before the models learn, the marts after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
+
+from orchestration.dbt_runs import vars_argument
+from orchestration.defs.partitions import weekly
+from orchestration.warehouse import Warehouse
+from orchestration.workspace import Workspace
+
+PUBLISHED_AT_LEAST_EVERY = timedelta(days=8)
+
+
+class Translator(DagsterDbtTranslator):
+    """Groups follow the folders; marts must stay fresh."""
+
+    def get_asset_spec(
+        self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> dg.AssetSpec:
+        """The asset of one dbt resource."""
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        properties = self.get_resource_props(manifest, unique_id)
+        if properties["resource_type"] == "source":
+            return spec
+        spec = spec.replace_attributes(group_name=properties["fqn"][1])
+        if properties["fqn"][1] == "marts":
+            return spec.replace_attributes(freshness_policy=published_freshness())
+        return spec
+
+
+def published_freshness() -> dg.FreshnessPolicy:
+    """A published table is late when it is older than a week and a day."""
+    return dg.FreshnessPolicy.time_window(fail_window=PUBLISHED_AT_LEAST_EVERY)
+
+
+def feature_tables(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
+    """Staging, intermediate and feature models."""
+
+    @dbt_assets(
+        manifest=manifest,
+        select="tag:features",
+        name="feature_tables",
+        dagster_dbt_translator=Translator(),
+        **weekly(workspace),
+    )
+    def build_feature_tables(
+        context: dg.AssetExecutionContext, dbt: DbtCliResource, warehouse: Warehouse
+    ) -> Iterator[Any]:
+        yield from _build(context, dbt, workspace)
+        with warehouse.connect() as connection:
+            connection.execute("delete from raw.changed_days")
+
+    return build_feature_tables
+
+
+def mart_tables(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
+    """The models outsiders read."""
+
+    @dbt_assets(
+        manifest=manifest,
+        select="tag:marts",
+        name="mart_tables",
+        dagster_dbt_translator=Translator(),
+        **weekly(workspace),
+    )
+    def build_mart_tables(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[Any]:
+        yield from _build(context, dbt, workspace)
+
+    return build_mart_tables
+
+
+def _build(context: dg.AssetExecutionContext, dbt: DbtCliResource, workspace: Workspace) -> Iterator[Any]:
+    arguments = ["build", "--vars", vars_argument(workspace)]
+    yield from dbt.cli(arguments, context=context).stream().fetch_row_counts().fetch_column_metadata()

@@ -1,0 +1,49 @@
+"""Figures of a batch as it was read: counts, sums and ranges, never a value that could be somebody's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+
+from orchestration.ingest.extracts import identifier
+
+EXACT_DISTINCT_UP_TO = 2_000_000
+NUMBERS = ("DOUBLE", "BIGINT", "INTEGER")
+MOMENTS = ("TIMESTAMP", "DATE")
+
+
+def profile_batch(
+    connection: duckdb.DuckDBPyConnection, table: str, columns: list[tuple[str, str]]
+) -> dict[str, dict[str, Any]]:
+    """Nulls per column; distinct values of texts, sums of numbers, ranges of dates, trues of flags.
+
+    Args:
+        connection: an open connection.
+        table: the table to look at, before any row was set aside.
+        columns: names and DuckDB types.
+
+    Returns:
+        Per column a dictionary of figures. Distinct counts are exact up to two million rows, else approximate (and
+        named so).
+    """
+    rows = connection.execute(f"select count(*) from {table}").fetchall()[0][0]
+    distinct = "distinct" if rows <= EXACT_DISTINCT_UP_TO else "distinct_approximate"
+    figures: list[tuple[str, str, str]] = []
+    for name, type_ in columns:
+        column = identifier(name)
+        figures.append((name, "nulls", f"count(*) - count({column})"))
+        if type_ == "VARCHAR":
+            count = f"count(distinct {column})" if distinct == "distinct" else f"approx_count_distinct({column})"
+            figures.append((name, distinct, count))
+        elif type_ in NUMBERS:
+            figures.append((name, "sum", f"round(sum({column})::double, 6)"))
+        elif type_ in MOMENTS:
+            figures += [(name, "earliest", f"min({column})::varchar"), (name, "latest", f"max({column})::varchar")]
+        elif type_ == "BOOLEAN":
+            figures.append((name, "trues", f"count(*) filter ({column})"))
+    values = connection.execute(f"select {', '.join(sql for _, _, sql in figures)} from {table}").fetchall()[0]
+    profile: dict[str, dict[str, Any]] = {}
+    for (name, figure, _), value in zip(figures, values, strict=True):
+        profile.setdefault(name, {})[figure] = value
+    return profile

@@ -1,0 +1,114 @@
+"""The raw and quarantine tables and the ledgers beside them: made once, from the contracts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from data_contracts.contract import ENTITIES, Contract, load_contract
+from orchestration.ingest.extracts import identifier
+
+PROVENANCE = {
+    "_source": "VARCHAR",
+    "_file": "VARCHAR",
+    "_row_number": "BIGINT",
+    "_load_id": "VARCHAR",
+    "_load_sequence": "BIGINT",
+    "_delivered_at": "TIMESTAMP",
+}
+
+LEDGER = """
+create table if not exists raw.ingested_files (
+    file varchar not null,
+    source varchar not null,
+    entity varchar not null,
+    status varchar not null,
+    content_hash varchar not null,
+    mapping_hash varchar not null,
+    load_id varchar not null,
+    load_sequence bigint not null,
+    file_bytes bigint not null,
+    modified_ns bigint not null,
+    rows_read bigint not null,
+    rows_loaded bigint not null,
+    rows_quarantined bigint not null,
+    rows_duplicate bigint not null,
+    rows_duplicate_of_other_files bigint not null,
+    rows_filtered bigint not null,
+    rows_unreadable bigint not null,
+    earliest_row_at timestamp,
+    latest_row_at timestamp,
+    delivered_at timestamp,
+    profile json,
+    primary key (file, source, entity)
+)
+"""
+CHANGED_DAYS = "create table if not exists raw.changed_days (entity varchar not null, changed_day date not null)"
+RUN_WEEKS = """
+create table if not exists raw.run_weeks (
+    as_of date not null,
+    as_of_at timestamp not null,
+    is_scored boolean not null,
+    build_features boolean not null,
+    feature_fingerprint varchar not null
+)
+"""
+
+
+def make_raw_tables(connection: duckdb.DuckDBPyConnection, attribute_columns: dict[str, dict[str, str]]) -> None:
+    """Make what is missing: a raw and a quarantine table per entity, and the ledgers.
+
+    Args:
+        connection: an open connection.
+        attribute_columns: per entity the declared attribute columns and their types, added where missing.
+    """
+    connection.execute("create schema if not exists raw")
+    connection.execute("create schema if not exists quarantine")
+    for entity in ENTITIES:
+        contract = load_contract(entity)
+        connection.execute(f'create table if not exists raw."{entity}" ({_column_list(contract)})')
+        _add_missing_columns(connection, entity, {c.name: c.type for c in contract.columns})
+        _add_missing_columns(connection, entity, attribute_columns.get(entity, {}))
+        connection.execute(
+            f'create table if not exists quarantine."{entity}" '
+            "(_source varchar, _file varchar, _row_number bigint, _load_id varchar, rules varchar[], delivered_row varchar)"
+        )
+    for statement in (LEDGER, CHANGED_DAYS, RUN_WEEKS):
+        connection.execute(statement)
+
+
+def column_types(connection: duckdb.DuckDBPyConnection, entity: str) -> dict[str, str]:
+    """The columns of a raw table and their types."""
+    rows = connection.execute(
+        "select column_name, data_type from duckdb_columns() where schema_name = 'raw' and table_name = ? "
+        "order by column_index",
+        [entity],
+    ).fetchall()
+    return dict(rows)
+
+
+def _column_list(contract: Contract) -> str:
+    columns = {column.name: column.type for column in contract.columns} | PROVENANCE
+    return ", ".join(f"{identifier(name)} {type_}" for name, type_ in columns.items())
+
+
+def _add_missing_columns(connection: duckdb.DuckDBPyConnection, entity: str, wanted: dict[str, str]) -> None:
+    """Add new columns; a column that was a number and now must hold text is widened, so that no value is lost."""
+    there = column_types(connection, entity)
+    for name, type_ in wanted.items():
+        if name not in there:
+            connection.execute(f'alter table raw."{entity}" add column {identifier(name)} {type_}')
+        elif there[name] != type_ and type_ == "VARCHAR":
+            connection.execute(f'alter table raw."{entity}" alter column {identifier(name)} type varchar')
+
+
+def loaded_sources(warehouse_file: Path) -> set[str]:
+    """The mappings of which files were loaded before."""
+    if not warehouse_file.is_file():
+        return set()
+    with duckdb.connect(str(warehouse_file), read_only=True) as connection:
+        ledger = "select 1 from duckdb_tables() where schema_name = 'raw' and table_name = 'ingested_files'"
+        if not connection.execute(ledger).fetchone():
+            return set()
+        return {row[0] for row in connection.execute("select distinct source from raw.ingested_files").fetchall()}

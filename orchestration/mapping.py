@@ -1,0 +1,291 @@
+"""How one extract's columns become an entity's: what a file in `mappings/` may say.
+
+What belongs here: reading and validating mappings. Which SQL they become stands in `harmonize.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import sqlglot
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from sqlglot import expressions as exp
+
+from data_contracts.contract import ENTITIES, load_contract
+from orchestration.settings_file import SettingsError, SettingsFile, nearest
+
+ENTITIES_WITH_ATTRIBUTES = ("contacts", "accounts")
+FORMATS_BY_ENDING = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".txt": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
+COMPRESSION_ENDINGS = (".gz", ".zst")
+# Part of every content hash: raised when the same mapping comes to mean other rows.
+INGEST_VERSION = 1
+
+
+def slug(name: str) -> str:
+    """A column name made of any name: lower case letters, digits and single underscores.
+
+    Examples:
+        >>> slug("MonthlyCharges"), slug("E-mail opened?")
+        ('monthly_charges', 'e_mail_opened')
+    """
+    words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)
+    column = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
+    return f"n_{column}" if column[:1].isdigit() else column or "unnamed"
+
+
+class Part(BaseModel):
+    """A part of a mapping: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class ColumnSource(Part):
+    """Where a canonical column comes from: an extract's column, a constant, or a scalar SQL expression."""
+
+    column: str | None = None
+    value: str | int | float | bool | None = None
+    sql: str | None = None
+    format: str | None = None
+    values: dict[str, str | int | float | bool] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_plain_name_is_a_column(cls, given: Any) -> Any:
+        return {"column": str(given)} if isinstance(given, str | int | float) else given
+
+    @model_validator(mode="after")
+    def _exactly_one_origin(self) -> ColumnSource:
+        if sum(origin is not None for origin in (self.column, self.value, self.sql)) != 1:
+            raise ValueError("say exactly one of `column:`, `value:` and `sql:`")
+        if self.sql is not None:
+            check_expression(self.sql)
+        return self
+
+
+class Attribute(Part):
+    """An extra column of contacts or accounts, and what it may be used for."""
+
+    source: str = ""
+    role: Literal["feature", "label", "identifier", "sensitive", "ignore"]
+    type: Literal["text", "number"] | None = None
+    label: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_plain_word_is_a_role(cls, given: Any) -> Any:
+        return {"role": given} if isinstance(given, str) else given
+
+    @property
+    def name(self) -> str:
+        """The attribute's name, as a column name without prefix."""
+        return slug(self.source)
+
+    @property
+    def column(self) -> str:
+        """The attribute's column in the raw table."""
+        return f"attr_{self.name}"
+
+    @property
+    def in_words(self) -> str:
+        """What a marketer reads."""
+        return self.label or self.name.replace("_", " ")
+
+    def as_var(self) -> dict[str, str]:
+        """What dbt's models need to know."""
+        return {"name": self.name, "role": self.role, "label": self.in_words}
+
+
+class MappedEntity(Part):
+    """One entity that an extract feeds."""
+
+    entity: str = ""
+    where: str | None = None
+    columns: dict[str, ColumnSource]
+    attributes: tuple[Attribute, ...] = ()
+
+    @field_validator("attributes", mode="before")
+    @classmethod
+    def _attributes_by_source_column(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        parsed = [(str(source), Attribute.model_validate(attribute)) for source, attribute in given.items()]
+        return tuple(attribute.model_copy(update={"source": source}) for source, attribute in parsed)
+
+    @field_validator("where")
+    @classmethod
+    def _where_is_an_expression(cls, where: str | None) -> str | None:
+        if where is not None:
+            check_expression(where)
+        return where
+
+    def source_columns(self) -> dict[str, tuple[str, ...]]:
+        """Each extract column this entity reads, with the place in the mapping that names it."""
+        found: dict[str, tuple[str, ...]] = {}
+        for canonical, source in self.columns.items():
+            for column in [source.column] if source.column else expression_columns(source.sql or ""):
+                found.setdefault(column, ("entities", self.entity, "columns", canonical))
+        for column in expression_columns(self.where or ""):
+            found.setdefault(column, ("entities", self.entity, "where"))
+        for attribute in self.attributes:
+            if attribute.role != "ignore":
+                found.setdefault(attribute.source, ("entities", self.entity, "attributes", attribute.source))
+        return found
+
+
+class ExtractSettings(Part):
+    """Which files, and how they are written."""
+
+    files: Annotated[str, Field(min_length=1)]
+    format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
+    timezone: str | None = None
+    delivered_at: str | None = None
+
+    @field_validator("files")
+    @classmethod
+    def _stays_below_the_data_folder(cls, files: str) -> str:
+        if files.startswith(("/", "~")) or ".." in Path(files).parts:
+            raise ValueError("the pattern must stay below the data folder (no leading /, no ..)")
+        return files
+
+    @field_validator("delivered_at")
+    @classmethod
+    def _pattern_has_one_group(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            try:
+                groups = re.compile(pattern).groups
+            except re.error as error:
+                raise ValueError(f"this is no regular expression: {error}") from None
+            if groups != 1:
+                raise ValueError("the pattern needs exactly one group, around the date: '(\\d{4}-\\d{2}-\\d{2})'")
+        return pattern
+
+
+class MappingContent(Part):
+    """What a mapping file says."""
+
+    extract: ExtractSettings
+    entities: Annotated[dict[str, MappedEntity], Field(min_length=1)]
+
+
+class Mapping(Part):
+    """One mapping file, read and validated."""
+
+    name: str
+    path: Path
+    extract: ExtractSettings
+    timezone: str
+    entities: tuple[MappedEntity, ...]
+    content_hash: str
+
+    @property
+    def pattern_in_words(self) -> str:
+        """The files this mapping reads."""
+        return self.extract.files
+
+    def file_format(self, file: Path) -> str:
+        """csv, tsv, jsonl or parquet: as stated, or by the file's ending."""
+        if self.extract.format:
+            return self.extract.format
+        endings = [ending.lower() for ending in file.suffixes if ending.lower() not in COMPRESSION_ENDINGS]
+        return FORMATS_BY_ENDING.get(endings[-1] if endings else "", "csv")
+
+
+def read_mappings(folder: Path, timezone: str) -> tuple[Mapping, ...]:
+    """All mappings of a workspace, by name.
+
+    Args:
+        folder: where the `*.yml` files are.
+        timezone: the workspace's, for extracts that state none.
+
+    Raises:
+        SettingsError: a key, entity or column that does not exist, with the nearest valid one.
+    """
+    paths = sorted([*folder.glob("*.yml"), *folder.glob("*.yaml")]) if folder.is_dir() else []
+    if not paths:
+        raise SettingsError(folder, None, "no mapping is here; `personae init` writes examples")
+    return tuple(_read_mapping(path, timezone) for path in paths)
+
+
+def _read_mapping(path: Path, timezone: str) -> Mapping:
+    file = SettingsFile(path)
+    content = file.parse(MappingContent)
+    for name, entity in content.entities.items():
+        if name not in ENTITIES:
+            raise file.error(("entities", name), f"'{name}' is no entity; {nearest(name, ENTITIES)}")
+        contract = load_contract(name)
+        canonical = [column.name for column in contract.columns]
+        for column in entity.columns:
+            if column not in canonical:
+                raise file.error(
+                    ("entities", name, "columns", column),
+                    f"'{column}' is no column of {name}; {nearest(column, canonical)}",
+                )
+        missing = [column.name for column in contract.columns if column.required and column.name not in entity.columns]
+        if missing:
+            raise file.error(("entities", name, "columns"), f"{name} needs the column '{missing[0]}'")
+        if entity.attributes and name not in ENTITIES_WITH_ATTRIBUTES:
+            raise file.error(
+                ("entities", name, "attributes"), f"only {' and '.join(ENTITIES_WITH_ATTRIBUTES)} have attributes"
+            )
+    canonical_content = json.dumps([INGEST_VERSION, timezone, content.model_dump(mode="json")], sort_keys=True)
+    return Mapping(
+        name=path.stem,
+        path=path,
+        extract=content.extract,
+        timezone=content.extract.timezone or timezone,
+        entities=tuple(entity.model_copy(update={"entity": name}) for name, entity in content.entities.items()),
+        content_hash=hashlib.sha256(canonical_content.encode()).hexdigest()[:16],
+    )
+
+
+def parse_expression(text: str) -> exp.Expression:
+    """A scalar SQL expression over an extract's columns.
+
+    Raises:
+        ValueError: it is not one scalar expression, or it reaches beyond the row (a query, an aggregate, a parameter).
+    """
+    try:
+        parsed = sqlglot.parse_one(f"select {text}", dialect="duckdb")
+    except sqlglot.errors.SqlglotError:
+        raise ValueError(f"this is no SQL expression: {text}") from None
+    if not isinstance(parsed, exp.Select) or len(parsed.expressions) != 1 or parsed.args.get("from_"):
+        raise ValueError(f"one expression over the row's columns is expected: {text}")
+    expression = parsed.expressions[0]
+    clauses = [key for key, value in parsed.args.items() if value and key not in ("expressions", "kind")]
+    beyond_the_row = (exp.Query, exp.AggFunc, exp.Window, exp.Parameter, exp.Placeholder, exp.Star, exp.Command, exp.Alias)
+    if clauses or isinstance(expression, beyond_the_row) or any(expression.find_all(*beyond_the_row)):
+        raise ValueError(f"an expression may use only the row's own columns: {text}")
+    for function in expression.find_all(exp.Anonymous):
+        if not re.fullmatch(r"[a-z_0-9]+", function.name.lower()) or function.name.lower() in _REFUSED_FUNCTIONS:
+            raise ValueError(f"the function '{function.name}' is not allowed in a mapping")
+    return expression
+
+
+# Functions that look beyond the row although they are scalar.
+_REFUSED_FUNCTIONS = frozenset({"getenv", "getvariable", "current_setting", "nextval", "currval", "query", "query_table"})
+
+
+def check_expression(text: str) -> str:
+    """`text` itself, once it is known to be a scalar expression; see `parse_expression`."""
+    parse_expression(text)
+    return text
+
+
+def expression_columns(text: str) -> list[str]:
+    """The columns an expression names, each once, in order of appearance."""
+    if not text:
+        return []
+    return list(dict.fromkeys(column.name for column in parse_expression(text).find_all(exp.Column)))

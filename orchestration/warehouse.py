@@ -1,0 +1,86 @@
+"""The DuckDB warehouse: opened late, closed at once, because DuckDB takes one writing process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import polars as pl
+
+from orchestration.workspace import Workspace
+
+WAIT_FOR_LOCK_SECONDS = 60.0
+
+
+class WarehouseBusy(Exception):
+    """Another process writes to the warehouse and did not let go in time."""
+
+
+class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Connections to a workspace's DuckDB database."""
+
+    path: str
+    temporary_folder: str
+    memory_limit: str = "4GB"
+
+    @classmethod
+    def of(cls, workspace: Workspace) -> Warehouse:
+        """The warehouse of `workspace`."""
+        return cls(
+            path=str(workspace.warehouse_file),
+            temporary_folder=str(workspace.temporary_folder),
+            memory_limit=workspace.settings.memory_limit,
+        )
+
+    @contextmanager
+    def connect(self, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection, closed at the end of the `with` block.
+
+        Raises:
+            WarehouseBusy: another process held the database for longer than a minute.
+        """
+        Path(self.temporary_folder).mkdir(parents=True, exist_ok=True)
+        settings = {"memory_limit": self.memory_limit, "temp_directory": self.temporary_folder}
+        deadline = time.monotonic() + WAIT_FOR_LOCK_SECONDS
+        while True:
+            try:
+                connection = duckdb.connect(self.path, read_only=read_only, config=settings)
+                break
+            except duckdb.IOException as error:
+                if "lock" not in str(error).lower():
+                    raise
+                if time.monotonic() > deadline:
+                    raise WarehouseBusy("another run is writing to this workspace's warehouse; try again") from None
+                time.sleep(0.5)
+        try:
+            connection.execute("set TimeZone = 'UTC'")
+            yield connection
+        finally:
+            connection.close()
+
+
+def replace_weeks(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame, weeks: list[date]) -> None:
+    """Put `frame` in the place of the rows of `weeks` in `table`, in one transaction.
+
+    Args:
+        connection: an open connection.
+        table: `schema.table`, made on first use with the frame's columns.
+        frame: rows with an `as_of` column, all of them of `weeks`.
+        weeks: the `as_of` dates that are replaced, also those without a row in `frame`.
+    """
+    schema, name = table.split(".")
+    connection.execute(f'create schema if not exists "{schema}"')
+    connection.execute("begin")
+    try:
+        connection.execute(f'create table if not exists "{schema}"."{name}" as select * from frame limit 0')
+        connection.execute(f'delete from "{schema}"."{name}" where as_of in (select unnest(?::date[]))', [weeks])
+        connection.execute(f'insert into "{schema}"."{name}" by name select * from frame')
+        connection.execute("commit")
+    except BaseException:
+        connection.execute("rollback")
+        raise

@@ -1,0 +1,118 @@
+"""Which weeks a run needs: the weeks it scores, the past weeks its models learn from, and which features are stale.
+
+What belongs here: planning over the ledgers. The weeks' arithmetic stands in `weeks.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import duckdb
+
+from orchestration.weeks import Week
+from orchestration.workspace import Target, Workspace
+
+ENTITIES_THAT_TELL_OF_BEHAVIOUR = ("events", "orders", "order_lines", "messages", "tickets", "survey_answers", "deals")
+# A week can teach something when at least this much behaviour lies before it.
+SHORTEST_HISTORY = timedelta(days=14)
+
+
+@dataclass(frozen=True)
+class PlannedWeek:
+    """One week of a run."""
+
+    week: Week
+    is_scored: bool
+    build_features: bool
+    feature_fingerprint: str
+
+
+def training_weeks(target: Target, scored: Week) -> list[Week]:
+    """The past weeks whose outcomes are complete by the end of `scored`, the latest first.
+
+    A label on the contacts has no horizon: it is learned in the scored week itself.
+    """
+    if target.outcome == "label":
+        return [scored]
+    horizon = math.ceil(target.within_days / 7)
+    return [scored.back(horizon + step) for step in range(target.training_weeks)]
+
+
+def plan_weeks(
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, scored: list[Week], code_fingerprint: str
+) -> list[PlannedWeek]:
+    """The weeks of a run, in order.
+
+    A week's features are built again when their fingerprint changed: the code, the settings, or any file that tells of
+    something known before the week's end.
+    """
+    earliest = _earliest_behaviour(connection)
+    wanted = set(scored)
+    for target in workspace.settings.targets.values():
+        for week in scored:
+            wanted |= {
+                past
+                for past in training_weeks(target, week)
+                if earliest and past.as_of_at(workspace.settings.timezone) >= earliest + SHORTEST_HISTORY
+            }
+    built = _built_fingerprints(connection)
+    plan = []
+    for week in sorted(wanted):
+        fingerprint = _feature_fingerprint(connection, workspace, week, code_fingerprint)
+        plan.append(PlannedWeek(week, week in scored, built.get(week.as_of) != fingerprint, fingerprint))
+    return plan
+
+
+def write_plan(connection: duckdb.DuckDBPyConnection, workspace: Workspace, plan: list[PlannedWeek]) -> None:
+    """Tell dbt which weeks this run is for."""
+    connection.execute("begin")
+    connection.execute("delete from raw.run_weeks")
+    for planned in plan:
+        connection.execute(
+            "insert into raw.run_weeks values (?, ?, ?, ?, ?)",
+            [
+                planned.week.as_of,
+                planned.week.as_of_at(workspace.settings.timezone),
+                planned.is_scored,
+                planned.build_features,
+                planned.feature_fingerprint,
+            ],
+        )
+    connection.execute("commit")
+
+
+def _earliest_behaviour(connection: duckdb.DuckDBPyConnection) -> datetime | None:
+    row = connection.execute(
+        "select min(earliest_row_at) from raw.ingested_files where list_contains(?, entity)",
+        [list(ENTITIES_THAT_TELL_OF_BEHAVIOUR)],
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _built_fingerprints(connection: duckdb.DuckDBPyConnection) -> dict[object, str]:
+    exists = connection.execute(
+        "select 1 from duckdb_tables() where schema_name = 'features' and table_name = 'person_features'"
+    ).fetchone()
+    if not exists:
+        return {}
+    return dict(
+        connection.execute(
+            "select as_of, any_value(feature_fingerprint) from features.person_features group by as_of"
+        ).fetchall()
+    )
+
+
+def _feature_fingerprint(
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, code_fingerprint: str
+) -> str:
+    end = week.as_of_at(workspace.settings.timezone)
+    loads = connection.execute(
+        "select entity, file, load_id from raw.ingested_files where status in ('loaded', 'corrected') "
+        "and coalesce(earliest_row_at < ?, true) and coalesce(delivered_at < ?, true) order by all",
+        [end, end + timedelta(hours=workspace.settings.delivery_grace_hours)],
+    ).fetchall()
+    content = repr((code_fingerprint, workspace.fingerprint(), week.key, loads))
+    return hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -1,0 +1,293 @@
+"""A company's settings, read and validated once, before anything runs.
+
+What belongs here: what `personae.yml` may say, and where a workspace keeps its things. How an extract becomes an entity
+stands in `mapping.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from orchestration.mapping import Attribute, Mapping, read_mappings, slug
+from orchestration.settings_file import SettingsError, SettingsFile, nearest
+from orchestration.weeks import Week
+
+SETTINGS_FILE = "personae.yml"
+NAME = re.compile(r"[a-z][a-z0-9_]{0,48}")
+
+
+class Settings(BaseModel):
+    """A part of `personae.yml`: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class IdentitySettings(Settings):
+    """When two identities are one person."""
+
+    max_people_per_email: Annotated[int, Field(ge=1, le=1000)] = 3
+    max_people_per_device: Annotated[int, Field(ge=1, le=1000)] = 3
+    include_anonymous: bool = False
+
+
+class FeatureSettings(Settings):
+    """What is counted beyond the standard features."""
+
+    events: tuple[str, ...] = ()
+
+
+class PersonaSettings(Settings):
+    """How personas are found: `k` fixed or a range, how often the model is fitted anew."""
+
+    k: int | tuple[int, int] = (3, 8)
+    refit_every_weeks: Annotated[int, Field(ge=1, le=520)] = 13
+    seed: int = 7
+    exclude: tuple[str, ...] = ()
+
+    @field_validator("k")
+    @classmethod
+    def _k_is_sensible(cls, k: int | tuple[int, int]) -> int | tuple[int, int]:
+        low, high = (k, k) if isinstance(k, int) else k
+        if not 2 <= low <= high <= 20:
+            raise ValueError("k must lie between 2 and 20, as a number or as [lowest, highest]")
+        return k
+
+
+class Target(Settings):
+    """What is to be predicted: an outcome within a horizon, or a label column of the contacts."""
+
+    outcome: Literal["order", "event", "label"]
+    within_days: Annotated[int, Field(ge=1, le=730)] = 30
+    event: str | None = None
+    label: str | None = None
+    positive: str | None = None
+    training_weeks: Annotated[int, Field(ge=1, le=52)] = 4
+    minimum_positives: Annotated[int, Field(ge=10)] = 50
+    description: str | None = None
+
+    @model_validator(mode="after")
+    def _says_what_it_needs(self) -> Target:
+        if self.outcome == "event" and not self.event:
+            raise ValueError("a target with `outcome: event` names the event: `event: <name>`")
+        if self.outcome == "label" and not (self.label and self.positive):
+            raise ValueError("a target with `outcome: label` names the column and the value: `label:` and `positive:`")
+        return self
+
+    def in_words(self, name: str) -> str:
+        """The target as a marketer would say it."""
+        if self.description:
+            return self.description
+        if self.outcome == "order":
+            return f"an order within {self.within_days} days"
+        if self.outcome == "event":
+            return f"{self.event} within {self.within_days} days"
+        return f"{name.replace('_', ' ')} ({self.label} is {self.positive})"
+
+
+class ActivationSettings(Settings):
+    """For which purpose and over which channel people are reached."""
+
+    channel: str = "email"
+    purpose: str = "email_marketing"
+
+
+class ScheduleSettings(Settings):
+    """When the weekly job starts, in the workspace's time zone."""
+
+    hour: Annotated[int, Field(ge=0, le=23)] = 6
+    minute: Annotated[int, Field(ge=0, le=59)] = 0
+
+
+class WorkspaceSettings(Settings):
+    """Everything `personae.yml` may say."""
+
+    company: Annotated[str, Field(min_length=1, max_length=100)]
+    timezone: str = "UTC"
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
+    data: str = "."
+    first_week: date
+    delivery_grace_hours: Annotated[int, Field(ge=0, le=24 * 14)] = 24
+    quarantine_threshold: Annotated[float, Field(ge=0, le=1)] = 0.05
+    minimum_cell: Annotated[int, Field(ge=1)] = 10
+    memory_limit: Annotated[str, Field(pattern=r"^\d+(\.\d+)?(MB|GB)$")] = "4GB"
+    identity: IdentitySettings = IdentitySettings()
+    features: FeatureSettings = FeatureSettings()
+    personas: PersonaSettings = PersonaSettings()
+    targets: dict[str, Target] = Field(default_factory=dict)
+    activation: ActivationSettings = ActivationSettings()
+    legal_basis: dict[str, str] = Field(default_factory=dict)
+    schedule: ScheduleSettings = ScheduleSettings()
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone_exists(cls, timezone: str) -> str:
+        if timezone not in available_timezones():
+            raise ValueError(f"'{timezone}' is no time zone; {nearest(timezone, available_timezones())}")
+        return timezone
+
+    @field_validator("targets")
+    @classmethod
+    def _target_names_are_column_names(cls, targets: dict[str, Target]) -> dict[str, Target]:
+        for name in targets:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"the target's name '{name}' must be lower case letters, digits and underscores")
+        return targets
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder that belongs to one company: its settings, its mappings, and where a run writes."""
+
+    folder: Path
+    settings: WorkspaceSettings
+    mappings: tuple[Mapping, ...]
+    data_folder: Path
+
+    @classmethod
+    def open(cls, folder: Path, data_folder: Path | None = None) -> Workspace:
+        """Read and validate a workspace.
+
+        Args:
+            folder: the workspace.
+            data_folder: where the extracts are, in place of what `personae.yml` says.
+
+        Raises:
+            SettingsError: anything a person has to mend, with file and line.
+        """
+        folder = folder.resolve()
+        file = SettingsFile(folder / SETTINGS_FILE)
+        settings = file.parse(WorkspaceSettings)
+        data = (data_folder or folder / settings.data).resolve()
+        if not data.is_dir():
+            if data_folder:
+                raise SettingsError(data_folder, None, "the data folder is missing")
+            raise file.error(("data",), f"the data folder '{settings.data}' is missing")
+        mappings = read_mappings(folder / "mappings", settings.timezone)
+        workspace = cls(folder, settings, mappings, data)
+        workspace._check_references(file)
+        return workspace
+
+    def _check_references(self, file: SettingsFile) -> None:
+        """What one setting says of another must exist."""
+        labels = {attribute.source: attribute.role for attribute in self.attributes("contacts")}
+        for name, target in self.settings.targets.items():
+            if target.outcome == "label" and labels.get(target.label or "") != "label":
+                candidates = [source for source, role in labels.items() if role == "label"]
+                raise file.error(
+                    ("targets", name, "label"),
+                    f"'{target.label}' is no attribute with the role label in a contacts mapping; "
+                    + nearest(target.label, candidates),
+                )
+            if target.outcome == "event" and target.event not in self.settings.features.events:
+                raise file.error(
+                    ("targets", name, "event"),
+                    f"'{target.event}' is not among features.events; "
+                    + nearest(target.event, self.settings.features.events),
+                )
+            if target.outcome == "order" and not {"orders", "order_lines"} & set(self.entities):
+                raise file.error(("targets", name, "outcome"), "no mapping delivers orders or order_lines")
+
+    @cached_property
+    def entities(self) -> tuple[str, ...]:
+        """The entities the mappings deliver, in alphabetical order."""
+        return tuple(sorted({entity.entity for mapping in self.mappings for entity in mapping.entities}))
+
+    def attributes(self, entity: str) -> list[Attribute]:
+        """The declared extra attributes of `entity`, each once, in alphabetical order of their column."""
+        found = {
+            attribute.column: attribute
+            for mapping in self.mappings
+            for mapped in mapping.entities
+            if mapped.entity == entity
+            for attribute in mapped.attributes
+        }
+        return [found[column] for column in sorted(found)]
+
+    @property
+    def state_folder(self) -> Path:
+        """Everything a run writes goes below this folder."""
+        return self.folder / ".personae"
+
+    @property
+    def warehouse_file(self) -> Path:
+        """The DuckDB database."""
+        return self.state_folder / "warehouse.duckdb"
+
+    @property
+    def temporary_folder(self) -> Path:
+        """Where DuckDB spills."""
+        return self.state_folder / "tmp"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's runs and events."""
+        return self.state_folder / "dagster"
+
+    @property
+    def dbt_target_folder(self) -> Path:
+        """dbt's manifest and compiled SQL."""
+        return self.state_folder / "dbt"
+
+    @property
+    def published_folder(self) -> Path:
+        """Published tables and the report, a folder per week."""
+        return self.state_folder / "published"
+
+    @property
+    def activation_folder(self) -> Path:
+        """Activation files, a folder per week."""
+        return self.state_folder / "activation"
+
+    @property
+    def timezone(self) -> ZoneInfo:
+        """The workspace's time zone."""
+        return ZoneInfo(self.settings.timezone)
+
+    @property
+    def first_week(self) -> Week:
+        """The earliest week that can be run."""
+        return Week.containing(self.settings.first_week)
+
+    def dbt_vars(self) -> dict[str, Any]:
+        """The settings dbt's models read: the same for every run, so that dbt parses once per workspace."""
+        settings = self.settings
+        return {
+            "timezone": settings.timezone,
+            "delivered_entities": list(self.entities),
+            "contact_attributes": [attribute.as_var() for attribute in self.attributes("contacts")],
+            "account_attributes": [attribute.as_var() for attribute in self.attributes("accounts")],
+            "event_names": [{"event_name": name, "column": slug(name)} for name in settings.features.events],
+            "targets": [
+                {
+                    "name": name,
+                    "outcome": target.outcome,
+                    "within_days": target.within_days,
+                    "column": slug(target.event) if target.event else None,
+                    "label_attribute": slug(target.label) if target.label else None,
+                    "positive_value": target.positive,
+                }
+                for name, target in settings.targets.items()
+            ],
+            "identity": settings.identity.model_dump(),
+            "delivery_grace_hours": settings.delivery_grace_hours,
+            "activation": settings.activation.model_dump(),
+            "legal_basis": dict(settings.legal_basis),
+        }
+
+    def fingerprint(self) -> str:
+        """A short hash of every setting that may change a feature."""
+        content = json.dumps(
+            {"vars": self.dbt_vars(), "mappings": [m.content_hash for m in self.mappings]}, sort_keys=True
+        )
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
