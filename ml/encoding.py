@@ -92,14 +92,16 @@ class NumberEncoding:
         missing_name = [f"{self.feature}:missing"] if self.missing_share is not None else []
         return [self.feature, *any_name, *missing_name]
 
+    def standardize(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Winsorize, take the log if it is taken, and standardize; NaN stays NaN."""
+        drawn_in = np.clip(values, self.low, self.high)
+        return ((_signed_log(drawn_in) if self.is_log else drawn_in) - self.mean) / self.scale
+
     def encode(self, column: pl.Series) -> NDArray[np.float32]:
         """Encode a column to (rows, len(names))."""
         values = finite_floats(column)
         is_missing = np.isnan(values)
-        drawn_in = np.clip(values, self.low, self.high)
-        drawn_in = _signed_log(drawn_in) if self.is_log else drawn_in
-        standardized = np.where(is_missing, 0.0, (drawn_in - self.mean) / self.scale)
-        columns = [standardized.astype(np.float32)]
+        columns = [np.where(is_missing, 0.0, self.standardize(values)).astype(np.float32)]
         if self.any_share is not None:
             columns.append(_standardized_flag(~is_missing & (values != 0), self.any_share))
         if self.missing_share is not None:

@@ -1,0 +1,266 @@
+"""What sets a persona apart, and what it is called: profiles, names and descriptions from figures alone.
+
+Here belongs everything that turns groups into words. Finding the groups stands in `personas`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ml.catalogue import CATALOGUE_COLUMNS, Kind
+from ml.encoding import CategoryEncoding, NumberEncoding, finite_floats, learn_encoding
+from ml.people_order import hash_sample
+
+SCALE_SAMPLE = 100_000
+"""People that the scales of effect sizes are learned from."""
+NAMED_FROM = 0.3
+"""Effect size from which a feature may give a persona its name."""
+DESCRIBED_FROM = 0.2
+"""Effect size from which a feature is mentioned in a description (a small effect after Cohen 1988)."""
+TRAITS_PER_NAME = 8
+AVERAGE = "Average people"
+
+PROFILE_SCHEMA = {
+    "persona_id": pl.String,
+    "feature": pl.String,
+    "level": pl.String,
+    "family": pl.String,
+    "kind": pl.String,
+    "label": pl.String,
+    "people": pl.Int64,
+    "people_share": pl.Float64,
+    "persona_value": pl.Float64,
+    "base_value": pl.Float64,
+    "effect_size": pl.Float64,
+    "index_value": pl.Float64,
+}
+
+
+def profile_personas(features: pl.DataFrame, assignments: pl.DataFrame, catalogue: pl.DataFrame) -> pl.DataFrame:
+    """Compare each persona with everybody, feature by feature.
+
+    Args:
+        features: One week: person_id and feature columns, with nulls.
+        assignments: person_id, persona_id. People without a persona are not part of the base.
+        catalogue: The feature catalogue, see `catalogue`.
+
+    Returns:
+        By persona_id, in the order of the catalogue: persona_id; feature; level (of a category, else null); family;
+        kind; label; people (in the persona); people_share 0..1; persona_value and base_value, the mean of those
+        with a value, for flags and levels their share 0..1; effect_size, the difference in standard deviations
+        (of winsorized and, where skewed, logarithmic values, so that a few large customers do not hide the
+        rest); index_value, 100 = as everybody (null where the base value is not positive). Features that vary
+        for fewer than 1 % of the people have no rows.
+    """
+    placed = features.select("person_id").join(
+        assignments.select("person_id", "persona_id"), on="person_id", how="left", maintain_order="left"
+    )["persona_id"]
+    if placed.null_count():
+        features, placed = features.filter(placed.is_not_null()), placed.drop_nulls()
+    personas = sorted(placed.unique().to_list())
+    if not personas:
+        return pl.DataFrame(schema=PROFILE_SCHEMA)
+    groups = placed.replace_strict(personas, range(len(personas)), return_dtype=pl.Int64).to_numpy()
+    people = np.bincount(groups, minlength=len(personas))
+    sample = hash_sample(features, SCALE_SAMPLE, seed=7)
+
+    parts = []
+    for entry in catalogue.select(list(CATALOGUE_COLUMNS)).iter_rows(named=True):
+        if entry["feature"] not in features.columns:
+            continue
+        for level, in_persona, in_base, effects in _compare(
+            features[entry["feature"]], sample[entry["feature"]], entry["kind"], groups, len(personas)
+        ):
+            part = pl.DataFrame(
+                {
+                    "persona_id": personas,
+                    "people": people,
+                    "people_share": people / people.sum(),
+                    "persona_value": in_persona,
+                    "effect_size": effects,
+                }
+            )
+            label = entry["label"] if level is None else f"{entry['label']}: {level}"
+            described = {"feature": entry["feature"], "level": level, "label": label, "base_value": in_base}
+            parts.append(
+                part.with_columns(
+                    *(pl.lit(value).alias(name) for name, value in described.items()),
+                    family=pl.lit(entry["family"]),
+                    kind=pl.lit(entry["kind"]),
+                    index_value=100 * pl.col("persona_value") / in_base if in_base > 0 else pl.lit(None),
+                )
+                .select(pl.col(name).cast(kind) for name, kind in PROFILE_SCHEMA.items())
+                .with_columns(pl.col(pl.Float64).fill_nan(None))
+            )
+    if not parts:
+        return pl.DataFrame(schema=PROFILE_SCHEMA)
+    return pl.concat(parts).sort("persona_id", maintain_order=True)
+
+
+Comparison = tuple[str | None, NDArray[np.float64], float, NDArray[np.float64]]
+
+
+def _compare(
+    column: pl.Series, sample: pl.Series, kind: Kind, groups: NDArray[np.int64], count: int
+) -> list[Comparison]:
+    """Per level (or once, as None): the value in each persona, the value in the base, the effect sizes."""
+    encoding = learn_encoding(sample, kind)
+    if encoding is None:
+        return []
+    if isinstance(encoding, NumberEncoding):
+        values = finite_floats(column)
+        means, base = _means(values, groups, count)
+        standardized, base_standardized = _means(encoding.standardize(values), groups, count)
+        return [(None, means, base, standardized - base_standardized)]
+    if isinstance(encoding, CategoryEncoding):
+        text = column.cast(pl.String)
+        has_value = text.is_not_null().to_numpy()
+        indicators = {
+            level: np.where(has_value, (text == level).fill_null(False).to_numpy(), np.nan) for level in encoding.levels
+        }
+    else:
+        values = finite_floats(column)
+        indicators = {None: np.where(np.isnan(values), np.nan, values > 0)}
+    compared = []
+    for level, indicator in indicators.items():
+        shares, base = _means(indicator, groups, count)
+        spread = np.sqrt(base * (1 - base))
+        compared.append((level, shares, base, (shares - base) / spread if spread > 0 else np.zeros(count)))
+    return compared
+
+
+def _means(values: NDArray[np.float64], groups: NDArray[np.int64], count: int) -> tuple[NDArray[np.float64], float]:
+    """Mean of those with a value: in each group (NaN if none has one), and over all."""
+    present = ~np.isnan(values)
+    sums = np.bincount(groups[present], weights=values[present], minlength=count)
+    numbers = np.bincount(groups[present], minlength=count)
+    means = np.divide(sums, numbers, out=np.full(count, np.nan), where=numbers > 0)
+    return means, float(sums.sum() / numbers.sum())
+
+
+@dataclass(frozen=True)
+class _Trait:
+    words: str
+    family: str
+    weight: float
+
+    @property
+    def is_noun(self) -> bool:
+        """Whether the words name people: a plural such as "report readers", not an adjective such as "cautious"."""
+        return self.words.endswith("s") and not self.words.endswith(("ss", "ous"))
+
+
+def name_personas(
+    profiles: pl.DataFrame, catalogue: pl.DataFrame, kept_names: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Name each persona after what sets it apart most, for example "Very active report readers".
+
+    A feature counts the more the larger its effect, and the fewer personas go further in the same direction.
+    Words come from the catalogue: plural nouns name people, everything else is used as an adjective.
+
+    Args:
+        profiles: As `profile_personas` returns them.
+        catalogue: The feature catalogue; features without words give no name.
+        kept_names: Names by persona_id from before. A persona keeps its name as long as it lives.
+
+    Returns:
+        Name by persona_id, all different (also when case is ignored), in the order of the ids.
+    """
+    personas = sorted(profiles["persona_id"].unique().to_list())
+    names = {persona: name for persona, name in (kept_names or {}).items() if persona in personas}
+    taken = {name.casefold() for name in names.values()}
+    traits = _traits(profiles, catalogue)
+    for persona in personas:
+        if persona in names:
+            continue
+        candidates = _candidate_names(traits.get(persona, []))
+        name = next((candidate for candidate in candidates if candidate.casefold() not in taken), None)
+        names[persona] = name or _numbered(candidates[0], taken)
+        taken.add(names[persona].casefold())
+    return dict(sorted(names.items()))
+
+
+def _traits(profiles: pl.DataFrame, catalogue: pl.DataFrame) -> dict[str, list[_Trait]]:
+    further = pl.col("effect_size").abs().rank("ordinal", descending=True).over("feature", pl.col("effect_size") > 0)
+    telling = (
+        profiles.filter(pl.col("level").is_null() & (pl.col("effect_size").abs() >= NAMED_FROM))
+        .join(catalogue.select("feature", "high_words", "low_words"), on="feature", maintain_order="left")
+        .with_columns(
+            words=pl.when(pl.col("effect_size") > 0).then("high_words").otherwise("low_words"),
+            weight=pl.col("effect_size").abs().clip(upper_bound=3) * 0.5 ** (further - 1).cast(pl.Float64),
+        )
+        .filter(pl.col("words").str.strip_chars().str.len_chars() > 0)
+        .sort(["persona_id", "weight", "feature"], descending=[False, True, False])
+    )
+    traits: dict[str, list[_Trait]] = {}
+    for persona, words, family, weight in telling.select("persona_id", "words", "family", "weight").iter_rows():
+        traits.setdefault(persona, []).append(_Trait(words.strip(), family, weight))
+    return {persona: found[:TRAITS_PER_NAME] for persona, found in traits.items()}
+
+
+def _candidate_names(traits: list[_Trait]) -> list[str]:
+    """All names the traits give, the best first; "Average people" where there are none."""
+    names: list[str] = []
+    for lead in traits:
+        seconds = [second for second in traits if not set(lead.words.split()) & set(second.words.split())]
+        other_families = [second for second in seconds if second.family != lead.family]
+        same_family = [second for second in seconds if second.family == lead.family]
+        names.extend(_joined(lead, second) for second in other_families)
+        names.append(lead.words if lead.is_noun else f"{lead.words} people")
+        names.extend(_joined(lead, second) for second in same_family)
+    return [name[0].upper() + name[1:] for name in names] or [AVERAGE]
+
+
+def _joined(lead: _Trait, second: _Trait) -> str:
+    if lead.is_noun and second.is_noun:
+        return f"{lead.words} and {second.words}"
+    if lead.is_noun or second.is_noun:
+        adjective, noun = (second, lead) if lead.is_noun else (lead, second)
+        return f"{adjective.words} {noun.words}"
+    return f"{lead.words}, {second.words} people"
+
+
+def _numbered(name: str, taken: set[str]) -> str:
+    number = 2
+    while f"{name} ({number})".casefold() in taken:
+        number += 1
+    return f"{name} ({number})"
+
+
+def describe_personas(profiles: pl.DataFrame) -> dict[str, str]:
+    """Describe each persona in one sentence, from figures only.
+
+    Args:
+        profiles: As `profile_personas` returns them.
+
+    Returns:
+        Sentence by persona_id: its share of the people, up to three features in which it is above everybody and
+        two in which it is below, each with its value and that of everybody.
+    """
+    sentences = {}
+    for (persona,), rows in profiles.group_by("persona_id", maintain_order=True):
+        told = rows.filter(pl.col("effect_size").abs() >= DESCRIBED_FROM)
+        above = told.filter(pl.col("effect_size") > 0).sort("effect_size", "label", descending=[True, False]).head(3)
+        below = told.filter(pl.col("effect_size") < 0).sort("effect_size", "label").head(2)
+        parts = [f"{rows['people_share'][0]:.0%} of the people"]
+        parts += [f"above everybody in {_figures(above)}"] if above.height else []
+        parts += [f"below everybody in {_figures(below)}"] if below.height else []
+        if not told.height:
+            parts.append("close to everybody in all that is measured")
+        sentences[persona] = "; ".join(parts) + "."
+    return sentences
+
+
+def _figures(rows: pl.DataFrame) -> str:
+    told = rows.select("label", "kind", "persona_value", "base_value").iter_rows()
+    return ", ".join(f"{label} ({_figure(own, kind)} against {_figure(base, kind)})" for label, kind, own, base in told)
+
+
+def _figure(value: float, kind: str) -> str:
+    if kind != "number":
+        return f"{value:.0%}"
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{value:,.{digits}f}"
