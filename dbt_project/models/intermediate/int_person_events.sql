@@ -1,0 +1,139 @@
+{%- set bands = ['night', 'morning', 'daytime', 'evening', 'weekend', 'mobile'] -%}
+{%- set named = var('event_names') | map(attribute='column') | list -%}
+{%- set counts_91d = ['events', 'sessions', 'page_views', 'product_events'] -%}
+{%- set counts_28d = counts_91d + ['searches', 'downloads', 'form_submits'] -%}
+
+with
+
+weeks as (
+
+    select * from {{ ref('int_weeks') }}
+    where build_features
+
+),
+
+identities as (
+
+    select * from {{ ref('int_identities_resolved') }}
+
+),
+
+identity_days as (
+
+    select * from {{ ref('int_identity_days') }}
+
+),
+
+{# Each of a week's 91 days once: joined by equality, and small enough to prune the days before they are read. #}
+days_of_weeks as (
+
+    select
+        as_of,
+        as_of - cast(days_before as integer) as event_day,
+        cast(days_before as integer) as days_before
+    from weeks
+    cross join (select unnest(range(1, 92)) as days_before) as window_days
+
+),
+
+{# Summed by identity first, by person after: a hundred days shrink to one row before ids are looked up. Active days
+   are bits of one number, so that two devices of a person on the same day count once. #}
+identity_totals as (
+
+    select
+        days_of_weeks.as_of,
+        case when identity_days.contact_id is not null then 'contact' else 'device' end as identity_kind,
+        coalesce(identity_days.contact_id, identity_days.device_id) as identity_id,
+        {%- for count in counts_91d %}
+        sum(identity_days.{{ count }}) as {{ count }}_91d,
+        {%- endfor %}
+        {%- for count in counts_28d %}
+        sum(case when days_of_weeks.days_before <= 28 then identity_days.{{ count }} else 0 end) as {{ count }}_28d,
+        {%- endfor %}
+        {%- for band in bands %}
+        sum(identity_days.{{ band }}_events) as {{ band }}_events_91d,
+        {%- endfor %}
+        {%- for column in named %}
+        sum(
+            case when days_of_weeks.days_before <= 28 then identity_days.named_{{ column }}_events else 0 end
+        ) as named_{{ column }}_events_28d,
+        {%- endfor %}
+        bit_or(cast(1 as hugeint) << days_of_weeks.days_before) as active_days,
+        max(identity_days.last_event_at) as last_event_at
+    from identity_days
+    inner join days_of_weeks
+        on identity_days.event_day = days_of_weeks.event_day
+        and (identity_days.delivered_on is null or identity_days.delivered_on < days_of_weeks.as_of)
+    group by 1, 2, 3
+
+),
+
+person_totals as (
+
+    select
+        weeks.as_of,
+        weeks.as_of_at,
+        identities.person_id,
+        {%- for count in counts_91d %}
+        cast(sum(identity_totals.{{ count }}_91d) as bigint) as {{ count }}_91d,
+        {%- endfor %}
+        {%- for count in counts_28d %}
+        cast(sum(identity_totals.{{ count }}_28d) as bigint) as {{ count }}_28d,
+        {%- endfor %}
+        {%- for band in bands %}
+        cast(sum(identity_totals.{{ band }}_events_91d) as bigint) as {{ band }}_events_91d,
+        {%- endfor %}
+        {%- for column in named %}
+        cast(sum(identity_totals.named_{{ column }}_events_28d) as bigint) as named_{{ column }}_events_28d,
+        {%- endfor %}
+        bit_or(identity_totals.active_days) as active_days,
+        max(identity_totals.last_event_at) as last_event_at
+    from identity_totals
+    inner join weeks
+        on identity_totals.as_of = weeks.as_of
+    inner join identities
+        on identity_totals.identity_kind = identities.identity_kind
+        and identity_totals.identity_id = identities.identity_id
+        and {{ is_valid_at('identities', 'weeks.as_of_at') }}
+    group by 1, 2, 3
+
+),
+
+person_events as (
+
+    select
+        as_of,
+        person_id,
+        events_28d,
+        events_91d,
+        cast(bit_count(active_days & {{ (2 ** 29) - 2 }}) as bigint) as active_days_28d,
+        cast(bit_count(active_days) as bigint) as active_days_91d,
+        cast(
+            {%- for week in range(13) %}
+            cast(((active_days >> {{ 7 * week + 1 }}) & 127) > 0 as integer){{ ' +' if not loop.last }}
+            {%- endfor %}
+            as bigint
+        ) as active_weeks_91d,
+        sessions_28d,
+        sessions_91d,
+        page_views_28d,
+        page_views_91d,
+        product_events_28d as product_uses_28d,
+        product_events_91d as product_uses_91d,
+        searches_28d,
+        downloads_28d,
+        form_submits_28d,
+        {%- for column in named %}
+        named_{{ column }}_events_28d as {{ column }}_events_28d,
+        {%- endfor %}
+        {{ whole_days('last_event_at', 'as_of_at') }} as days_since_last_event,
+        {{ share_of('events_91d', 'bit_count(active_days)') }} as events_per_active_day_91d,
+        {{ share_of('events_28d * 91.0', 'events_91d * 28') }} as events_trend,
+        {%- for band in bands %}
+        {{ share_of(band ~ '_events_91d', 'events_91d') }} as {{ band }}_events_share_91d{{ ',' if not loop.last }}
+        {%- endfor %}
+    from person_totals
+
+)
+
+select * from person_events

@@ -1,0 +1,45 @@
+with
+
+source as (
+
+    select * from {{ source('raw', 'contacts') }}
+
+),
+
+stated as (
+
+    select
+        contact_id,
+        created_at,
+        updated_at,
+        email,
+        nullif(lower(trim(email)), '') as email_normalized,
+        phone,
+        first_name,
+        last_name,
+        job_title,
+        account_id,
+        country,
+        city,
+        postal_code,
+        language,
+        coalesce(is_deleted, false) as is_deleted,
+        {%- for attribute in attributes('contacts', 'feature') + attributes('contacts', 'label') %}
+        attr_{{ attribute.name }},
+        {%- endfor %}
+        _load_sequence,
+        _file,
+        _row_number,
+        {{ known_from_at() }} as known_from_at,
+        coalesce(updated_at, {{ known_from_at() }}, created_at, timestamp '1970-01-01') as stated_at
+    from source
+
+),
+
+versions as (
+
+    {{ versions('stated', 'contact_id') }}
+
+)
+
+select * from versions

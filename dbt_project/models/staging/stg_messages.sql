@@ -1,0 +1,29 @@
+with
+
+source as (
+
+    select * from {{ source('raw', 'messages') }}
+
+),
+
+harmonized as (
+
+    select
+        message_id,
+        occurred_at,
+        contact_id,
+        message_action,
+        lower(trim(channel)) as channel,
+        campaign,
+        offer,
+        content,
+        coalesce(is_machine, false) as is_machine,
+        _load_sequence,
+        _file,
+        _row_number,
+        {{ known_from_at() }} as known_from_at
+    from source
+
+)
+
+select * from harmonized
