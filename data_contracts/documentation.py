@@ -65,7 +65,7 @@ def mapping_template(contract: Contract) -> str:
         f"# {contract.granularity}",
         "#",
         "# Left of each colon stands our column, right of it the extract's. Where a name is not enough:",
-        *(f"#   {example:<50} {meaning}" for example, meaning in _examples(contract)),
+        *(f"#   {example:<60}  {meaning}" for example, meaning in _examples(contract)),
         "# Remove the # before each column that the extract has.",
         "",
         "extract:",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from great_expectations.core.expectation_validation_result import ExpectationValidationResult
 
 _LARGEST_BATCH: Final = 200_000
+_COMPUTED: Final = ("required", "condition")
 _COUNTS_ONLY: Final = {"result_format": "SUMMARY", "partial_unexpected_count": 0}
 
 
@@ -138,24 +139,16 @@ def _checked_frame(contract: Contract, frame: pd.DataFrame) -> tuple[pd.DataFram
     mapped = {name for name in contract.column_names if name in frame.columns}
     uncastable = {name for name in mapped if f"{name}{UNCASTABLE_SUFFIX}" in frame.columns}
     plans = [plan for rule in contract.rules if (plan := _plan(rule, mapped, uncastable)) is not None]
+    frame = frame.reset_index(drop=True)
     columns = {
         name: _column(frame[name], contract.column(name).type) for name in contract.column_names if name in mapped
     }
     columns |= {name + UNCASTABLE_SUFFIX: frame[name + UNCASTABLE_SUFFIX] for name in sorted(uncastable)}
-    for rule in contract.rules:
-        if rule.blank_is_missing and rule.column in mapped:
-            values = columns[rule.column]
-            columns[rule.column] = values.mask((values.astype("string").str.strip(" ") == "").fillna(False), None)
-    computed = [plan.rule for plan in plans if _is_computed(plan.rule, uncastable)]
-    checked = pd.DataFrame(columns, index=frame.index)
-    for name, is_broken in _broken(computed, contract, frame, mapped, uncastable).items():
-        checked[name] = is_broken
-    return checked, plans
-
-
-def _is_computed(rule: Rule, uncastable: set[str]) -> bool:
-    """Whether DuckDB decides: for SQL, and where a value that is missing differs from one that could not be read."""
-    return rule.kind == "condition" or (rule.kind == "required" and rule.column in uncastable)
+    computed = [plan.rule for plan in plans if plan.column == plan.rule.name]
+    if computed:
+        verdicts = _computed_columns(computed, contract, frame, mapped, uncastable)
+        columns |= {rule.name: verdicts[rule.name] for rule in computed}
+    return pd.DataFrame(columns), plans
 
 
 def _plan(rule: Rule, mapped: set[str], uncastable: set[str]) -> _Plan | None:
@@ -164,13 +157,14 @@ def _plan(rule: Rule, mapped: set[str], uncastable: set[str]) -> _Plan | None:
         return _Plan(rule, "ExpectColumnToExist", {}, str(rule.column))
     if broken_when(rule, mapped, uncastable) is None:
         return None
-    mostly = {"mostly": 1 - rule.tolerated_percent / 100}
-    if _is_computed(rule, uncastable):
-        expectation, arguments = _false(rule)
-        return _Plan(rule, expectation, arguments | mostly, rule.name)
     expectation, arguments = _EXPECTATIONS[rule.kind](rule)
     column = f"{rule.column}{UNCASTABLE_SUFFIX}" if rule.kind == "type" else str(rule.column)
-    return _Plan(rule, expectation, arguments | mostly, column)
+    return _Plan(
+        rule,
+        expectation,
+        {**arguments, "mostly": 1 - rule.tolerated_percent / 100},
+        rule.name if rule.kind in _COMPUTED else column,
+    )
 
 
 def _no_null(rule: Rule) -> tuple[str, dict[str, Any]]:
@@ -200,6 +194,7 @@ _EXPECTATIONS: Final[dict[str, Callable[[Rule], tuple[str, dict[str, Any]]]]] = 
     "range": _between,
     "allowed": _in_set,
     "pattern": _matching,
+    "condition": _false,
 }
 
 
@@ -247,24 +242,24 @@ def _moment(bound: Bound | None) -> Bound | None:
     return bound
 
 
-def _broken(
+def _computed_columns(
     rules: list[Rule], contract: Contract, frame: pd.DataFrame, mapped: set[str], uncastable: set[str]
-) -> dict[str, Any]:
-    """Which rows break each of these rules, as one BOOLEAN array per rule's name, in the order of the frame."""
-    if not rules:
-        return {}
+) -> pd.DataFrame:
+    """One BOOLEAN column per rule, named after it: null where a required value is missing, true where SQL is broken."""
     typed = [
         f"{'null' if frame[name].isna().all() else quoted(name)}::{contract.column(name).type} as {quoted(name)}"
         for name in contract.column_names
         if name in mapped
     ]
     typed += [quoted(f"{name}{UNCASTABLE_SUFFIX}") for name in sorted(uncastable)]
-    broken = ", ".join(
-        f"coalesce({broken_when(rule, mapped, uncastable)}, false) as {quoted(rule.name)}" for rule in rules
-    )
+    computed = []
+    for rule in rules:
+        is_broken = f"coalesce({broken_when(rule, mapped, uncastable)}, false)"
+        value = f"case when not {is_broken} then true end" if rule.kind == "required" else is_broken
+        computed.append(f"{value} as {quoted(rule.name)}")
     with duckdb.connect() as connection:
         connection.register("batch", frame)
-        return dict(connection.sql(f"select {broken} from (select {', '.join(typed)} from batch)").fetchnumpy())
+        return connection.sql(f"select {', '.join(computed)} from (select {', '.join(typed)} from batch)").df()
 
 
 @cache
@@ -276,6 +271,7 @@ def _batch_definition() -> "BatchDefinition":
     from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: PLC0415
 
     context = gx.get_context(mode="ephemeral")
+    context.enable_analytics(False)
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     asset = context.data_sources.add_pandas("batches").add_dataframe_asset("batch")
     return asset.add_batch_definition_whole_dataframe("whole")

@@ -14,6 +14,7 @@ Rules come from five places of a contract file:
 The first three are promises, and critical: a row that breaks one is refused. A quality rule states its severity.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -153,7 +154,7 @@ def quality_rule(quality: DataQuality, entity: str, column: str | None) -> Rule:
         return Rule(name=name, kind="allowed", allowed_values=allowed, **common)
     if column and quality.metric == "invalidValues" and "pattern" in arguments:
         name = quality.name or f"{column} does not match its pattern"
-        return Rule(name=name, kind="pattern", pattern=str(arguments["pattern"]), **common)
+        return Rule(name=name, kind="pattern", pattern=_pattern(str(arguments["pattern"]), where), **common)
     raise ContractError(f"A quality rule of {where} is of no kind that can be checked row by row")
 
 
@@ -165,6 +166,17 @@ def _tolerated_percent(quality: DataQuality, where: str) -> float:
     raise ContractError(
         f"A quality rule of {where} needs mustBe: 0, or, as a warning, mustBeLessOrEqualTo with unit: percent"
     )
+
+
+def _pattern(pattern: str, where: str) -> str:
+    """A pattern that Python reads too; groups are written (?:...), because nothing is captured."""
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ContractError(f"The pattern of {where} is no regular expression") from error
+    if groups:
+        raise ContractError(f"The pattern of {where} captures a group; write (?:...) instead of (...)")
+    return pattern
 
 
 def _condition(query: str, entity: str, column: str | None) -> str:
