@@ -59,7 +59,8 @@ def demo(
     weeks: Annotated[int, typer.Option(min=8, help="How many weeks of history.")] = 26,
     seed: Annotated[int, typer.Option(help="The same seed gives the same company.")] = 7,
     last_week: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Monday of the last week; default: the last complete week.")
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Monday of the last week; default: the last complete week."),
     ] = None,
     file_format: Annotated[str, typer.Option("--format", help="csv (as systems deliver) or parquet (fast).")] = "csv",
 ) -> None:
@@ -133,7 +134,9 @@ def _wanted_weeks(workspace: Workspace, day: date | None, weeks: int) -> list[We
     last_complete = Week.last_complete(datetime.now(workspace.timezone))
     last = Week.containing(day) if day else last_complete
     if last > last_complete:
-        raise SettingsError(workspace.folder, None, f"the week {last.key} is not over; the last one is {last_complete.key}")
+        raise SettingsError(
+            workspace.folder, None, f"the week {last.key} is not over; the last one is {last_complete.key}"
+        )
     first = last.back(weeks - 1)
     if first < workspace.first_week:
         raise SettingsError(
@@ -157,7 +160,7 @@ def _print_outcome(workspace: Workspace, weeks: list[Week], seconds: float) -> N
     console.print(f"\n[bold green]Done[/bold green] in {seconds:.0f} s, week {which}.")
     console.print(f"  report            {latest / 'report.html'}")
     console.print(f"  published tables  {latest}/*.parquet")
-    console.print(f"  activation files  {workspace.activation_folder / 'latest'}/*.csv")
+    console.print(f"  activation files  {workspace.activation_folder / weeks[-1].key}/*.csv")
     console.print(f"  lineage, runs     personae ui {workspace.folder}")
 
 

@@ -80,6 +80,8 @@ class Attribute(Part):
     role: Literal["feature", "label", "identifier", "sensitive", "ignore"]
     type: Literal["text", "number"] | None = None
     label: str | None = None
+    high_words: str | None = None
+    low_words: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -265,7 +267,16 @@ def parse_expression(text: str) -> exp.Expression:
         raise ValueError(f"one expression over the row's columns is expected: {text}")
     expression = parsed.expressions[0]
     clauses = [key for key, value in parsed.args.items() if value and key not in ("expressions", "kind")]
-    beyond_the_row = (exp.Query, exp.AggFunc, exp.Window, exp.Parameter, exp.Placeholder, exp.Star, exp.Command, exp.Alias)
+    beyond_the_row = (
+        exp.Query,
+        exp.AggFunc,
+        exp.Window,
+        exp.Parameter,
+        exp.Placeholder,
+        exp.Star,
+        exp.Command,
+        exp.Alias,
+    )
     if clauses or isinstance(expression, beyond_the_row) or any(expression.find_all(*beyond_the_row)):
         raise ValueError(f"an expression may use only the row's own columns: {text}")
     for function in expression.find_all(exp.Anonymous):
@@ -275,7 +286,9 @@ def parse_expression(text: str) -> exp.Expression:
 
 
 # Functions that look beyond the row although they are scalar.
-_REFUSED_FUNCTIONS = frozenset({"getenv", "getvariable", "current_setting", "nextval", "currval", "query", "query_table"})
+_REFUSED_FUNCTIONS = frozenset(
+    {"getenv", "getvariable", "current_setting", "nextval", "currval", "query", "query_table"}
+)
 
 
 def check_expression(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import duckdb
@@ -64,23 +65,35 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             connection.close()
 
 
+@contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All of the block, or nothing of it."""
+    connection.execute("begin")
+    try:
+        yield
+    except BaseException:
+        connection.execute("rollback")
+        raise
+    connection.execute("commit")
+
+
 def replace_weeks(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame, weeks: list[date]) -> None:
-    """Put `frame` in the place of the rows of `weeks` in `table`, in one transaction.
+    """Put `frame` in the place of the rows of `weeks`; call it inside a `transaction`.
 
     Args:
         connection: an open connection.
-        table: `schema.table`, made on first use with the frame's columns.
+        table: `schema.table`, which exists.
         frame: rows with an `as_of` column, all of them of `weeks`.
         weeks: the `as_of` dates that are replaced, also those without a row in `frame`.
     """
     schema, name = table.split(".")
-    connection.execute(f'create schema if not exists "{schema}"')
-    connection.execute("begin")
-    try:
-        connection.execute(f'create table if not exists "{schema}"."{name}" as select * from frame limit 0')
-        connection.execute(f'delete from "{schema}"."{name}" where as_of in (select unnest(?::date[]))', [weeks])
-        connection.execute(f'insert into "{schema}"."{name}" by name select * from frame')
-        connection.execute("commit")
-    except BaseException:
-        connection.execute("rollback")
-        raise
+    connection.execute(f'delete from "{schema}"."{name}" where as_of in (select unnest(?::date[]))', [weeks])
+    connection.execute(f'insert into "{schema}"."{name}" by name select * from frame')
+
+
+def make_tables(connection: duckdb.DuckDBPyConnection, tables: dict[str, Any]) -> None:
+    """Make the tables of schema `ml` that are missing, by their polars schemas."""
+    connection.execute("create schema if not exists ml")
+    for name, schema in tables.items():
+        frame = pl.DataFrame(schema=schema)  # noqa: F841 - DuckDB reads it by name
+        connection.execute(f'create table if not exists ml."{name}" as select * from frame')

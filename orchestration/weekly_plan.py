@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 import duckdb
 
+from orchestration.warehouse import transaction
 from orchestration.weeks import Week
 from orchestration.workspace import Target, Workspace
 
@@ -68,20 +69,19 @@ def plan_weeks(
 
 def write_plan(connection: duckdb.DuckDBPyConnection, workspace: Workspace, plan: list[PlannedWeek]) -> None:
     """Tell dbt which weeks this run is for."""
-    connection.execute("begin")
-    connection.execute("delete from raw.run_weeks")
-    for planned in plan:
-        connection.execute(
-            "insert into raw.run_weeks values (?, ?, ?, ?, ?)",
-            [
-                planned.week.as_of,
-                planned.week.as_of_at(workspace.settings.timezone),
-                planned.is_scored,
-                planned.build_features,
-                planned.feature_fingerprint,
-            ],
-        )
-    connection.execute("commit")
+    with transaction(connection):
+        connection.execute("delete from raw.run_weeks")
+        for planned in plan:
+            connection.execute(
+                "insert into raw.run_weeks values (?, ?, ?, ?, ?)",
+                [
+                    planned.week.as_of,
+                    planned.week.as_of_at(workspace.settings.timezone),
+                    planned.is_scored,
+                    planned.build_features,
+                    planned.feature_fingerprint,
+                ],
+            )
 
 
 def _earliest_behaviour(connection: duckdb.DuckDBPyConnection) -> datetime | None:

@@ -45,5 +45,3 @@ def _partition_tags(weeks: list[Week]) -> dict[str, str]:
     if len(weeks) == 1:
         return {"dagster/partition": weeks[0].key}
     return {RANGE_START: weeks[0].key, RANGE_END: weeks[-1].key}
-
-

@@ -41,9 +41,14 @@ class IdentitySettings(Settings):
 
 
 class FeatureSettings(Settings):
-    """What is counted beyond the standard features."""
+    """What is counted beyond the standard features: event names, each with words for people who do it often."""
 
-    events: tuple[str, ...] = ()
+    events: dict[str, str | None] = Field(default_factory=dict)
+
+    @field_validator("events", mode="before")
+    @classmethod
+    def _a_list_has_no_words(cls, given: Any) -> Any:
+        return {str(name): None for name in given} if isinstance(given, list | tuple) else given
 
 
 class PersonaSettings(Settings):
@@ -244,6 +249,11 @@ class Workspace:
         return self.state_folder / "published"
 
     @property
+    def report_folder(self) -> Path:
+        """Reports, a file per week; published from here."""
+        return self.state_folder / "reports"
+
+    @property
     def activation_folder(self) -> Path:
         """Activation files, a folder per week."""
         return self.state_folder / "activation"
@@ -290,4 +300,3 @@ class Workspace:
             {"vars": self.dbt_vars(), "mappings": [m.content_hash for m in self.mappings]}, sort_keys=True
         )
         return hashlib.sha256(content.encode()).hexdigest()[:16]
-

@@ -64,9 +64,7 @@ def ingest_assets(workspace: Workspace) -> dg.AssetsDefinition:
         )
     ]
 
-    @dg.multi_asset(
-        name="ingest", specs=[*specs, changed_days], check_specs=checks, **weekly(workspace)
-    )
+    @dg.multi_asset(name="ingest", specs=[*specs, changed_days], check_specs=checks, **weekly(workspace))
     def ingest_extracts(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
         with warehouse.connect() as connection:
             result = ingest(connection, workspace, progress=context.log.info)

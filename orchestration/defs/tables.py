@@ -21,9 +21,7 @@ PUBLISHED_AT_LEAST_EVERY = timedelta(days=8)
 class Translator(DagsterDbtTranslator):
     """Groups follow the folders; marts must stay fresh."""
 
-    def get_asset_spec(
-        self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
-    ) -> dg.AssetSpec:
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
         """The asset of one dbt resource."""
         spec = super().get_asset_spec(manifest, unique_id, project)
         properties = self.get_resource_props(manifest, unique_id)

@@ -186,7 +186,9 @@ def check_extracts(workspace: Workspace, sources_loaded_before: set[str]) -> Non
                 if not extracts:
                     if mapping.name in sources_loaded_before:
                         continue
-                    there = [p.relative_to(workspace.data_folder).as_posix() for p in _some_files(workspace.data_folder)]
+                    there = [
+                        p.relative_to(workspace.data_folder).as_posix() for p in _some_files(workspace.data_folder)
+                    ]
                     raise file.error(
                         ("extract", "files"),
                         f"no file matches '{mapping.extract.files}' in {workspace.data_folder}; "

@@ -56,7 +56,9 @@ class Harmonizer:
 
     def columns(self, entity: MappedEntity, contract: Contract) -> list[HarmonizedColumn]:
         """The mapped columns in the contract's order, then the attributes in the mapping's."""
-        origins = {column.name: entity.columns[column.name] for column in contract.columns if column.name in entity.columns}
+        origins = {
+            column.name: entity.columns[column.name] for column in contract.columns if column.name in entity.columns
+        }
         bases = {name: self._base(origin) for name, origin in origins.items()}
         attributes = {a.column: a for a in entity.attributes if a.role != "ignore"}
         bases |= {name: self._source_column(attribute.source) for name, attribute in attributes.items()}
@@ -86,7 +88,9 @@ class Harmonizer:
             return base
         text = f"trim(({base})::varchar)"
         cases = " ".join(
-            f"when {literal(given)} then {literal(str(meant))}" for given, meant in origin.values.items() if given != "*"
+            f"when {literal(given)} then {literal(str(meant))}"
+            for given, meant in origin.values.items()
+            if given != "*"
         )
         otherwise = literal(str(origin.values["*"])) if "*" in origin.values else text
         return f"case when {base} is null then null else case {text} {cases} else {otherwise} end end"

@@ -32,6 +32,7 @@ from orchestration.ingest.harmonize import HarmonizedColumn, Harmonizer
 from orchestration.ingest.profile import profile_batch
 from orchestration.ingest.tables import PROVENANCE, column_types, make_raw_tables
 from orchestration.mapping import MappedEntity, Mapping
+from orchestration.warehouse import transaction
 from orchestration.workspace import Workspace
 
 SAMPLE_ROWS_PER_ENTITY = 50_000
@@ -102,7 +103,9 @@ def ingest(
                 load = _load_if_new(connection, workspace, extract, entity, result)
                 if load is not None:
                     result.loads.append(load)
-                    progress(f"{load.file} → {load.entity}: {load.rows_loaded:,} of {load.rows_read:,} rows, {load.status}")
+                    progress(
+                        f"{load.file} → {load.entity}: {load.rows_loaded:,} of {load.rows_read:,} rows, {load.status}"
+                    )
     return result
 
 
@@ -137,8 +140,7 @@ def _load_if_new(
         [mapping.name, entity.entity, content_hash, mapping.content_hash, extract.name],
     ).fetchone()
     loader = _Loader(connection, workspace, extract, entity, content_hash)
-    connection.execute("begin")
-    try:
+    with transaction(connection):
         if known:
             loader.retire(known[4])
         if same_content:
@@ -146,10 +148,6 @@ def _load_if_new(
         else:
             load = loader.load("corrected" if known else "loaded", result)
         loader.record(load, stat.st_size, stat.st_mtime_ns)
-        connection.execute("commit")
-    except BaseException:
-        connection.execute("rollback")
-        raise
     return load
 
 
@@ -277,7 +275,11 @@ class _Loader:
         source = relation(self.extract, columns=list(file_header))
         present = column_types(self.connection, self.entity.entity)
         harmonizer = Harmonizer(
-            self.connection, self.extract, file_header, source, {n: t for n, t in present.items() if n.startswith("attr_")}
+            self.connection,
+            self.extract,
+            file_header,
+            source,
+            {n: t for n, t in present.items() if n.startswith("attr_")},
         )
         columns = harmonizer.columns(self.entity, self.contract)
         condition = harmonizer.condition(self.entity)
@@ -375,7 +377,13 @@ class _Loader:
         return loaded
 
     def _refuse(
-        self, rows_read: int, quarantined: int, unreadable: int, filtered: int, profile: dict[str, Any], warnings: dict[str, int]
+        self,
+        rows_read: int,
+        quarantined: int,
+        unreadable: int,
+        filtered: int,
+        profile: dict[str, Any],
+        warnings: dict[str, int],
     ) -> Load:
         """Too many rows are wrong: nothing is loaded, and the contract's check fails until the file is mended."""
         return Load(
@@ -427,9 +435,13 @@ class _Loader:
     def _time(self) -> str:
         """When a row was known to hold: its update or its time."""
         mapped = self._mapped_columns()
-        candidates = ["updated_at", self.contract.time_column] if self.contract.is_versioned else [self.contract.time_column]
+        candidates = (
+            ["updated_at", self.contract.time_column] if self.contract.is_versioned else [self.contract.time_column]
+        )
         columns = [identifier(name) for name in candidates if name in mapped]
-        delivered = f"{literal(str(self.extract.delivered_at))}::timestamp" if self.extract.delivered_at else "null::timestamp"
+        delivered = (
+            f"{literal(str(self.extract.delivered_at))}::timestamp" if self.extract.delivered_at else "null::timestamp"
+        )
         if self.contract.is_versioned:
             first = columns[:1] if "updated_at" in mapped else []
             return f"coalesce({', '.join([*first, delivered, *columns])})::timestamp"

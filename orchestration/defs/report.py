@@ -1,0 +1,44 @@
+"""The persona report of each week: one file a marketer can read."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from activation.report.report import render_report
+from orchestration.defs.partitions import run_weeks, weekly
+from orchestration.report_week import report_data
+from orchestration.warehouse import Warehouse
+from orchestration.workspace import Workspace
+
+REPORT_INPUTS = [
+    dg.AssetKey(["marts", name])
+    for name in ("segment_memberships", "segment_kpis", "segment_profiles", "segment_migrations", "person_propensities")
+] + [dg.AssetKey(["ml", name]) for name in ("persona_models", "model_runs", "personas")]
+
+
+def report_asset(workspace: Workspace) -> dg.AssetsDefinition:
+    """One HTML file per week, from the marts alone."""
+
+    @dg.asset(
+        key=["report", "persona_report"],
+        deps=REPORT_INPUTS,
+        group_name="report",
+        description="Who the customers are, how they moved, what is likely next: one self-contained HTML file per week.",
+        kinds={"html"},
+        **weekly(workspace),
+    )
+    def write_report(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+        workspace.report_folder.mkdir(parents=True, exist_ok=True)
+        weeks = run_weeks(context)
+        with warehouse.connect(read_only=True) as connection:
+            for week in weeks:
+                html = render_report(report_data(connection, workspace, week))
+                target = workspace.report_folder / f"{week.key}.html"
+                unfinished = target.with_suffix(".unfinished")
+                unfinished.write_text(html, encoding="utf-8")
+                unfinished.replace(target)
+        return dg.MaterializeResult(
+            metadata={"reports": len(weeks), "file": dg.MetadataValue.path(str(target)), "characters": len(html)}
+        )
+
+    return write_report
