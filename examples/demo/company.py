@@ -18,7 +18,7 @@ SHARE_AT_START = (0.19, 0.24, 0.19, 0.18, 0.20)
 SHARE_OF_FIRST_ARRIVALS = (0.18, 0.22, 0.16, 0.40, 0.04)
 SHARE_OF_LAST_ARRIVALS = (0.16, 0.18, 0.28, 0.34, 0.04)
 
-CHANGES_PER_WEEK = 0.01
+CHANGES_PER_WEEK = 0.008
 # Who becomes what, given that somebody changes (from row to column): learners graduate, anybody may drift away.
 CHANGES = (
     (0.00, 0.35, 0.15, 0.05, 0.45),
@@ -29,32 +29,35 @@ CHANGES = (
 )
 
 # Sessions a week at activity 1; `events_per_person` scales them all.
-PRODUCT_SESSIONS = np.array([1.60, 0.95, 0.40, 0.90, 0.10])
-WEB_SESSIONS = np.array([0.30, 0.20, 0.85, 0.45, 0.08])
-EVENTS_PER_SESSION = 2.5
+PRODUCT_SESSIONS = np.array([1.65, 1.40, 0.75, 1.35, 0.08])
+WEB_SESSIONS = np.array([0.25, 0.15, 0.95, 0.30, 0.05])
+EVENTS_PER_SESSION = 2.0
 SHARE_LOGGED_IN_ON_WEB = 0.6
 # Activity differs between people (log-normal), and each person's mood wanders from week to week (autoregressive).
 ACTIVITY_SPREAD = 0.25
 MOOD_MEMORY = 0.85
-MOOD_SPREAD = 0.30
+MOOD_SPREAD = 0.25
+# Whoever is new tries things out: the factor on activity in the first weeks after joining.
+ONBOARDING_WEEKS = 3
+ONBOARDING_FACTOR = 2.5
 # Weekly factor of the activity that one's recent behaviour keeps in mind: half is forgotten in about 2.4 weeks.
 MEMORY_OF_BEHAVIOUR = 0.75
 
 # name: (category in the product's own words, weights per persona)
 PRODUCT_EVENTS: dict[str, tuple[str, tuple[float, ...]]] = {
     "logged_in": ("session", (0.00, 0.00, 0.00, 0.00, 0.00)),  # drawn as the first event of a session
-    "dashboard_viewed": ("usage", (1.00, 6.00, 1.50, 1.20, 4.00)),
-    "report_exported": ("usage", (0.50, 3.00, 0.40, 0.25, 0.80)),
-    "report_scheduled": ("usage", (0.20, 1.50, 0.10, 0.10, 0.10)),
-    "api_called": ("usage", (6.00, 0.05, 0.05, 0.10, 0.05)),
-    "integration_connected": ("usage", (1.60, 0.03, 0.10, 0.12, 0.05)),
-    "automation_run": ("usage", (3.00, 0.08, 0.05, 0.12, 0.05)),
-    "alert_created": ("usage", (1.20, 0.60, 0.10, 0.20, 0.10)),
+    "dashboard_viewed": ("usage", (0.80, 6.50, 0.60, 0.70, 2.50)),
+    "report_exported": ("usage", (0.30, 3.50, 0.15, 0.15, 0.40)),
+    "report_scheduled": ("usage", (0.15, 1.20, 0.05, 0.05, 0.05)),
+    "api_called": ("usage", (5.50, 0.02, 0.02, 0.05, 0.03)),
+    "integration_connected": ("usage", (2.20, 0.02, 0.05, 0.06, 0.03)),
+    "automation_run": ("usage", (3.00, 0.04, 0.03, 0.06, 0.03)),
+    "alert_created": ("usage", (1.00, 0.50, 0.10, 0.20, 0.10)),
     "teammate_invited": ("usage", (0.30, 0.30, 0.60, 0.40, 0.10)),
-    "support_searched": ("search", (0.40, 0.10, 0.20, 2.20, 0.50)),
-    "course_watched": ("usage", (0.10, 0.05, 0.10, 4.50, 0.10)),
-    "template_used": ("usage", (0.30, 0.15, 0.40, 2.50, 0.10)),
-    "addon_browsed": ("usage", (0.10, 0.10, 6.00, 0.20, 0.30)),
+    "support_searched": ("search", (0.25, 0.06, 0.10, 2.60, 0.30)),
+    "course_watched": ("usage", (0.05, 0.03, 0.05, 4.20, 0.05)),
+    "template_used": ("usage", (0.15, 0.08, 0.15, 3.00, 0.05)),
+    "addon_browsed": ("usage", (0.06, 0.06, 7.00, 0.10, 0.15)),
     "data_downloaded": ("usage", (0.20, 0.20, 0.10, 0.10, 1.50)),
     "assistant_asked": ("usage", (0.80, 0.60, 0.30, 1.00, 0.10)),
 }
@@ -65,7 +68,7 @@ SHARE_OF_SESSIONS_WITH_LOGIN = 0.3
 # name: (kind in the tracker's own words, path of the page, title, weights per persona)
 WEB_EVENTS: dict[str, tuple[str, str, str, tuple[float, ...]]] = {
     "home_viewed": ("pageview", "/", "Havelgrid", (1.00, 1.50, 0.80, 1.00, 2.00)),
-    "pricing_viewed": ("pageview", "/pricing", "Pricing", (0.30, 0.30, 4.00, 0.40, 1.00)),
+    "pricing_viewed": ("pageview", "/pricing", "Pricing", (0.12, 0.12, 5.00, 0.20, 0.60)),
     "addons_viewed": ("pageview", "/add-ons", "Add-ons", (0.15, 0.15, 3.00, 0.25, 0.20)),
     "docs_viewed": ("pageview", "/docs", "Documentation", (6.00, 0.20, 0.20, 1.50, 0.40)),
     "academy_viewed": ("pageview", "/academy", "Academy", (0.30, 0.10, 0.10, 4.00, 0.10)),
@@ -114,9 +117,9 @@ WEEKDAYS = (
 )
 
 # The chance of an order in a week, as a logit: a base per persona, and what recent behaviour adds to it.
-ORDER_BASE = np.array([-3.15, -4.55, -2.45, -4.30, -5.20])
+ORDER_BASE = np.array([-5.10, -4.95, -4.80, -5.20, -6.00])
 ORDER_TREND_PER_YEAR = 0.4
-ORDER_WEIGHTS = {"usage": 0.45, "building": 0.55, "interest": 0.55, "clicks": 0.80}
+ORDER_WEIGHTS = {"usage": 0.10, "building": 0.70, "interest": 0.80, "clicks": 1.10}
 DAYS_AHEAD = 30
 ITEMS = ("extra seats", "automation pack", "data retention", "training day", "white label", "renewal")
 ITEM_PRICES_CENTS = np.array([4_900, 9_900, 5_900, 45_000, 14_900, 118_800])

@@ -70,9 +70,12 @@ class Lives:
         self.mood = company.MOOD_MEMORY * self.mood + rng.normal(0.0, fresh, len(self.mood))
 
     def activity(self, week: DemoWeek) -> FloatArray:
-        """This week's factor on each human's sessions: mean 1 among those who are active, 0 for all others."""
+        """This week's factor on each human's sessions: mean 1 among the active, more for the new, else 0."""
         mood = np.exp(self.mood - company.MOOD_SPREAD**2 / 2)
-        return np.where(self.is_active(week), self.people.activity * mood, 0.0)
+        is_new = week.number - self.people.joined_week < company.ONBOARDING_WEEKS
+        is_new &= self.people.joined_week >= 0
+        factor = np.where(is_new, company.ONBOARDING_FACTOR, 1.0)
+        return np.where(self.is_active(week), self.people.activity * mood * factor, 0.0)
 
     def remember(self, counts: dict[str, IntArray]) -> None:
         """Add a week's counts per human to what is remembered."""
@@ -84,7 +87,7 @@ class Lives:
         """The planted chance of each human to order in `week`, from persona and what was remembered before it."""
         logit = company.ORDER_BASE[self.persona] + company.ORDER_TREND_PER_YEAR * week.number / 52
         for name, weight in company.ORDER_WEIGHTS.items():
-            logit = logit + weight * np.log1p(self.recent[name]) * (1.0 if name != "usage" else 0.5)
+            logit = logit + weight * np.log1p(self.recent[name])
         return np.where(self.is_active(week), 1 / (1 + np.exp(-logit)), 0.0)
 
     def chance_ahead(self, week: DemoWeek) -> FloatArray:

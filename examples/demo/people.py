@@ -13,7 +13,7 @@ from examples.demo import company
 from examples.demo.clock import DAY, DemoWeek
 from examples.demo.sampling import BoolArray, Choice, FloatArray, IntArray, Stream, choose, generator
 
-SHARE_PRESENT_AT_START = 0.7
+SHARE_PRESENT_AT_START = 0.8
 SHARE_TWICE_IN_CRM = 0.028
 SHARE_OF_TWINS_WITH_OTHER_EMAIL = 0.15
 SHARE_LEAVING = 0.002
