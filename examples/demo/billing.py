@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from examples.demo import company
-from examples.demo.clock import DAY, DemoWeek, local
+from examples.demo.clock import DAY, HOUR, DemoWeek, local
 from examples.demo.crm import Crm
 from examples.demo.lives import Lives
 from examples.demo.people import numbered
@@ -26,6 +26,7 @@ FATES = (
     ("PAID", "REFUNDED", 2),
 )
 WEEKS_UNTIL_FATE = (1, 2, 3)
+PAYMENT_RUN = 2 * DAY + 18 * HOUR  # Wednesday, six in the evening
 DISCOUNT = 0.8
 
 _ITEM = Choice(company.ITEM_WEIGHTS)
@@ -83,10 +84,11 @@ class Billing:
     def _foresee(self, rng: np.random.Generator, week: DemoWeek, frame: pl.DataFrame, fate: IntArray) -> None:
         """Keep the later versions of invoices whose state will change, by the week in which it does."""
         later = pl.Series([state for _, state, _ in FATES]).gather(fate)
+        paid_at = PAYMENT_RUN + rng.random(len(fate)) * HOUR
         wait = rng.integers(WEEKS_UNTIL_FATE[0], WEEKS_UNTIL_FATE[-1] + 1, len(fate))
         will_change = later != frame["state"]
         versions = frame.with_columns(state=later)
         for weeks in WEEKS_UNTIL_FATE:
-            due = versions.filter(will_change & pl.Series(wait == weeks))
-            due = due.with_columns(changed=pl.col("changed").dt.offset_by(f"{weeks * 7}d"))
+            changed = local(week.later(weeks).instants(paid_at))
+            due = versions.with_columns(changed=changed).filter(will_change & pl.Series(wait == weeks))
             self._changing[week.number + weeks].append(due)

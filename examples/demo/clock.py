@@ -4,7 +4,7 @@ What belongs here: the only place where local time becomes UTC. Instants are who
 """
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -50,6 +50,10 @@ class DemoWeek:
         """The instant the week is over (exclusive); 167 or 169 hours later where the clocks change."""
         return midnight(self.as_of)
 
+    def later(self, weeks: int) -> "DemoWeek":
+        """The week that begins so many weeks after this one."""
+        return DemoWeek(self.number + weeks, self.monday + timedelta(days=7 * weeks))
+
     def instants(self, wall_seconds: npt.NDArray[np.floating]) -> IntArray:
         """Seconds a wall clock shows since Monday midnight (0 to 604,800), as instants inside the week."""
         wall = wall_seconds.astype(np.int64)
@@ -69,7 +73,7 @@ class DemoWeek:
 def history(last_week: date, weeks: int) -> list[DemoWeek]:
     """The `weeks` weeks up to and with `last_week`, oldest first."""
     first = last_week - timedelta(days=7 * (weeks - 1))
-    return [DemoWeek(number, first + timedelta(days=7 * number)) for number in range(weeks)]
+    return [DemoWeek(0, first).later(number) for number in range(weeks)]
 
 
 def utc(instants: npt.NDArray[np.integer]) -> pl.Series:
@@ -80,8 +84,3 @@ def utc(instants: npt.NDArray[np.integer]) -> pl.Series:
 def local(instants: npt.NDArray[np.integer]) -> pl.Series:
     """Instants as a column of local timestamps without a zone, as many systems export them."""
     return utc(instants).dt.convert_time_zone(TIMEZONE).dt.replace_time_zone(None)
-
-
-def utc_datetime(instant: int) -> datetime:
-    """One instant as a datetime in UTC."""
-    return datetime.fromtimestamp(instant, tz=UTC)

@@ -91,5 +91,5 @@ class Lives:
         return np.where(self.is_active(week), 1 / (1 + np.exp(-logit)), 0.0)
 
     def chance_ahead(self, week: DemoWeek) -> FloatArray:
-        """The chance of at least one order within `company.DAYS_AHEAD` days of `week`'s start, if nothing changes."""
+        """The chance of at least one order within `company.DAYS_AHEAD` days of `week`, if all stays as it is."""
         return 1 - (1 - self.order_chance(week)) ** (company.DAYS_AHEAD / 7)

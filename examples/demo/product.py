@@ -56,7 +56,7 @@ class Product:
         drawn = draw_sessions(rng, week, rates, lives.persona)
         sessions = moved_after_joining(drawn, week, self._people)
         device = own_devices(rng, sessions.owner, self._devices)
-        # People of one hundred share a meeting room in turn; a room is used by far too many to be somebody's device.
+        # Far too many people sign in at a meeting room's screen for it to be somebody's device.
         rooms = self._devices.strangers_from - self._devices.rooms_from
         in_room = rng.random(len(sessions)) < SHARE_IN_MEETING_ROOMS
         device = np.where(in_room, self._devices.rooms_from + sessions.owner % rooms, device)

@@ -27,14 +27,14 @@ class Truth:
         self._human_id = numbered("H", 7, len(people))
         self._personas = pl.Series(company.PERSONAS)
 
-    def write_week(self, week: DemoWeek, following: DemoWeek, lives: Lives) -> None:
+    def write_week(self, week: DemoWeek, lives: Lives) -> None:
         """Write `weeks/<as_of>.parquet`: persona and chance to order of everybody who is a customer at `as_of`."""
         human = np.flatnonzero(lives.is_active(week))
         pl.DataFrame(
             {
                 "human_id": self._human_id.gather(human),
                 "persona": self._personas.gather(lives.persona[human]),
-                "order_probability": lives.chance_ahead(following)[human],
+                "order_probability": lives.chance_ahead(week.later(1))[human],
             }
         ).with_columns(as_of=pl.lit(week.as_of)).write_parquet(self.folder / "weeks" / f"{week.as_of}.parquet")
 
