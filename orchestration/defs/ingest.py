@@ -139,12 +139,12 @@ def _check_results(entity: str, result: IngestResult) -> Iterator[dg.AssetCheckR
     refused = [load for load in loads if load.status == "refused"]
     report = _contract_report(entity, result)
     warnings = [f"{name}: {count:,} rows" for load in loads for name, count in load.warnings.items()]
-    failed = [expectation for expectation in report.results if not expectation.success] if report else []
+    failed = [expectation for expectation in report.results if not expectation.is_met] if report else []
     metadata: dict[str, dg.MetadataValue] = {
         "sampled rows": dg.MetadataValue.int(report.rows if report else 0),
         "expectations": dg.MetadataValue.int(len(report.results) if report else 0),
         "expectations not met": dg.MetadataValue.json(
-            [{"expectation": e.name, "column": e.column, "severity": e.severity} for e in failed]
+            [{"rule": e.rule, "column": e.column, "severity": e.severity, "unexpected %": round(e.unexpected_percent, 4)} for e in failed]
         ),
         "warnings": dg.MetadataValue.json(warnings[:50]),
     }

@@ -210,3 +210,15 @@ def check_extracts(workspace: Workspace, sources_loaded_before: set[str]) -> Non
 def _some_files(folder: Path) -> list[Path]:
     hidden = (path for path in folder.rglob("*") if path.is_file() and ".personae" not in path.parts)
     return sorted(path for path, _ in zip(hidden, range(500), strict=False))
+
+
+def find_moments(connection: duckdb.DuckDBPyConnection, extract: Extract, column: str) -> tuple[date | None, date | None]:
+    """The earliest and the latest date in a column, as far as its values are ISO dates."""
+    source = relation(extract, columns=[column])
+    text = f"({identifier(column)} ->> '$')" if extract.format == "jsonl" else f"{identifier(column)}::varchar"
+    moment = f"try_cast({text} as timestamp)::date"
+    try:
+        row = connection.execute(f"select min({moment}), max({moment}) from {source}").fetchone()
+    except duckdb.Error as error:
+        raise UnreadableExtract(f"{extract.name}: {reason(error)}") from None
+    return (row[0], row[1]) if row else (None, None)

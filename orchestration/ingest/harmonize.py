@@ -145,6 +145,8 @@ class Harmonizer:
             is_true = ", ".join(map(literal, TRUE_WORDS))
             is_false = ", ".join(map(literal, FALSE_WORDS))
             typed = f"case when {words} in ({is_true}) then true when {words} in ({is_false}) then false end"
+        elif source_type in ("DOUBLE", "FLOAT"):  # how pandas writes a missing number
+            typed = f"try_cast(case when not isnan({base}) then {base} end as {wanted})"
         elif source_type == wanted:
             return HarmonizedColumn(name, wanted, base, None)
         else:

@@ -286,8 +286,7 @@ class _Loader:
         typed = [f"{column.typed} as {identifier(column.name)}" for column in columns]
         uncastable = {column.name: column.uncastable for column in columns if column.uncastable}
         flags = [f"{sql} as {identifier(name + '__uncastable')}" for name, sql in uncastable.items()]
-        names = {column.name for column in columns if not column.name.startswith("attr_")}
-        rules = broken_rules_sql(self.contract, names, set(uncastable) & names)
+        rules = broken_rules_sql(self.contract, {column.name for column in columns}, set(uncastable))
         kept = f"coalesce(({condition}), false)" if condition else "true"
         everything = ", ".join(identifier(column.name) for column in columns)
         self.connection.execute("drop table if exists batch")
@@ -412,7 +411,9 @@ class _Loader:
         room = SAMPLE_ROWS_PER_ENTITY - sum(sample.height for sample in samples)
         if room <= 0:
             return
-        names = ", ".join(identifier(column.name) for column in columns if not column.name.startswith("attr_"))
+        standard = [column for column in columns if not column.name.startswith("attr_")]
+        flags = [f"{column.name}__uncastable" for column in standard if column.uncastable]
+        names = ", ".join(identifier(name) for name in [*(column.name for column in standard), *flags])
         wanted = min(room, SAMPLE_ROWS_PER_ENTITY // 5)
         samples.append(
             self.connection.execute(

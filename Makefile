@@ -1,0 +1,58 @@
+# `make` targets print what they do; `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+PEOPLE ?= 10000
+WEEKS ?= 12
+HISTORY ?= 26
+
+.DEFAULT_GOAL := help
+.PHONY: help run ui test check format bench lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	@echo "setting up the environment (once) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/ready-dev: requirements-dev.lock $(VENV)/ready
+	@echo "setting up the test tools (once) ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(DEMO)/personae.yml: | $(VENV)/ready
+	@$(BIN)/personae demo $(DEMO) --people $(PEOPLE) --weeks $(HISTORY)
+
+run: $(VENV)/ready $(DEMO)/personae.yml ## set up, generate the demo company and run its weekly job (12 weeks)
+	@$(BIN)/personae run $(DEMO) --weeks $(WEEKS)
+
+ui: $(VENV)/ready $(DEMO)/personae.yml ## open Dagster's UI on the demo company
+	@$(BIN)/personae ui $(DEMO)
+
+test: $(VENV)/ready-dev ## run the tests
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/ready-dev ## lint, types, imports, SQL; changes nothing
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+	@$(BIN)/mypy
+
+format: $(VENV)/ready-dev ## format Python
+	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .
+
+bench: $(VENV)/ready ## time the weekly job beside a notebook-like script (takes long)
+	@$(BIN)/python -m benchmarks.bench
+
+lock: ## resolve requirements again (needs uv)
+	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-strip-extras --no-header pyproject.toml -o requirements.lock > /dev/null
+	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-strip-extras --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock > /dev/null
+
+clean: ## remove the demo company and caches, not the environment
+	@rm -rf $(DEMO) .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,223 @@
+"""`personae init`: a new workspace, with mappings proposed for files the company has already.
+
+What belongs here: writing the first settings and guessing which column is which. A guess is written down to be read and
+corrected; nothing is guessed at run time.
+"""
+
+from __future__ import annotations
+
+import difflib
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+
+from data_contracts.contract import ENTITIES, Contract, load_contract
+from data_contracts.documentation import mapping_template
+from orchestration.ingest.extracts import Extract, UnreadableExtract, find_moments, header
+from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, ExtractSettings, Mapping, slug
+from orchestration.settings_file import SettingsError
+from orchestration.weeks import Week
+from orchestration.workspace import SETTINGS_FILE
+
+PROPOSED_FROM = 0.78  # similarity of names from which a column is proposed
+SYNONYMS = {
+    "contact_id": ("customer_id", "customer", "client_id", "user_id", "member_id", "person_id", "subscriber_id"),
+    "email": ("email_address", "e_mail", "mail"),
+    "order_id": ("invoice_no", "invoice", "order_number", "order_no", "transaction_id", "transaction"),
+    "ordered_at": ("order_date", "invoice_date", "purchased_at", "purchase_date", "date", "created_at", "timestamp"),
+    "order_amount": ("amount", "total", "total_price", "revenue", "value", "grand_total", "price"),
+    "order_status": ("status", "financial_status"),
+    "order_channel": ("channel", "source"),
+    "occurred_at": ("timestamp", "event_time", "event_timestamp", "time", "date", "created_at"),
+    "event_type": ("type", "event", "action", "event_name"),
+    "event_name": ("event", "name", "action"),
+    "device_id": ("user_pseudo_id", "anonymous_id", "visitor_id", "cookie_id", "domain_userid"),
+    "created_at": ("created", "signup_date", "registered_at", "create_date"),
+    "updated_at": ("updated", "modified_at", "last_modified"),
+    "account_id": ("company_id", "organization_id"),
+    "account_name": ("company", "company_name", "organization", "name"),
+    "product_id": ("sku", "stock_code", "item_id"),
+    "product_name": ("description", "item", "product"),
+    "employee_count": ("employees", "company_size"),
+    "job_title": ("title", "position"),
+}
+SETTINGS_TEMPLATE = """\
+# The settings of this workspace. Every setting has a default but company and first_week; a wrong one is named with
+# its line before anything runs.
+
+company: {company}
+timezone: {timezone}         # weeks begin on Monday 00:00 here
+currency: EUR
+data: {data}                # the folder that the mappings' files are relative to
+first_week: {first_week}     # the earliest week that can be run
+
+# Deliveries that carry their date in the file's name count for a week when they arrive at most this much later.
+delivery_grace_hours: 24
+
+# When more than this share of a file's rows break the contract, the file is refused and last week's data stands.
+quarantine_threshold: 0.05
+
+# Groups of fewer people are not shown in the report.
+minimum_cell: 10
+
+# An address or a device shared by more people than this does not make them one person.
+identity: {{max_people_per_email: 3, max_people_per_device: 3}}
+
+# Event names that are counted on their own, each with words for people who do it often:
+# features:
+#   events:
+#     report_exported: report readers
+
+# How many personas: a number, or [fewest, most] to let the data decide. Refitted every 13 weeks; ids are kept.
+personas: {{k: [3, 8], refit_every_weeks: 13}}
+
+# What to predict: an order, an event, or a label column of the contacts.
+{targets}
+# Who may be reached, over which channel and for which purpose. Without a record in `consents` nobody is written to,
+# unless you state a legal basis for the purpose here.
+activation: {{channel: email, purpose: email_marketing}}
+# legal_basis:
+#   email_marketing: existing customers, similar products (reviewed by ... on ...)
+
+schedule: {{hour: 6}}        # Monday mornings, while `personae ui` or a Dagster daemon is running
+"""
+ORDER_TARGET = """\
+targets:
+  order_within_30_days: {outcome: order, within_days: 30}
+"""
+NO_TARGET = """\
+# targets:
+#   order_within_30_days: {outcome: order, within_days: 30}
+#   churn: {outcome: label, label: Churn, positive: "Yes"}
+"""
+
+
+def init_workspace(folder: Path, extracts: list[Path]) -> list[Path]:
+    """Write a workspace.
+
+    Args:
+        folder: made if it does not exist.
+        extracts: files to propose mappings for; all in one folder or below it.
+
+    Returns:
+        The files written.
+
+    Raises:
+        SettingsError: there is a workspace already, or an extract is missing or cannot be read.
+    """
+    settings = folder / SETTINGS_FILE
+    if settings.exists():
+        raise SettingsError(settings, None, "there is a workspace here already")
+    data = _common_folder(extracts) if extracts else None
+    proposals = [_propose(path.resolve(), data) for path in extracts if data is not None]
+    first = min((day for _, _, day in proposals if day), default=date.today() - timedelta(weeks=104))
+    has_orders = any(entity in ("orders", "order_lines") for entity, _, _ in proposals)
+    (folder / "mappings" / "examples").mkdir(parents=True, exist_ok=True)
+    settings.write_text(
+        SETTINGS_TEMPLATE.format(
+            company=folder.resolve().name.replace("_", " ").title(),
+            timezone="UTC",
+            data=data if data else ".",
+            first_week=Week.containing(first).key,
+            targets=ORDER_TARGET if has_orders else NO_TARGET,
+        ),
+        encoding="utf-8",
+    )
+    written = [settings]
+    for path, (_, text, _) in zip(extracts, proposals, strict=True):
+        written.append(folder / "mappings" / f"{slug(path.name.split('.')[0])}.yml")
+        written[-1].write_text(text, encoding="utf-8")
+    for entity in ENTITIES:
+        written.append(folder / "mappings" / "examples" / f"{entity}.yml")
+        written[-1].write_text(mapping_template(load_contract(entity)), encoding="utf-8")
+    return written
+
+
+def _common_folder(extracts: list[Path]) -> Path:
+    for path in extracts:
+        if not path.is_file():
+            raise SettingsError(path, None, "the file is missing")
+    folders = [path.resolve().parent for path in extracts]
+    shortest = min(folders, key=lambda each: len(each.parts))
+    if not all(each.is_relative_to(shortest) for each in folders):
+        raise SettingsError(extracts[0], None, "all extracts must be in one folder or below it")
+    return shortest
+
+
+def _propose(path: Path, data: Path) -> tuple[str, str, date | None]:
+    """The entity a file seems to hold, a mapping for it, and its earliest day."""
+    name = path.relative_to(data).as_posix()
+    mapping = Mapping(
+        name=path.stem, path=path, extract=ExtractSettings(files=name), timezone="UTC", entities=(), content_hash=""
+    )
+    extract = Extract(mapping, path, name, None)
+    with duckdb.connect() as connection:
+        try:
+            columns = header(connection, extract)
+            guesses = {entity: _guess(load_contract(entity), list(columns)) for entity in ENTITIES}
+            entity = max(ENTITIES, key=lambda each: _fit(load_contract(each), guesses[each]))
+            guess = guesses[entity]
+            time = load_contract(entity).time_column
+            earliest = find_moments(connection, extract, guess[time])[0] if time in guess else None
+        except UnreadableExtract as error:
+            raise SettingsError(path, None, str(error)) from None
+    return entity, _mapping_text(name, load_contract(entity), guess, list(columns)), earliest
+
+
+def _guess(contract: Contract, columns: list[str]) -> dict[str, str]:
+    """The extract's column for each canonical column, where the names are near; each column is used once."""
+    scored = sorted(
+        (
+            (max(_similarity(slug(column), name) for name in (canonical, *SYNONYMS.get(canonical, ()))), canonical, column)
+            for canonical in contract.column_names
+            for column in columns
+        ),
+        key=lambda each: (-each[0], contract.column_names.index(each[1]), columns.index(each[2])),
+    )
+    guess: dict[str, str] = {}
+    for similarity, canonical, column in scored:
+        if similarity >= PROPOSED_FROM and canonical not in guess and column not in guess.values():
+            guess[canonical] = column
+    return guess
+
+
+def _similarity(column: str, name: str) -> float:
+    return 1.0 if column == name else 0.97 * difflib.SequenceMatcher(None, column, name).ratio()
+
+
+def _fit(contract: Contract, guess: dict[str, str]) -> tuple[float, int, int]:
+    required = contract.required_columns
+    found = sum(column in guess for column in required)
+    is_complete = found == len(required)
+    return (float(is_complete), len(guess) if is_complete else found, -ENTITIES.index(contract.entity))
+
+
+def _mapping_text(name: str, contract: Contract, guess: dict[str, str], columns: list[str]) -> str:
+    lines = [
+        "# Proposed from the file's header: read every line, correct what is wrong, delete what is not meant.",
+        "extract:",
+        f"  files: {_quoted(name)}",
+        "entities:",
+        f"  {contract.entity}:",
+        "    columns:",
+    ]
+    for column in contract.columns:
+        if column.name in guess:
+            lines.append(f"      {column.name}: {_quoted(guess[column.name])}")
+        elif column.required:
+            lines.append(f"      {column.name}: TO_BE_NAMED    # required: {column.description}")
+    left = [column for column in columns if column not in guess.values()]
+    if left and contract.entity in ENTITIES_WITH_ATTRIBUTES:
+        lines.append("    attributes:    # feature, label, identifier, sensitive or ignore")
+        lines += [f"      {_quoted(column)}: ignore" for column in left]
+    elif left:
+        lines.append(f"    # not used: {', '.join(left)}")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """A YAML scalar; quoted unless it is a plain word."""
+    return text if slug(text).replace("_", "") == text.lower().replace("_", "") else '"' + text.replace('"', '\\"') + '"'
+
+
