@@ -1,0 +1,60 @@
+{# The columns of person_features in this workspace: the standard ones as described in person_features.yml, the declared
+   attributes and events as the settings describe them. A list of {name, label, family, unit, kind}. #}
+{% macro feature_catalogue() -%}
+    {% if not execute %}
+        {{ return([]) }}
+    {% endif %}
+    {% set features = [] %}
+    {% set attribute_kinds = attribute_kinds() %}
+    {% for entity, prefix, family in [('contacts', 'contact_', 'profile'), ('accounts', 'account_', 'account')] %}
+        {% if is_delivered(entity) %}
+            {% for attribute in attributes(entity, 'feature') %}
+                {% do features.append({
+                    'name': prefix ~ attribute.name,
+                    'label': attribute.label,
+                    'family': family,
+                    'unit': '',
+                    'kind': attribute_kinds[entity].get('attr_' ~ attribute.name, 'category'),
+                }) %}
+            {% endfor %}
+        {% endif %}
+    {% endfor %}
+    {% if is_delivered('events') %}
+        {% for event in var('event_names') %}
+            {% do features.append({
+                'name': event.column ~ '_events_28d',
+                'label': event.event_name ~ ' in 4 weeks',
+                'family': 'product',
+                'unit': 'count',
+                'kind': 'number',
+            }) %}
+        {% endfor %}
+    {% endif %}
+    {% set declared = features | map(attribute='name') | list %}
+    {% for column in graph.nodes['model.personae.person_features'].columns.values() %}
+        {% set meta = column.config.meta %}
+        {% if meta.kind and column.name not in declared and (not meta.entities or is_delivered(meta.entities)) %}
+            {% do features.append({
+                'name': column.name,
+                'label': meta.label,
+                'family': meta.family,
+                'unit': meta.unit,
+                'kind': meta.kind,
+            }) %}
+        {% endif %}
+    {% endfor %}
+    {{ return(features) }}
+{%- endmacro %}
+
+{# What the declared attributes hold, by the types of their columns in raw. #}
+{% macro attribute_kinds() -%}
+    {% set kinds = {'contacts': {}, 'accounts': {}} %}
+    {% for entity in kinds %}
+        {% for column in adapter.get_columns_in_relation(source('raw', entity)) %}
+            {% set type = column.dtype | upper %}
+            {% set kind = 'flag' if type == 'BOOLEAN' else 'category' if 'CHAR' in type else 'number' %}
+            {% do kinds[entity].update({column.name: kind}) %}
+        {% endfor %}
+    {% endfor %}
+    {{ return(kinds) }}
+{%- endmacro %}

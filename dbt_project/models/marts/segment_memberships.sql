@@ -1,0 +1,89 @@
+{{ config(pre_hook=before_begin("{{ forget_weeks('is_scored') }}")) }}
+
+with
+
+weeks as (
+
+    select * from {{ ref('int_weeks') }}
+    where is_scored
+
+),
+
+persona_assignments as (
+
+    select * from {{ source('ml', 'persona_assignments') }}
+
+),
+
+personas as (
+
+    select * from {{ source('ml', 'personas') }}
+
+),
+
+propensity_scores as (
+
+    select * from {{ source('ml', 'propensity_scores') }}
+
+),
+
+persona_memberships as (
+
+    select
+        persona_assignments.as_of,
+        persona_assignments.person_id,
+        'persona' as segment_type,
+        persona_assignments.persona_id as segment_id,
+        coalesce(personas.persona_name, persona_assignments.persona_id) as segment_name,
+        persona_assignments.strength as membership_strength,
+        persona_assignments.model_id
+    from persona_assignments
+    inner join weeks
+        on persona_assignments.as_of = weeks.as_of
+    left join personas
+        on persona_assignments.as_of = personas.as_of
+        and persona_assignments.persona_id = personas.persona_id
+    where persona_assignments.persona_id is not null
+
+),
+
+band_memberships as (
+
+    select
+        propensity_scores.as_of,
+        propensity_scores.person_id,
+        'propensity_band' as segment_type,
+        propensity_scores.target || ':' || propensity_scores.band as segment_id,
+        replace(propensity_scores.target, '_', ' ') || ': ' || propensity_scores.band as segment_name,
+        propensity_scores.probability as membership_strength,
+        propensity_scores.model_id
+    from propensity_scores
+    inner join weeks
+        on propensity_scores.as_of = weeks.as_of
+    where propensity_scores.band is not null
+
+),
+
+memberships as (
+
+    select * from persona_memberships
+    union all
+    select * from band_memberships
+
+),
+
+typed as (
+
+    select
+        as_of,
+        cast(person_id as varchar) as person_id,
+        cast(segment_type as varchar) as segment_type,
+        cast(segment_id as varchar) as segment_id,
+        cast(segment_name as varchar) as segment_name,
+        cast(membership_strength as double) as membership_strength,
+        cast(model_id as varchar) as model_id
+    from memberships
+
+)
+
+select * from typed

@@ -1,0 +1,94 @@
+{{ config(pre_hook=before_begin("{{ forget_weeks('is_scored') }}")) }}
+
+with
+
+weeks as (
+
+    select * from {{ ref('int_weeks') }}
+    where is_scored
+
+),
+
+persona_assignments as (
+
+    select * from {{ source('ml', 'persona_assignments') }}
+    where persona_id is not null
+
+),
+
+weeks_with_assignments as (
+
+    select distinct as_of from persona_assignments
+
+),
+
+{# A week without one before it has nobody who could have moved. #}
+comparable_weeks as (
+
+    select
+        weeks.as_of,
+        previous.as_of as previous_as_of
+    from weeks
+    inner join weeks_with_assignments as previous
+        on weeks.as_of - 7 = previous.as_of
+    inner join weeks_with_assignments as current_week
+        on weeks.as_of = current_week.as_of
+
+),
+
+now_in as (
+
+    select
+        comparable_weeks.as_of,
+        comparable_weeks.previous_as_of,
+        persona_assignments.person_id,
+        persona_assignments.persona_id
+    from persona_assignments
+    inner join comparable_weeks
+        on persona_assignments.as_of = comparable_weeks.as_of
+
+),
+
+before_in as (
+
+    select
+        comparable_weeks.as_of,
+        comparable_weeks.previous_as_of,
+        persona_assignments.person_id,
+        persona_assignments.persona_id
+    from persona_assignments
+    inner join comparable_weeks
+        on persona_assignments.as_of = comparable_weeks.previous_as_of
+
+),
+
+moves as (
+
+    select
+        coalesce(now_in.as_of, before_in.as_of) as as_of,
+        coalesce(now_in.previous_as_of, before_in.previous_as_of) as previous_as_of,
+        before_in.persona_id as from_segment_id,
+        now_in.persona_id as to_segment_id,
+        count(*) as people
+    from now_in
+    full outer join before_in
+        on now_in.as_of = before_in.as_of
+        and now_in.person_id = before_in.person_id
+    group by 1, 2, 3, 4
+
+),
+
+segment_migrations as (
+
+    select
+        as_of,
+        previous_as_of,
+        cast(from_segment_id as varchar) as from_segment_id,
+        cast(to_segment_id as varchar) as to_segment_id,
+        cast(people as bigint) as people,
+        cast(people as double) / sum(people) over (partition by as_of) as people_share
+    from moves
+
+)
+
+select * from segment_migrations
