@@ -1,7 +1,5 @@
 """What a person sees while a run goes on: one line per asset, with what it holds and how long it took."""
 
-from __future__ import annotations
-
 import logging
 import time
 from typing import Any

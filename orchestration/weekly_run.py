@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 
@@ -24,6 +28,11 @@ def run_weekly_job(workspace: Workspace, weeks: list[Week], console: Console) ->
         Whether it succeeded; what failed has been printed.
     """
     warnings.simplefilter("ignore")
+    with _only_progress(console) as console:
+        return _run(workspace, weeks, console)
+
+
+def _run(workspace: Workspace, weeks: list[Week], console: Console) -> bool:
     with console.status("reading the dbt project ..."):
         prepare_manifest(workspace)
     progress = RunProgress(console)
@@ -39,6 +48,27 @@ def run_weekly_job(workspace: Workspace, weeks: list[Week], console: Console) ->
     finally:
         progress.close()
         instance.dispose()
+
+
+@contextmanager
+def _only_progress(console: Console) -> Iterator[Console]:
+    """A console on the terminal as it was, while what libraries and child processes print goes nowhere.
+
+    Nothing is lost: Dagster keeps the output of each step, and a failure carries its message.
+    """
+    sys.stdout.flush()
+    terminal, errors = os.dup(1), os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with os.fdopen(os.dup(terminal), "w", buffering=1, encoding="utf-8") as stream:
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        try:
+            yield Console(file=stream, highlight=False, soft_wrap=True, force_terminal=console.is_terminal)
+        finally:
+            os.dup2(terminal, 1)
+            os.dup2(errors, 2)
+            for descriptor in (terminal, errors, nowhere):
+                os.close(descriptor)
 
 
 def _partition_tags(weeks: list[Week]) -> dict[str, str]:

@@ -1,7 +1,5 @@
 """Who may be reached: one file per persona, only people who may be contacted over the workspace's channel."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date

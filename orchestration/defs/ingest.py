@@ -1,7 +1,5 @@
 """Extracts into raw tables, each delivery held to its contract; then which weeks the run is for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg

@@ -1,7 +1,5 @@
 """The weekly partition that every asset of a workspace has, and the weeks of a run."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import dagster as dg

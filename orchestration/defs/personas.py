@@ -1,7 +1,5 @@
 """Who people are: personas of each week, as assets."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Iterator
 from pathlib import Path

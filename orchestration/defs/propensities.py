@@ -1,7 +1,5 @@
 """What people are likely to do next, as assets."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What is published: the marts as Parquet and the report, a week at a time, swapped in whole."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The persona report of each week: one file a marketer can read."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from activation.report.report import render_report

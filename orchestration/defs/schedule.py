@@ -1,11 +1,10 @@
 """When the weekly job runs: every Monday, and when new extracts have landed."""
 
-from __future__ import annotations
-
 import hashlib
 from datetime import datetime
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from orchestration.defs.partitions import weekly_partitions
 from orchestration.ingest.extracts import find_extracts
@@ -16,7 +15,7 @@ WEEKLY_JOB = "weekly"
 RUN_TAGS = {"dagster/max_retries": "2"}
 
 
-def weekly_job() -> dg.UnresolvedAssetJobDefinition:
+def weekly_job() -> UnresolvedAssetJobDefinition:
     """Everything, from extracts to activation files, for one week or for many."""
     return dg.define_asset_job(
         WEEKLY_JOB,
@@ -26,7 +25,7 @@ def weekly_job() -> dg.UnresolvedAssetJobDefinition:
     )
 
 
-def monday_schedule(workspace: Workspace, job: dg.UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+def monday_schedule(workspace: Workspace, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
     """Every Monday, for the week that has just ended, in the workspace's time zone."""
     settings = workspace.settings.schedule
     partitions = weekly_partitions(workspace)
@@ -48,7 +47,7 @@ def monday_schedule(workspace: Workspace, job: dg.UnresolvedAssetJobDefinition) 
     return every_monday
 
 
-def new_extracts_sensor(workspace: Workspace, job: dg.UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+def new_extracts_sensor(workspace: Workspace, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
     """A run for the last complete week when a file is new or has changed."""
 
     @dg.sensor(

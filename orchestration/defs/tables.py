@@ -1,7 +1,5 @@
 """The dbt models as assets: up to the features before the models learn, the marts after."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path

@@ -1,0 +1,5 @@
+"""`python -m orchestration` is `personae`."""
+
+from orchestration.cli import main
+
+main()
