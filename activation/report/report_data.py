@@ -1,0 +1,171 @@
+"""What the persona report is made from: one frame per question, aggregates only, never a row per person.
+
+Here belong the frames' columns and their types. How they are told belongs to the modules of the sections.
+"""
+
+from dataclasses import dataclass, fields
+from datetime import date
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import polars as pl
+
+_KPIS: dict[str, type[pl.DataType] | pl.DataType] = {
+    "as_of": pl.Date,
+    "segment_id": pl.String,
+    "segment_name": pl.String,
+    "description": pl.String,
+    "people": pl.Int64,
+    "people_share": pl.Float64,
+    "previous_people": pl.Int64,
+    "revenue": pl.Float64,
+    "revenue_share": pl.Float64,
+    "reachable_people": pl.Int64,
+    "mean_probability": pl.Float64,
+}
+
+REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
+    "kpis": _KPIS,
+    "history": _KPIS,
+    "profiles": {
+        "segment_id": pl.String,
+        "characteristic": pl.String,
+        "label": pl.String,
+        "family": pl.String,
+        "kind": pl.String,
+        "unit": pl.String,
+        "segment_value": pl.Float64,
+        "base_value": pl.Float64,
+        "index_value": pl.Float64,
+        "effect_size": pl.Float64,
+    },
+    "migrations": {
+        "previous_as_of": pl.Date,
+        "as_of": pl.Date,
+        "from_segment_id": pl.String,
+        "from_segment_name": pl.String,
+        "to_segment_id": pl.String,
+        "to_segment_name": pl.String,
+        "people": pl.Int64,
+    },
+    "propensity": {
+        "target": pl.String,
+        "label": pl.String,
+        "band": pl.String,
+        "people": pl.Int64,
+        "mean_probability": pl.Float64,
+    },
+    "propensity_models": {
+        "target": pl.String,
+        "label": pl.String,
+        "algorithm": pl.String,
+        "auc": pl.Float64,
+        "auc_low": pl.Float64,
+        "auc_high": pl.Float64,
+        "log_loss": pl.Float64,
+        "brier": pl.Float64,
+        "calibration_error": pl.Float64,
+        "base_rate": pl.Float64,
+        "training_rows": pl.Int64,
+        "abstained_reason": pl.String,
+    },
+    "propensity_by_segment": {
+        "target": pl.String,
+        "segment_id": pl.String,
+        "mean_probability": pl.Float64,
+        "high_people": pl.Int64,
+    },
+    "k_evidence": {"k": pl.Int64, "silhouette": pl.Float64, "stability": pl.Float64, "is_chosen": pl.Boolean},
+    "deliveries": {
+        "entity": pl.String,
+        "files": pl.Int64,
+        "rows_read": pl.Int64,
+        "rows_loaded": pl.Int64,
+        "rows_quarantined": pl.Int64,
+        "rows_duplicate": pl.Int64,
+        "latest_row_at": pl.Datetime("us"),
+    },
+    "checks": {"entity": pl.String, "passed": pl.Int64, "failed": pl.Int64, "warnings": pl.Int64},
+}
+"""The columns of each frame of `ReportData`; further columns are ignored."""
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything one week's report says, as aggregates.
+
+    Any frame may be empty, even without columns; the section then says so. Columns and types: `REPORT_FRAMES`.
+
+    Attributes:
+        company: The company's name.
+        as_of: The week's exclusive end, a date in `timezone`.
+        week_start: The week's first day.
+        timezone: The workspace's IANA time zone.
+        currency: ISO 4217 code of every amount.
+        k_choice: Why this number of personas, in words.
+        model_id: The persona model that assigned people this week.
+        kpis: One row per persona, this week; revenue of the last 91 days.
+        history: The same for all weeks; those after `as_of` are ignored.
+        profiles: Per persona and characteristic: its value and everybody's; 100 is the average of `index_value`,
+            `effect_size` is the difference in standard deviations. `kind` number, or anything else for shares 0 to 1.
+        migrations: People from persona to persona since the week before; null stands for joined and left.
+        propensity: People per target and band; probabilities 0 to 1.
+        propensity_models: Per target how good its model is, measured forward in time, or why it abstained.
+        propensity_by_segment: Per target and persona.
+        k_evidence: Per number of personas tried: silhouette (-1 to 1) and stability (0 to 1).
+        deliveries: Rows received per entity; `latest_row_at` in UTC.
+        checks: Contract rules per entity, by result.
+        minimum_cell: Groups of fewer people are not counted out, nor described.
+
+    Raises:
+        ValueError: A frame lacks a column or holds one of the wrong type, the time zone is unknown, or the week does
+            not end after it starts.
+    """
+
+    company: str
+    as_of: date
+    week_start: date
+    timezone: str
+    currency: str
+    k_choice: str
+    model_id: str
+    kpis: pl.DataFrame
+    history: pl.DataFrame
+    profiles: pl.DataFrame
+    migrations: pl.DataFrame
+    propensity: pl.DataFrame
+    propensity_models: pl.DataFrame
+    propensity_by_segment: pl.DataFrame
+    k_evidence: pl.DataFrame
+    deliveries: pl.DataFrame
+    checks: pl.DataFrame
+    minimum_cell: int = 10
+
+    def __post_init__(self) -> None:
+        """Hold every frame to its columns and keep only the weeks the report may know of."""
+        if self.week_start >= self.as_of:
+            raise ValueError(f"The week starts on {self.week_start}, not before its end {self.as_of}")
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"Unknown time zone {self.timezone!r}") from None
+        frames = {field.name for field in fields(self)} & REPORT_FRAMES.keys()
+        for name in sorted(frames):
+            object.__setattr__(self, name, _conform(name, getattr(self, name)))
+        object.__setattr__(self, "history", self.history.filter(pl.col("as_of") <= self.as_of))
+        object.__setattr__(self, "migrations", self.migrations.filter(pl.col("as_of") == self.as_of))
+
+
+def _conform(name: str, frame: pl.DataFrame) -> pl.DataFrame:
+    columns = REPORT_FRAMES[name]
+    if frame.is_empty():
+        return pl.DataFrame(schema=columns)
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise ValueError(f"The frame {name} lacks the columns {', '.join(missing)}")
+    frame = frame.select(*columns)
+    zoned = [column for column, kind in frame.schema.items() if getattr(kind, "time_zone", None)]
+    frame = frame.with_columns(pl.col(zoned).dt.convert_time_zone("UTC").dt.replace_time_zone(None))
+    try:
+        return frame.cast(columns)  # type: ignore[arg-type]
+    except pl.exceptions.PolarsError:
+        raise ValueError(f"The frame {name} holds a column of the wrong type") from None

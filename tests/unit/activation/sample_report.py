@@ -1,0 +1,221 @@
+"""A week of an invented company as report data: five personas, one of them new, 26 weeks of history."""
+
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from activation.report.report_data import ReportData
+
+AS_OF = date(2026, 11, 16)
+
+PERSONAS = {
+    "persona-01": ("Very active report readers", 3120, "Opens reports on most working days and shares them."),
+    "persona-02": (
+        "Automation builders",
+        1480,
+        "Connects other systems and calls the interface; seldom looks at a page.",
+    ),
+    "persona-03": (
+        "Campaign bargain seekers",
+        2310,
+        "Comes with a campaign, orders add-ons at a discount and leaves again.",
+    ),
+    "persona-04": ("Quiet long-standing accounts", 4275, "Has been a customer for years and hardly signs in."),
+    "persona-06": ("Newcomers who take courses", 940, "Signed up within the last quarter and watches courses."),
+}
+
+_FEATURES = [
+    ("active_days_28d", "active days in the last 4 weeks", "engagement", "number", "days", 6.2),
+    ("sessions_28d", "sessions in the last 4 weeks", "engagement", "number", None, 11.4),
+    ("evening_share_91d", "share of activity in the evening", "engagement", "flag", None, 0.14),
+    ("days_since_last_event", "days since last seen", "engagement", "number", "days", 21.0),
+    ("reports_exported_28d", "reports exported in the last 4 weeks", "product", "number", None, 3.1),
+    ("api_calls_28d", "interface calls in the last 4 weeks", "product", "number", None, 54.0),
+    ("integrations_91d", "integrations connected in the last 13 weeks", "product", "number", None, 0.42),
+    ("courses_28d", "courses watched in the last 4 weeks", "product", "number", None, 0.8),
+    ("orders_91d", "orders in the last 13 weeks", "purchases", "number", None, 0.36),
+    ("order_amount_91d", "amount ordered in the last 13 weeks", "purchases", "number", "EUR", 128.0),
+    ("days_since_order", "days since last order", "purchases", "number", "days", 97.0),
+    ("clicks_91d", "e-mail clicks in the last 13 weeks", "messages", "number", None, 1.7),
+    ("opens_91d", "e-mails opened in the last 13 weeks", "messages", "number", None, 5.9),
+    ("has_unsubscribed", "has unsubscribed", "messages", "flag", None, 0.06),
+    ("tickets_91d", "support tickets in the last 13 weeks", "support", "number", None, 0.31),
+    ("satisfaction", "satisfaction with support", "survey", "number", "of 5", 3.9),
+    ("contact_age_days", "days since sign-up", "profile", "number", "days", 512.0),
+    ("seniority_manager", "seniority: manager", "profile", "category share", None, 0.22),
+    ("plan_enterprise", "plan: Enterprise", "account", "category share", None, 0.17),
+    ("employee_count", "employees", "account", "number", None, 240.0),
+]
+
+
+def sample_report(**changed) -> ReportData:
+    """Build the week; keyword arguments replace fields."""
+    history = _history()
+    data = ReportData(
+        company="Brückner & Söhne Analytics",
+        as_of=AS_OF,
+        week_start=AS_OF - timedelta(days=7),
+        timezone="Europe/Berlin",
+        currency="EUR",
+        k_choice="Five personas: the most for which every persona was found again in other samples of the same people.",
+        model_id="m-3f9a1c77",
+        kpis=history.filter(pl.col("as_of") == AS_OF),
+        history=history,
+        profiles=_profiles(),
+        migrations=_migrations(),
+        propensity=_propensity(),
+        propensity_models=_models(),
+        propensity_by_segment=_propensity_by_segment(),
+        k_evidence=pl.DataFrame(
+            {
+                "k": [3, 4, 5, 6, 7, 8],
+                "silhouette": [0.31, 0.29, 0.28, 0.24, 0.22, 0.21],
+                "stability": [0.93, 0.90, 0.91, 0.74, 0.66, 0.58],
+                "is_chosen": [False, False, True, False, False, False],
+            }
+        ),
+        deliveries=_deliveries(),
+        checks=pl.DataFrame(
+            {
+                "entity": ["contacts", "events", "messages", "orders", "tickets"],
+                "passed": [14, 11, 9, 12, 7],
+                "failed": [0, 0, 0, 0, 0],
+                "warnings": [1, 0, 0, 0, 0],
+            }
+        ),
+    )
+    return replace(data, **changed)
+
+
+def empty_report() -> ReportData:
+    """Build a week of which nothing is known."""
+    frames = ["kpis", "history", "profiles", "migrations", "propensity", "propensity_models", "propensity_by_segment"]
+    nothing = {name: pl.DataFrame() for name in [*frames, "k_evidence", "deliveries", "checks"]}
+    return sample_report(**nothing, k_choice="", model_id="")
+
+
+def _history() -> pl.DataFrame:
+    random = np.random.default_rng(7)
+    growth = dict(zip(PERSONAS, [0.011, 0.016, -0.004, 0.003, 0.05], strict=True))
+    rows = []
+    for weeks_ago in range(25, -1, -1):
+        week = AS_OF - timedelta(days=7 * weeks_ago)
+        for persona_id, (name, people, description) in PERSONAS.items():
+            if persona_id == "persona-06" and weeks_ago > 11:
+                continue
+            wobble = 1 + 0.012 * random.standard_normal() * (weeks_ago > 0)
+            rows.append(
+                (week, persona_id, name, description, round(people * (1 + growth[persona_id]) ** -weeks_ago * wobble))
+            )
+    share = {"persona-01": 0.31, "persona-02": 0.34, "persona-03": 0.24, "persona-04": 0.08, "persona-06": 0.03}
+    return (
+        pl.DataFrame(rows, schema=["as_of", "segment_id", "segment_name", "description", "people"], orient="row")
+        .sort("segment_id", "as_of")
+        .with_columns(
+            people_share=pl.col("people") / pl.col("people").sum().over("as_of"),
+            previous_people=pl.col("people").shift(1).over("segment_id"),
+            revenue_share=pl.col("segment_id").replace_strict(share, return_dtype=pl.Float64),
+            reachable_people=(pl.col("people") * 0.61).round().cast(pl.Int64),
+            mean_probability=pl.lit(0.1),
+        )
+        .with_columns(revenue=pl.col("revenue_share") * 1_864_200.0)
+    )
+
+
+def _profiles() -> pl.DataFrame:
+    random = np.random.default_rng(11)
+    rows = []
+    for persona_id in PERSONAS:
+        for name, label, family, kind, unit, base in _FEATURES:
+            effect = float(np.clip(random.normal(0, 0.75), -1.6, 2.2))
+            value = base * float(np.exp(0.7 * effect))
+            if kind != "number":
+                value = min(value, 0.97)
+            rows.append((persona_id, name, label, family, kind, unit, value, base, 100 * value / base, effect))
+    schema = ["segment_id", "characteristic", "label", "family", "kind", "unit", "segment_value", "base_value"]
+    return pl.DataFrame(rows, schema=[*schema, "index_value", "effect_size"], orient="row")
+
+
+def _migrations() -> pl.DataFrame:
+    moves = {
+        ("persona-01", "persona-01"): 2954, ("persona-01", "persona-02"): 41, ("persona-01", "persona-04"): 64,
+        ("persona-01", "persona-03"): 12, ("persona-01", None): 11,
+        ("persona-02", "persona-02"): 1401, ("persona-02", "persona-01"): 38, ("persona-02", "persona-04"): 6,
+        ("persona-02", None): 4,
+        ("persona-03", "persona-03"): 2198, ("persona-03", "persona-04"): 97, ("persona-03", "persona-01"): 23,
+        ("persona-03", None): 15,
+        ("persona-04", "persona-04"): 4102, ("persona-04", "persona-03"): 88, ("persona-04", "persona-01"): 31,
+        ("persona-04", None): 52,
+        ("persona-06", "persona-06"): 802, ("persona-06", "persona-01"): 58, ("persona-06", "persona-02"): 33,
+        ("persona-06", "persona-03"): 9,
+        (None, "persona-06"): 138, (None, "persona-01"): 16, (None, "persona-03"): 12, (None, "persona-02"): 7,
+    }  # fmt: skip
+    return pl.DataFrame(
+        [
+            {
+                "previous_as_of": AS_OF - timedelta(days=7),
+                "as_of": AS_OF,
+                "from_segment_id": origin,
+                "from_segment_name": PERSONAS[origin][0] if origin else None,
+                "to_segment_id": goal,
+                "to_segment_name": PERSONAS[goal][0] if goal else None,
+                "people": people,
+            }
+            for (origin, goal), people in moves.items()
+        ],
+        infer_schema_length=None,
+    )
+
+
+def _propensity() -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "target": ["order_within_30_days"] * 3,
+            "label": ["order within 30 days"] * 3,
+            "band": ["low", "medium", "high"],
+            "people": [7430, 3170, 1525],
+            "mean_probability": [0.041, 0.153, 0.342],
+        }
+    )
+
+
+def _models() -> pl.DataFrame:
+    fitted = {
+        "target": "order_within_30_days", "label": "order within 30 days", "algorithm": "gradient_boosting",
+        "auc": 0.784, "auc_low": 0.761, "auc_high": 0.806, "log_loss": 0.298, "brier": 0.0871,
+        "calibration_error": 0.009, "base_rate": 0.108, "training_rows": 148_210, "abstained_reason": None,
+    }  # fmt: skip
+    abstained = dict.fromkeys(fitted) | {
+        "target": "upgrade_within_90_days",
+        "label": "upgrade within 90 days",
+        "abstained_reason": "only 31 people did it in the training weeks, 50 are needed.",
+    }
+    return pl.DataFrame([fitted, abstained])
+
+
+def _propensity_by_segment() -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "target": ["order_within_30_days"] * 5,
+            "segment_id": list(PERSONAS),
+            "mean_probability": [0.137, 0.171, 0.162, 0.031, 0.062],
+            "high_people": [512, 398, 560, 48, 7],
+        }
+    )
+
+
+def _deliveries() -> pl.DataFrame:
+    latest = datetime(2026, 11, 15, 22, 58)
+    return pl.DataFrame(
+        [
+            ("contacts", 1, 412, 409, 3, 0, latest),
+            ("events", 2, 98_211, 98_102, 12, 97, latest),
+            ("messages", 1, 31_004, 31_004, 0, 0, latest),
+            ("orders", 1, 388, 386, 2, 0, latest),
+            ("tickets", 1, 74, 74, 0, 0, latest),
+        ],
+        schema=["entity", "files", "rows_read", "rows_loaded", "rows_quarantined", "rows_duplicate", "latest_row_at"],
+        orient="row",
+    )
