@@ -23,7 +23,7 @@
         {% for event in var('event_names') %}
             {% do features.append({
                 'name': event.column ~ '_events_28d',
-                'label': event.event_name ~ ' in 4 weeks',
+                'label': event.event_name | replace('_', ' ') ~ ' (last 4 weeks)',
                 'family': 'product',
                 'unit': 'count',
                 'kind': 'number',
