@@ -1,0 +1,222 @@
+"""A company small enough to count by hand: who its people are, what they did, and what became known only later.
+
+The week of the tests ends at `AS_OF`, a Monday in Berlin, which is Sunday 23:00 UTC.
+"""
+
+from __future__ import annotations
+
+from dbt_warehouse import DbtWarehouse, person
+
+AS_OF = "2026-03-02"
+THIS_WEEK = (AS_OF, "2026-03-01 23:00", True, True)
+NEXT_WEEK = ("2026-03-09", "2026-03-08 23:00", True, True)
+WEEK_BEFORE = ("2026-02-23", "2026-02-22 23:00", True, True)
+
+ANN, BOB, EVE, SHOPPER, DELETED = person("c1"), person("c3"), person("c6"), person("c5"), person("c4")
+
+VARIABLES = {
+    "timezone": "Europe/Berlin",
+    "contact_attributes": [
+        {"name": "tier", "role": "feature", "label": "Tier"},
+        {"name": "churned", "role": "label", "label": "Churned"},
+    ],
+    "event_names": [{"event_name": "export report", "column": "export_report"}],
+    "targets": [
+        {"name": "order_soon", "outcome": "order", "within_days": 14},
+        {"name": "export_soon", "outcome": "event", "within_days": 14, "column": "export_report"},
+        {"name": "churned", "outcome": "label", "label_attribute": "churned", "positive_value": "Yes"},
+    ],
+}
+
+
+def fill(warehouse: DbtWarehouse) -> None:
+    """What was known when the week ended."""
+    add = warehouse.add
+    add("raw.accounts", dict(account_id="a1", industry="Software", employee_count=50, updated_at="2025-06-01"))
+    add(
+        "raw.contacts",
+        dict(contact_id="c1", email="Ann@x.org", created_at="2025-12-02", updated_at="2025-12-02", country="DE"),
+        dict(
+            contact_id="c2",
+            email=" ann@X.org",
+            created_at="2026-01-10",
+            updated_at="2026-01-10",
+            country="AT",
+            account_id="a1",
+            attr_tier="gold",
+            attr_churned="No",
+        ),
+        dict(contact_id="c3", email="bob@x.org", created_at="2026-02-01", updated_at="2026-02-01", attr_churned="yes"),
+        dict(contact_id="c4", email="dan@x.org", created_at="2026-01-01", updated_at="2026-01-01"),
+        dict(contact_id="c4", updated_at="2026-02-20", is_deleted=True),
+        dict(contact_id="c6", created_at="2026-02-01", updated_at="2026-02-01", country="DE"),
+    )
+    add(
+        "raw.events",
+        # Sunday 23:30 in Berlin is the last moment of the week, half an hour past midnight the first of the next.
+        dict(contact_id="c1", occurred_at="2026-03-01 22:30", event_type="page_view", session_id="s1"),
+        dict(contact_id="c1", occurred_at="2026-03-01 23:30", event_type="page_view", session_id="s1"),
+        # Two contacts of one person on the same day.
+        dict(contact_id="c1", occurred_at="2026-02-10 09:00", event_type="page_view", session_id="s2"),
+        dict(contact_id="c2", occurred_at="2026-02-10 10:00", event_type="product_use", session_id="s3"),
+        # An anonymous visit, two days before Bob identifies on the device.
+        dict(device_id="d1", occurred_at="2026-02-10 12:00", event_type="page_view", device_type="Mobile"),
+        dict(
+            contact_id="c3",
+            device_id="d1",
+            occurred_at="2026-02-12 12:00",
+            event_type="other",
+            event_name="export report",
+        ),
+        # Long ago: within 13 weeks, not within 4.
+        dict(contact_id="c3", occurred_at="2025-12-20 12:00", event_type="search"),
+        # On a Monday morning we still learn of last week.
+        dict(contact_id="c6", occurred_at="2026-02-25 12:00", event_type="download", _delivered_at="2026-03-02 06:00"),
+    )
+    add(
+        "raw.orders",
+        dict(order_id="o1", contact_id="c1", ordered_at="2026-02-01", updated_at="2026-02-01", order_amount=50.0),
+        dict(order_id="o2", contact_id="c2", ordered_at="2025-12-15", updated_at="2025-12-15", order_amount=30.0),
+        dict(
+            order_id="o2",
+            contact_id="c2",
+            ordered_at="2025-12-15",
+            updated_at="2026-01-05",
+            order_amount=30.0,
+            order_status="cancelled",
+        ),
+    )
+    add(
+        "raw.order_lines",
+        dict(order_id="i1", contact_id="c5", ordered_at="2026-02-15", line_amount=10.0, product_id="x", quantity=1.0),
+        dict(order_id="i1", contact_id="c5", ordered_at="2026-02-15", unit_price=5.0, product_id="y", quantity=3.0),
+        dict(
+            order_id="C1",
+            contact_id="c5",
+            ordered_at="2026-02-16",
+            line_amount=-10.0,
+            product_id="x",
+            quantity=-1.0,
+            is_cancellation=True,
+        ),
+    )
+    add(
+        "raw.messages",
+        dict(contact_id="c1", occurred_at="2026-02-20", message_action="sent", channel="email"),
+        dict(contact_id="c1", occurred_at="2026-02-21", message_action="sent", channel="email"),
+        dict(contact_id="c1", occurred_at="2026-02-21", message_action="opened", channel="email", is_machine=True),
+        dict(contact_id="c1", occurred_at="2026-02-22", message_action="opened", channel="email"),
+    )
+    add(
+        "raw.tickets",
+        # Solved after the week: the week sees an open request, and no opinion of the solution.
+        dict(ticket_id="t1", contact_id="c3", created_at="2026-02-20", solved_at="2026-03-04", satisfaction=1.0),
+        dict(ticket_id="t2", contact_id="c3", created_at="2026-02-01 00:00", solved_at="2026-02-01 06:00"),
+    )
+    add(
+        "raw.survey_answers",
+        dict(contact_id="c1", answered_at="2026-02-01", question="recommend", answer="8"),
+        dict(contact_id="c1", answered_at="2026-02-01", question="why", answer="great"),
+    )
+    add("raw.deals", dict(deal_id="x1", account_id="a1", created_at="2026-01-15", deal_amount=900.0))
+    add(
+        "raw.consents",
+        _consent("c1", "2026-01-01", "granted"),
+        _consent("c2", "2026-02-01", "withdrawn"),
+        _consent("c3", "2026-02-01", "granted"),
+    )
+
+
+def add_what_came_later(warehouse: DbtWarehouse) -> None:
+    """Rows of every entity that happened, or became known, only after the week."""
+    add = warehouse.add
+    add("raw.accounts", dict(account_id="a1", industry="Mining", employee_count=9, updated_at="2026-03-03"))
+    add(
+        "raw.contacts",
+        dict(contact_id="c2", email="new@x.org", updated_at="2026-03-03", country="FR", attr_tier="none"),
+        dict(contact_id="c3", email="ann@x.org", updated_at="2026-03-03", country="FR"),
+        dict(contact_id="c7", email="ann@x.org", created_at="2026-03-04", updated_at="2026-03-04"),
+        dict(contact_id="c1", updated_at="2026-03-05", is_deleted=True),
+        # Stated before the week ended, delivered long after.
+        dict(contact_id="c6", updated_at="2026-02-20", country="IT", _delivered_at="2026-03-06"),
+    )
+    add(
+        "raw.events",
+        dict(contact_id="c1", device_id="d1", occurred_at="2026-03-03 12:00", event_type="page_view"),
+        dict(contact_id="c5", device_id="d1", occurred_at="2026-03-03 13:00", event_type="page_view"),
+        dict(contact_id="c6", device_id="d1", occurred_at="2026-03-03 14:00", event_type="page_view"),
+        dict(contact_id="c1", occurred_at="2026-03-03 12:00", event_type="other", event_name="export report"),
+        dict(contact_id="c3", occurred_at="2026-02-25 12:00", event_type="page_view", _delivered_at="2026-03-05 06:00"),
+    )
+    add(
+        "raw.orders",
+        dict(
+            order_id="o1",
+            contact_id="c1",
+            ordered_at="2026-02-01",
+            updated_at="2026-03-05",
+            order_amount=50.0,
+            order_status="cancelled",
+        ),
+        dict(order_id="o3", contact_id="c3", ordered_at="2026-03-04", updated_at="2026-03-04", order_amount=99.0),
+        dict(order_id="i1", contact_id="c5", ordered_at="2026-02-15", updated_at="2026-03-06", order_amount=1.0),
+    )
+    add("raw.order_lines", dict(order_id="i2", contact_id="c5", ordered_at="2026-03-07", line_amount=70.0))
+    add(
+        "raw.messages",
+        dict(contact_id="c1", occurred_at="2026-03-03", message_action="unsubscribed", channel="email"),
+        dict(
+            contact_id="c1",
+            occurred_at="2026-02-22",
+            message_action="clicked",
+            channel="email",
+            _delivered_at="2026-03-05",
+        ),
+    )
+    add("raw.tickets", dict(ticket_id="t1", contact_id="c1", created_at="2026-02-20", updated_at="2026-03-04"))
+    add("raw.survey_answers", dict(contact_id="c1", answered_at="2026-03-04", question="recommend", answer="1"))
+    add(
+        "raw.deals",
+        dict(
+            deal_id="x1",
+            account_id="a1",
+            created_at="2026-01-15",
+            updated_at="2026-03-04",
+            closed_at="2026-03-04",
+            deal_amount=900.0,
+            deal_status="won",
+        ),
+    )
+    add("raw.consents", _consent("c3", "2026-03-03", "withdrawn"))
+    warehouse.changed_days(["2026-02-25", "2026-03-03"])
+
+
+def assign_personas(warehouse: DbtWarehouse) -> None:
+    """What the models would have said of two weeks."""
+    warehouse.add(
+        "ml.personas",
+        dict(as_of=AS_OF, persona_id="k1", persona_name="Readers", description="They read."),
+        dict(as_of=AS_OF, persona_id="k2", persona_name="Buyers", description="They buy."),
+        dict(as_of=AS_OF, persona_id="k3", persona_name="Nobody", description="Empty this week."),
+    )
+    now = [(ANN, "k1", 0.9), (BOB, "k1", 0.6), (SHOPPER, "k2", 0.8), (EVE, "k2", 0.7)]
+    before = [(ANN, "k1", 0.9), (BOB, "k2", 0.6), (DELETED, "k2", 0.5)]
+    for as_of, assigned in [(AS_OF, now), (WEEK_BEFORE[0], before)]:
+        warehouse.add(
+            "ml.persona_assignments",
+            *(
+                dict(as_of=as_of, person_id=who, persona_id=persona, strength=strength, model_id="m1")
+                for who, persona, strength in assigned
+            ),
+        )
+    score = dict(as_of=AS_OF, target="order_soon", model_id="m2")
+    warehouse.add(
+        "ml.propensity_scores",
+        score | dict(person_id=ANN, probability=0.8, band="high"),
+        score | dict(person_id=BOB, probability=0.2, band="low"),
+        score | dict(person_id=EVE, abstained_reason="too few positives"),
+    )
+
+
+def _consent(contact_id: str, recorded_at: str, state: str) -> dict[str, str]:
+    return dict(contact_id=contact_id, purpose="email_marketing", recorded_at=recorded_at, consent_state=state)

@@ -1,0 +1,118 @@
+"""Builders for a small warehouse and the dbt command over it.
+
+Here belongs what every test of the dbt project needs. The company the tests are about stands in `dbt_company`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from orchestration.ingest.tables import make_raw_tables
+
+DBT_PROJECT = Path(__file__).parents[3] / "dbt_project"
+
+ML_TABLES = """
+create schema if not exists ml;
+create table ml.persona_assignments (
+    as_of date, person_id varchar, persona_id varchar, strength double,
+    runner_up_persona_id varchar, margin double, model_id varchar
+);
+create table ml.personas (
+    as_of date, persona_id varchar, persona_name varchar, description varchar, people bigint, model_id varchar
+);
+create table ml.propensity_scores (
+    as_of date, person_id varchar, target varchar, probability double,
+    band varchar, abstained_reason varchar, model_id varchar
+);
+"""
+
+
+def person(contact_id: str) -> str:
+    """The id of the person whose first contact is `contact_id`."""
+    return "p_" + hashlib.md5(f"contact:{contact_id}".encode()).hexdigest()[:16]
+
+
+class DbtWarehouse:
+    """A warehouse file, filled by hand and built by dbt.
+
+    Warehouses share a dbt folder, and dbt is told of them by a path relative to their own folder: so it parses the
+    project once.
+    """
+
+    def __init__(self, folder: Path, dbt_folder: Path, variables: dict[str, Any]) -> None:
+        self.file = folder / "warehouse.duckdb"
+        self.dbt_folder = dbt_folder
+        self.variables = variables
+        self._rows = 0
+        if self.file.exists():
+            return
+        with self.connect() as connection:
+            make_raw_tables(connection, {"contacts": {"attr_tier": "VARCHAR", "attr_churned": "VARCHAR"}})
+            connection.execute(ML_TABLES)
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """A connection for a `with` block."""
+        return duckdb.connect(str(self.file))
+
+    def add(self, table: str, *rows: dict[str, Any]) -> None:
+        """Append rows to a table such as `raw.orders`; columns not named are null."""
+        with self.connect() as connection:
+            for row in rows:
+                self._rows += 1
+                known = row | ({"_row_number": self._rows} if table.count("raw.") and "as_of" not in row else {})
+                columns = ", ".join(f'"{name}"' for name in known)
+                marks = ", ".join("?" for _ in known)
+                connection.execute(f"insert into {table} ({columns}) values ({marks})", list(known.values()))
+
+    def run_for(self, *weeks: tuple[str, str, bool, bool]) -> None:
+        """Say which weeks the next run is for: (as_of, as_of_at, is_scored, build_features)."""
+        with self.connect() as connection:
+            connection.execute("delete from raw.run_weeks")
+            connection.executemany("insert into raw.run_weeks values (?, ?, ?, ?, 'fingerprint')", weeks)
+
+    def changed_days(self, days: list[str]) -> None:
+        """Say which days of events the next run has to count again."""
+        with self.connect() as connection:
+            connection.execute("delete from raw.changed_days")
+            connection.executemany("insert into raw.changed_days values ('events', ?)", [[day] for day in days])
+
+    def dbt(self, command: str, *arguments: str) -> str:
+        """Run dbt and give its output; a failure fails the test with dbt's own words."""
+        done = subprocess.run(
+            [
+                str(Path(sys.executable).with_name("dbt")),
+                command,
+                *arguments,
+                "--project-dir",
+                str(DBT_PROJECT),
+                "--profiles-dir",
+                str(DBT_PROJECT),
+                "--target-path",
+                str(self.dbt_folder / "target"),
+                "--log-path",
+                str(self.dbt_folder / "logs"),
+                "--vars",
+                json.dumps(self.variables, sort_keys=True),
+            ],
+            cwd=self.file.parent,
+            env=os.environ | {"PERSONAE_WAREHOUSE": self.file.name, "PERSONAE_TEMP": "spill", "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def read(self, query: str) -> pl.DataFrame:
+        """The answer to a query."""
+        with self.connect() as connection:
+            return connection.sql(query).pl()

@@ -1,0 +1,154 @@
+"""The tables mean what they say: figures counted by hand over a small company."""
+
+from __future__ import annotations
+
+import pytest
+from dbt_company import ANN, BOB, DELETED, EVE, SHOPPER
+
+
+def test_contacts_that_share_an_address_are_one_person_and_deleted_ones_leave(company):
+    people = set(company.table("intermediate.int_people")["person_id"])
+    assert people == {ANN, BOB, EVE, SHOPPER}
+    assert DELETED not in people
+
+
+def test_a_person_has_the_attributes_of_the_contact_that_was_valid_last(company):
+    ann = company.of(ANN)
+    assert (ann["contact_country"], ann["contact_tier"], ann["account_industry"]) == ("AT", "gold", "Software")
+    assert ann["days_since_created"] == 89
+
+
+def test_the_week_ends_at_midnight_in_the_time_zone_of_the_workspace(company):
+    ann = company.of(ANN)
+    assert (ann["events_28d"], ann["page_views_28d"], ann["product_uses_28d"]) == (3, 2, 1)
+    assert ann["days_since_last_event"] == 0
+    assert ann["evening_events_share_91d"] == pytest.approx(1 / 3)
+    assert ann["weekend_events_share_91d"] == pytest.approx(1 / 3)
+
+
+def test_two_contacts_of_a_person_on_one_day_make_one_active_day(company):
+    ann = company.of(ANN)
+    assert (ann["active_days_28d"], ann["active_days_91d"], ann["active_weeks_91d"]) == (2, 2, 2)
+    assert (ann["sessions_28d"], ann["events_per_active_day_91d"]) == (3, 1.5)
+
+
+def test_what_happened_on_a_device_before_its_owner_identified_is_the_owners(company):
+    bob = company.of(BOB)
+    assert (bob["events_28d"], bob["events_91d"], bob["export_report_events_28d"]) == (2, 3, 1)
+    assert (bob["searches_28d"], bob["active_weeks_91d"]) == (0, 2)
+    assert bob["mobile_events_share_91d"] == pytest.approx(1 / 3)
+    assert bob["events_trend"] == pytest.approx(2 * 91 / (3 * 28))
+
+
+def test_a_delivery_within_the_grace_period_still_counts(company):
+    assert company.of(EVE)["downloads_28d"] == 1
+
+
+def test_cancelled_orders_are_counted_apart_and_bring_nothing(company):
+    ann = company.of(ANN)
+    assert (ann["orders_total"], ann["revenue_91d"], ann["cancelled_orders_365d"]) == (1, 50, 1)
+    assert (ann["cancelled_orders_share_365d"], ann["days_since_last_order"]) == (0.5, 28)
+    assert ann["days_between_orders"] is None
+
+
+def test_orders_are_made_of_lines_where_only_lines_are_delivered(company):
+    shopper = company.of(SHOPPER)
+    assert (shopper["orders_91d"], shopper["average_order_amount_365d"]) == (1, 25)
+    assert shopper["revenue_91d"] == 15, "the credit note takes its ten back"
+    assert (shopper["items_365d"], shopper["products_365d"]) == (4, 2)
+
+
+def test_openings_by_machines_do_not_count(company):
+    ann = company.of(ANN)
+    assert (ann["messages_received_91d"], ann["messages_opened_28d"], ann["messages_opened_share_91d"]) == (2, 1, 0.5)
+    assert ann["messages_clicked_91d"] == 0
+    assert ann["days_since_message_clicked"] is None
+
+
+def test_a_request_solved_after_the_week_is_still_open_in_it(company):
+    bob = company.of(BOB)
+    assert (bob["tickets_91d"], bob["open_tickets"], bob["resolution_hours_365d"]) == (2, 1, 6)
+    assert bob["ticket_satisfaction_365d"] is None
+
+
+def test_surveys_are_averaged_over_the_answers_that_are_numbers(company):
+    ann = company.of(ANN)
+    assert (ann["survey_answers_365d"], ann["survey_score_365d"]) == (2, 8)
+
+
+def test_the_deal_of_an_account_is_that_of_its_people(company):
+    assert (company.of(ANN)["open_deals"], company.of(ANN)["open_deal_amount"]) == (1, 900)
+    assert company.of(BOB)["open_deals"] == 0
+
+
+def test_who_did_nothing_has_counts_of_zero_but_neither_recency_nor_shares(company):
+    shopper = company.of(SHOPPER)
+    assert (shopper["events_28d"], shopper["messages_opened_28d"], shopper["tickets_365d"]) == (0, 0, 0)
+    assert shopper["days_since_last_event"] is None
+    assert shopper["mobile_events_share_91d"] is None
+
+
+def test_labels_tell_of_everybody_who_has_one(company):
+    outcomes = company.warehouse.read(
+        "select person_id, outcome from features.person_outcomes where target = 'churned' order by person_id"
+    )
+    assert dict(outcomes.iter_rows()) == {ANN: False, BOB: True}
+
+
+def test_a_withdrawal_by_any_contact_of_a_person_is_the_persons(company):
+    decisions = company.table("intermediate.int_contactability")
+    by_person = {row["person_id"]: (row["is_allowed"], row["decision_reason"]) for row in decisions.to_dicts()}
+    assert by_person == {
+        ANN: (False, "withdrawn"),
+        BOB: (True, "granted"),
+        EVE: (False, "no_email"),
+        SHOPPER: (False, "no_email"),
+    }
+
+
+def test_memberships_are_personas_and_bands(company):
+    rows = company.warehouse.read(
+        "select segment_id, segment_name, membership_strength from marts.segment_memberships "
+        f"where person_id = '{ANN}' order by segment_type"
+    )
+    assert rows.rows() == [("k1", "Readers", 0.9), ("order_soon:high", "order soon: high", 0.8)]
+
+
+def test_key_figures_list_a_persona_without_people_too(company):
+    rows = company.table("marts.segment_kpis").to_dicts()
+    assert [(row["segment_name"], row["people"], row["people_share"]) for row in rows] == [
+        ("Readers", 2, 0.5),
+        ("Buyers", 2, 0.5),
+        ("Nobody", 0, 0.0),
+    ]
+    readers = rows[0]
+    assert (readers["revenue_91d"], readers["reachable_people"], readers["target"]) == (50, 1, "order_soon")
+    assert readers["revenue_share"] == pytest.approx(50 / 65)
+    assert readers["mean_probability"] == pytest.approx(0.5)
+
+
+def test_migrations_tell_who_stayed_moved_joined_and_left(company):
+    rows = company.table("marts.segment_migrations").to_dicts()
+    moves = {(row["from_segment_id"], row["to_segment_id"]): (row["people"], row["people_share"]) for row in rows}
+    assert moves == {("k1", "k1"): (1, 0.2), ("k2", "k1"): (1, 0.2), (None, "k2"): (2, 0.4), ("k2", None): (1, 0.2)}
+
+
+def test_profiles_compare_a_segment_with_everybody(company):
+    profiles = company.table("marts.segment_profiles")
+    row = profiles.filter(segment_id="k1", characteristic="events_28d").row(0, named=True)
+    assert (row["label"], row["family"], row["people"]) == ("Activities in 4 weeks", "engagement", 2)
+    assert (row["segment_value"], row["base_value"]) == (2.5, 1.5)  # Ann 3, Bob 2, Eve 1, the shopper 0
+    assert row["index_value"] == pytest.approx(100 * 2.5 / 1.5)
+    assert row["effect_size"] == pytest.approx(1 / 1.25**0.5)
+
+
+def test_profiles_of_categories_are_shares_of_the_people_whose_level_is_known(company):
+    profiles = company.table("marts.segment_profiles")
+    row = profiles.filter(segment_id="k1", characteristic="contact_country=AT").row(0, named=True)
+    assert (row["label"], row["unit"]) == ("Country: AT", "share")
+    assert (row["segment_value"], row["base_value"]) == (1.0, 0.5)
+
+
+def test_propensities_keep_the_reason_where_a_model_abstains(company):
+    eve = company.of(EVE, "marts.person_propensities")
+    assert (eve["probability"], eve["band"], eve["abstained_reason"]) == (None, None, "too few positives")
