@@ -218,4 +218,5 @@ def _crm_time(instants: IntArray) -> pl.Series:
 
 
 def _ascii(name: str) -> str:
-    return name.lower().translate(str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"}))
+    spelled_out = name.lower().replace("ä", "ae").replace("ö", "oe").replace("ü", "ue").replace("ß", "ss")
+    return spelled_out.replace("ó", "o")

@@ -7,7 +7,7 @@ import gzip
 from collections import Counter
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal, cast
 
 import polars as pl
 
@@ -67,7 +67,8 @@ def _write_text(frame: pl.DataFrame, path: Path, ending: str, delimiter: str) ->
             frame.write_csv(file, separator=delimiter, datetime_format=LOCAL_TIME_FORMAT)
             return
         # No name and no time in the header: the same rows must be the same bytes.
-        with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=1, mtime=0) as compressed:
+        with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=1, mtime=0) as zipped:
+            compressed = cast(IO[bytes], zipped)
             if ending == "jsonl.gz":
                 frame.write_ndjson(compressed)
             else:

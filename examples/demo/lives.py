@@ -64,8 +64,7 @@ class Lives:
         before = self.persona[human]
         after = self._changes.draw(rng, before)
         self.persona[human] = after
-        if week.number > 0:
-            self.changes.append(PersonaChange(week, human, before, after))
+        self.changes.append(PersonaChange(week, human, before, after))
         fresh = company.MOOD_SPREAD * np.sqrt(1 - company.MOOD_MEMORY**2)
         self.mood = company.MOOD_MEMORY * self.mood + rng.normal(0.0, fresh, len(self.mood))
 

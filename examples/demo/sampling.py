@@ -3,7 +3,6 @@
 What belongs here: what every system of the demo company draws with. What is drawn stands with the systems.
 """
 
-from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
@@ -39,7 +38,7 @@ def generator(seed: int, stream: Stream, week: int = -1) -> np.random.Generator:
 class Choice:
     """Draws a column index by weight, from the weights of a given row, for millions of rows in one binary search."""
 
-    def __init__(self, weights: Sequence[Sequence[float]] | FloatArray):
+    def __init__(self, weights: npt.ArrayLike):
         """Keep `weights` (rows x choices, none negative, each row with a positive sum) as cumulative shares."""
         table = np.asarray(weights, dtype=np.float64)
         if table.ndim != 2 or (table < 0).any() or (table.sum(axis=1) <= 0).any():
@@ -54,9 +53,9 @@ class Choice:
         return np.minimum(position - rows * self._choices, self._choices - 1).astype(np.int64)
 
 
-def choose(rng: np.random.Generator, weights: Sequence[float] | FloatArray, size: int) -> IntArray:
+def choose(rng: np.random.Generator, weights: npt.ArrayLike, size: int) -> IntArray:
     """`size` draws from one row of weights."""
-    return Choice([list(weights)]).draw(rng, np.zeros(size, dtype=np.int64))
+    return Choice(np.asarray(weights)[None, :]).draw(rng, np.zeros(size, dtype=np.int64))
 
 
 def expand(counts: npt.NDArray[np.integer]) -> tuple[IntArray, BoolArray]:
