@@ -10,9 +10,9 @@ import polars as pl
 
 from examples.demo import company
 from examples.demo.clock import DAY, HOUR, DemoWeek, local
+from examples.demo.columns import constant, numbered
 from examples.demo.crm import Crm
 from examples.demo.lives import Lives
-from examples.demo.people import numbered
 from examples.demo.sampling import Choice, IntArray, Stream, choose, generator
 from examples.demo.sessions import Sessions, contacts_in_use, moved_after_joining
 from examples.demo.web import campaign_of
@@ -72,7 +72,7 @@ class Billing:
                 "item": pl.Series(company.ITEMS).gather(item),
                 "quantity": quantity,
                 "amount_cents": np.round(cents).astype(np.int64),
-                "currency": pl.Series([company.CURRENCY]).gather(np.zeros(count, dtype=np.int64)),
+                "currency": constant(company.CURRENCY, count),
                 "state": pl.Series([first for first, _, _ in FATES]).gather(fate),
                 "channel": pl.Series(company.SALES_CHANNELS).gather(channel),
                 "campaign": pl.Series([campaign_of(week)]).gather(np.where(is_reduced, 0, 1), null_on_oob=True),

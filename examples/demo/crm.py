@@ -10,8 +10,9 @@ import polars as pl
 
 from examples.demo import company
 from examples.demo.clock import DAY, DemoWeek, local
+from examples.demo.columns import numbered
 from examples.demo.names import FAMILY_NAMES, FIRST_NAMES, INDUSTRIES, JOB_TITLES, STEMS, SUFFIXES
-from examples.demo.people import NEVER, People, numbered
+from examples.demo.people import NEVER, People
 from examples.demo.sampling import Choice, IntArray, Stream, choose, generator
 
 CRM_TIME_FORMAT = "%d.%m.%Y %H:%M"

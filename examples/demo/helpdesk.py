@@ -10,8 +10,9 @@ import polars as pl
 
 from examples.demo import company
 from examples.demo.clock import DAY, HOUR, DemoWeek, local
+from examples.demo.columns import constant, numbered
 from examples.demo.lives import Lives
-from examples.demo.people import People, numbered
+from examples.demo.people import People
 from examples.demo.sampling import Choice, FloatArray, IntArray, Stream, choose, generator
 from examples.demo.sessions import Sessions, draw_sessions, moved_after_joining
 
@@ -73,10 +74,9 @@ class Helpdesk:
                 "subject": pl.Series(SUBJECTS).gather(category),
                 "category": pl.Series(company.TICKET_CATEGORIES).gather(category),
                 "priority": pl.Series(PRIORITIES).gather(choose(rng, (30, 55, 15), count)),
-                "status": ["solved"] * count,
+                "status": constant("solved", count),
                 "rating": pl.select(pl.when(pl.Series(has_rated)).then(pl.Series(rating))).to_series(),
             },
-            schema_overrides={"status": pl.String},
         )
 
     def survey(self, week: DemoWeek, lives: Lives) -> pl.DataFrame:
@@ -91,11 +91,10 @@ class Helpdesk:
                 {
                     "contact": contact,
                     "answered": local(at),
-                    "survey": [f"{SURVEY}_{week.monday.year}"] * len(human),
-                    "question": [question] * len(human),
+                    "survey": constant(f"{SURVEY}_{week.monday.year}", len(human)),
+                    "question": constant(question, len(human)),
                     "answer": _answers(rng, np.array(means)[lives.persona[human]], question),
                 },
-                schema_overrides={"survey": pl.String, "question": pl.String},
             )
             for question, means in company.SURVEY_QUESTIONS.items()
         ]

@@ -11,8 +11,9 @@ import polars as pl
 
 from examples.demo import company
 from examples.demo.clock import DAY, HOUR, DemoWeek, utc
+from examples.demo.columns import constant, numbered
 from examples.demo.lives import Lives
-from examples.demo.people import People, numbered
+from examples.demo.people import People
 from examples.demo.sampling import BoolArray, IntArray, Stream, generator
 from examples.demo.web import campaign_of
 
@@ -83,15 +84,14 @@ class Mailing:
         variant = rng.integers(0, 2, count)
         order = np.lexsort((mail, action, at))
         mail, size = mail[order], len(order)
-        campaign = pl.Series([campaign_of(week)]).gather(np.zeros(size, dtype=np.int64))
         rows = pl.DataFrame(
             {
                 "activity_id": numbered(f"m{week.number:03d}-", 8, size),
                 "activity_at": utc(at[order]),
                 "recipient": people.contact_id.gather(people.first_contact[human[mail]]),
                 "activity": pl.Series(ACTIONS).gather(action[order]),
-                "mailing": campaign,
-                "offer": pl.Series([offer]).gather(np.zeros(size, dtype=np.int64)),
+                "mailing": constant(campaign_of(week), size),
+                "offer": constant(offer, size),
                 "variant": pl.Series(["short_text", "long_text"]).gather(variant[mail]),
                 "by_machine": by_machine[order].astype(np.int8),
             }

@@ -11,6 +11,7 @@ import polars as pl
 
 from examples.demo import company
 from examples.demo.clock import DAY, DemoWeek
+from examples.demo.columns import numbered
 from examples.demo.sampling import BoolArray, Choice, FloatArray, IntArray, Stream, choose, generator
 
 SHARE_PRESENT_AT_START = 0.8
@@ -135,9 +136,3 @@ def _first_persona(rng: np.random.Generator, joined_week: IntArray, weeks: int) 
     way = np.linspace(0, 1, weeks)[:, None]
     arrivals = (1 - way) * np.array(company.SHARE_OF_FIRST_ARRIVALS) + way * np.array(company.SHARE_OF_LAST_ARRIVALS)
     return Choice(np.vstack([company.SHARE_AT_START, arrivals])).draw(rng, joined_week + 1)
-
-
-def numbered(prefix: str, digits: int, count: int, start: int = 0) -> pl.Series:
-    """Ids such as HG0000012, numbered from `start`."""
-    numbers = pl.int_range(start, start + count, eager=True).cast(pl.String).str.zfill(digits)
-    return (pl.Series([prefix]) + numbers).alias("id") if count else numbers

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from examples.demo.clock import DemoWeek, local
+from examples.demo.columns import constant
 from examples.demo.people import People
 from examples.demo.sampling import BoolArray, IntArray, Stream, choose, generator
 
@@ -89,17 +90,17 @@ class Preferences:
     def _ledger(self, human: IntArray, at: IntArray, state: IntArray, purpose: str, origin: str) -> pl.DataFrame:
         """Rows for those of `human` who said anything at all."""
         spoke = state != NEVER_ASKED
+        count = int(spoke.sum())
         return pl.DataFrame(
             {
                 "contact": self._people.contact_id.gather(self._people.first_contact[human[spoke]]),
                 "recorded": local(at[spoke]),
-                "purpose": [purpose] * int(spoke.sum()),
-                "channel": ["email" if purpose == "email_marketing" else None] * int(spoke.sum()),
+                "purpose": constant(purpose, count),
+                "channel": constant("email" if purpose == "email_marketing" else None, count),
                 "decision": pl.Series(STATES).gather(state[spoke]),
-                "origin": [origin] * int(spoke.sum()),
-                "text_version": [TEXT_VERSION] * int(spoke.sum()),
+                "origin": constant(origin, count),
+                "text_version": constant(TEXT_VERSION, count),
             },
-            schema_overrides={"purpose": pl.String, "channel": pl.String, "origin": pl.String},
         )
 
 

@@ -10,9 +10,10 @@ import polars as pl
 
 from examples.demo import company
 from examples.demo.clock import DemoWeek, utc
+from examples.demo.columns import numbered
 from examples.demo.devices import Devices
 from examples.demo.lives import Lives
-from examples.demo.people import People, numbered
+from examples.demo.people import People
 from examples.demo.sampling import IntArray
 
 

@@ -117,6 +117,10 @@ class TestArguments:
     def test_the_number_of_events_is_about_what_was_asked(self, havelgrid: DemoSummary) -> None:
         assert havelgrid.events == pytest.approx(50 * 2_000, rel=0.15)
 
+    def test_a_company_where_hardly_anything_happens_is_written_whole(self, tmp_path: Path) -> None:
+        quiet = generate_demo(tmp_path / "quiet", people=50, weeks=2, last_week=LAST_WEEK, events_per_person=0.1)
+        assert quiet.files == {name: 3 if name in ("contacts", "accounts", "consents") else 2 for name in quiet.files}
+
 
 class TestDeliveries:
     @pytest.mark.parametrize(
