@@ -76,7 +76,7 @@ def _tell_target(target: str, label: str, data: ReportData, personas: dict[str, 
     return TargetView(
         label=label,
         abstained_reason="",
-        expected=f"About {expected_words} of {everybody:,} people are expected to: the sum of all probabilities.",
+        expected=f"Expected: about {expected_words} of {everybody:,} people, the sum of everybody’s probability.",
         bands=_tell_bands(target, everybody, expected / everybody if everybody else 0.0, data),
         by_persona=_tell_personas(target, data, personas),
         quality=_tell_quality(model) if model else [],
@@ -175,7 +175,7 @@ def calibration_words(error: float, base_rate: float | None) -> str:
 def _verdict(model: dict) -> str:
     if (model["auc_low"] or model["auc"]) <= 0.5:
         return "The model may be no better than guessing."
-    for floor, words in ((0.9, "very well"), (0.8, "well"), (0.7, "usefully"), (0.6, "weakly")):
+    for floor, words in ((0.9, "very well"), (0.8, "well"), (0.7, "fairly well"), (0.6, "a little")):
         if model["auc"] >= floor:
             return f"The model tells people apart {words}."
     return "The model hardly tells people apart."

@@ -163,7 +163,7 @@ def _tiles(data: ReportData) -> list[Tile]:
     ]
     reachable = int(data.kpis["reachable_people"].fill_null(0).sum())
     if data.kpis["reachable_people"].null_count() < data.kpis.height:
-        share = "" if is_small(reachable, minimum) or not now else f"{percent(reachable / now)} of people, with consent"
+        share = "" if is_small(reachable, minimum) or not now else f"{percent(reachable / now)} may be contacted"
         tiles.append(Tile("Reachable by e-mail", people_words(reachable, minimum), share, "marts.segment_kpis"))
     if data.kpis["revenue"].null_count() < data.kpis.height:
         revenue = money(float(data.kpis["revenue"].fill_null(0).sum()), data.currency)

@@ -49,6 +49,20 @@ _FEATURES = [
     ("employee_count", "employees", "account", "number", None, 240.0),
 ]
 
+_MOVES = {
+    ("persona-01", "persona-01"): 2954, ("persona-01", "persona-02"): 41, ("persona-01", "persona-04"): 64,
+    ("persona-01", "persona-03"): 12, ("persona-01", None): 11,
+    ("persona-02", "persona-02"): 1399, ("persona-02", "persona-01"): 38, ("persona-02", "persona-04"): 6,
+    ("persona-02", None): 4,
+    ("persona-03", "persona-03"): 2189, ("persona-03", "persona-04"): 97, ("persona-03", "persona-01"): 23,
+    ("persona-03", None): 15,
+    ("persona-04", "persona-04"): 4108, ("persona-04", "persona-03"): 88, ("persona-04", "persona-01"): 31,
+    ("persona-04", None): 52,
+    ("persona-06", "persona-06"): 802, ("persona-06", "persona-01"): 58, ("persona-06", "persona-02"): 33,
+    ("persona-06", "persona-03"): 9,
+    (None, "persona-06"): 138, (None, "persona-01"): 16, (None, "persona-03"): 12, (None, "persona-02"): 7,
+}  # fmt: skip
+
 
 def sample_report(**changed) -> ReportData:
     """Build the week; keyword arguments replace fields."""
@@ -106,9 +120,10 @@ def _history() -> pl.DataFrame:
             if persona_id == "persona-06" and weeks_ago > 11:
                 continue
             wobble = 1 + 0.012 * random.standard_normal() * (weeks_ago > 0)
-            rows.append(
-                (week, persona_id, name, description, round(people * (1 + growth[persona_id]) ** -weeks_ago * wobble))
-            )
+            size = round(people * (1 + growth[persona_id]) ** -weeks_ago * wobble)
+            if weeks_ago == 1:
+                size = sum(number for (origin, _), number in _MOVES.items() if origin == persona_id)
+            rows.append((week, persona_id, name, description, size))
     share = {"persona-01": 0.31, "persona-02": 0.34, "persona-03": 0.24, "persona-04": 0.08, "persona-06": 0.03}
     return (
         pl.DataFrame(rows, schema=["as_of", "segment_id", "segment_name", "description", "people"], orient="row")
@@ -139,19 +154,6 @@ def _profiles() -> pl.DataFrame:
 
 
 def _migrations() -> pl.DataFrame:
-    moves = {
-        ("persona-01", "persona-01"): 2954, ("persona-01", "persona-02"): 41, ("persona-01", "persona-04"): 64,
-        ("persona-01", "persona-03"): 12, ("persona-01", None): 11,
-        ("persona-02", "persona-02"): 1401, ("persona-02", "persona-01"): 38, ("persona-02", "persona-04"): 6,
-        ("persona-02", None): 4,
-        ("persona-03", "persona-03"): 2198, ("persona-03", "persona-04"): 97, ("persona-03", "persona-01"): 23,
-        ("persona-03", None): 15,
-        ("persona-04", "persona-04"): 4102, ("persona-04", "persona-03"): 88, ("persona-04", "persona-01"): 31,
-        ("persona-04", None): 52,
-        ("persona-06", "persona-06"): 802, ("persona-06", "persona-01"): 58, ("persona-06", "persona-02"): 33,
-        ("persona-06", "persona-03"): 9,
-        (None, "persona-06"): 138, (None, "persona-01"): 16, (None, "persona-03"): 12, (None, "persona-02"): 7,
-    }  # fmt: skip
     return pl.DataFrame(
         [
             {
@@ -163,7 +165,7 @@ def _migrations() -> pl.DataFrame:
                 "to_segment_name": PERSONAS[goal][0] if goal else None,
                 "people": people,
             }
-            for (origin, goal), people in moves.items()
+            for (origin, goal), people in _MOVES.items()
         ],
         infer_schema_length=None,
     )
