@@ -43,7 +43,7 @@ class Trait:
 
 @dataclass(frozen=True)
 class Likelihood:
-    """How likely a persona is to do what is predicted."""
+    """How likely a persona is to do what is predicted; `average` is empty where it would tell of too few people."""
 
     label: str
     high_share: str
@@ -111,9 +111,11 @@ def _tell_persona(row: dict, data: ReportData, persona: Persona) -> PersonaCard:
 
 def _tell_change(row: dict, data: ReportData) -> tuple[str, str]:
     before = row["previous_people"]
-    if before is None or is_small(before, data.minimum_cell):
+    if is_small(before, data.minimum_cell):
+        return f"{people_words(before, data.minimum_cell)} last week", "up"
+    if before is None:
         weeks_before = data.history.filter(pl.col("as_of") < data.as_of)
-        is_new = before is None and weeks_before.height > 0 and row["segment_id"] not in weeks_before["segment_id"]
+        is_new = weeks_before.height > 0 and row["segment_id"] not in weeks_before["segment_id"]
         return ("new this week", "new") if is_new else ("no earlier week to compare with", "unknown")
     moved = (row["people"] or 0) - before
     words = f"{change_words(row['people'] or 0, before)} than last week" if moved else "unchanged since last week"
@@ -168,7 +170,9 @@ def _tell_likelihoods(data: ReportData, persona_id: str, people: int) -> list[Li
         if target.is_empty() or row["mean_probability"] is None or high is None:
             continue
         everybody = int(target["people"].sum())
-        average = int(target.filter(pl.col("band") == "high")["people"].sum()) / everybody if everybody else 0.0
+        high_of_all = int(target.filter(pl.col("band") == "high")["people"].sum())
+        tells_average = everybody > 0 and not is_small(high_of_all, data.minimum_cell)
+        average = high_of_all / everybody if tells_average else 0.0
         is_hidden = is_small(high, data.minimum_cell)
         share = high / people if people else 0.0
         likelihoods.append(
@@ -178,7 +182,7 @@ def _tell_likelihoods(data: ReportData, persona_id: str, people: int) -> list[Li
                 high_people=people_words(high, data.minimum_cell),
                 bar_width=0.0 if is_hidden else round(100 * min(share, 1.0), 2),
                 average_at=round(100 * min(average, 1.0), 2),
-                average=percent(average),
+                average=percent(average) if tells_average else "",
                 mean=percent(row["mean_probability"]),
             )
         )

@@ -113,7 +113,7 @@ class ReportData:
         propensity_by_segment: Per target and persona.
         k_evidence: Per number of personas tried: silhouette (-1 to 1) and stability (0 to 1).
         deliveries: Rows received per entity; `latest_row_at` in UTC.
-        checks: Contract rules per entity, by result.
+        checks: Contract rules per entity; each is counted once, as passed, failed or a warning.
         minimum_cell: Groups of fewer people are not counted out, nor described.
 
     Raises:

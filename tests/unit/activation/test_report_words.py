@@ -204,3 +204,10 @@ def test_areas_reach_to_the_sum_of_all_personas():
     assert [tick.words for tick in view.people_ticks] == ["0", "2,500", "5,000", "7,500", "10,000", "12,500"]
     assert view.areas[0].path.split("L")[25] == "100.00 3.00"
     assert len(view.table_weeks) == 13
+
+
+def test_growth_from_a_small_group_does_not_tell_its_size():
+    data = sample_report()
+    kpis = data.kpis.with_columns(previous_people=pl.lit(7))
+    cards = tell_personas(sample_report(kpis=kpis), recognize_personas(data))
+    assert {(card.change, card.direction) for card in cards} == {("fewer than 10 last week", "up")}
