@@ -90,9 +90,11 @@ class BoostingClassifier(BaseEstimator):
         random_state: Seed.
 
     Attributes:
+        used_: The inputs that vary among the rows the trees learn from; others tell nothing.
         levels_: Known levels per category, most frequent first.
         iterations_: Number of trees.
-        model_: The fitted model.
+        model_: The fitted model, or None where no input varies.
+        base_rate_: Share of positives, which is predicted then.
     """
 
     def __init__(self, inputs: Mapping[str, Kind], iterations: int | None = None, random_state: int = 7) -> None:
@@ -103,9 +105,16 @@ class BoostingClassifier(BaseEstimator):
 
     def fit(self, features: pl.DataFrame, outcomes: Floats) -> Self:
         """Learn the levels and the trees."""
+        held_out = person_fold(features["person_id"], STOPPING_FOLDS, self.random_state + 1) == 0
+        has_two_sides = _has_both(outcomes[held_out]) and _has_both(outcomes[~held_out])
+        learns_from = features.filter(pl.Series(~held_out)) if self.iterations is None and has_two_sides else features
+        self.used_ = {name: kind for name, kind in self.inputs.items() if learns_from[name].drop_nulls().n_unique() > 1}
         self.levels_ = {
-            name: _frequent_levels(features[name]) for name, kind in self.inputs.items() if kind == "category"
+            name: _frequent_levels(features[name]) for name, kind in self.used_.items() if kind == "category"
         }
+        self.base_rate_, self.model_, self.iterations_ = float(outcomes.mean()), None, 0
+        if not self.used_:
+            return self
         matrix = self._matrix(features)
         model = HistGradientBoostingClassifier(
             learning_rate=0.06,
@@ -113,14 +122,13 @@ class BoostingClassifier(BaseEstimator):
             max_leaf_nodes=15,
             min_samples_leaf=40,
             l2_regularization=1.0,
-            categorical_features=[kind == "category" for kind in self.inputs.values()],
+            categorical_features=[kind == "category" for kind in self.used_.values()],
             early_stopping=self.iterations is None,
             n_iter_no_change=10,
             random_state=self.random_state,
         )
         if self.iterations is None:
-            held_out = person_fold(features["person_id"], STOPPING_FOLDS, self.random_state + 1) == 0
-            if _has_both(outcomes[held_out]) and _has_both(outcomes[~held_out]):
+            if has_two_sides:
                 model.fit(matrix[~held_out], outcomes[~held_out], X_val=matrix[held_out], y_val=outcomes[held_out])
             else:
                 model.set_params(early_stopping=False, max_iter=100).fit(matrix, outcomes)
@@ -132,6 +140,8 @@ class BoostingClassifier(BaseEstimator):
 
     def probabilities(self, features: pl.DataFrame) -> Floats:
         """Predict, 0..1 per row."""
+        if self.model_ is None:
+            return np.full(features.height, self.base_rate_)
         predicted = np.empty(features.height)
         for start in range(0, features.height, CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
@@ -139,8 +149,8 @@ class BoostingClassifier(BaseEstimator):
         return predicted
 
     def _matrix(self, features: pl.DataFrame) -> NDArray[np.float32]:
-        matrix = np.empty((features.height, len(self.inputs)), dtype=np.float32, order="F")
-        for position, (name, kind) in enumerate(self.inputs.items()):
+        matrix = np.empty((features.height, len(self.used_)), dtype=np.float32, order="F")
+        for position, (name, kind) in enumerate(self.used_.items()):
             column = features[name]
             matrix[:, position] = self._codes(column) if kind == "category" else finite_floats(column)
         return matrix

@@ -11,17 +11,22 @@ from activation.report.report_data import ReportData
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
-KPI_COLUMNS = (
-    "as_of, segment_id, segment_name, description, people, people_share, previous_people, revenue_91d as revenue, "
-    "revenue_share, reachable_people, mean_probability"
-)
+KPIS = """
+select
+    k.as_of, k.segment_id, k.segment_name, k.description, k.people, k.people_share, p.people as previous_people,
+    k.revenue_91d as revenue, k.revenue_share, k.reachable_people, k.mean_probability
+from marts.segment_kpis as k
+left join marts.segment_kpis as p on p.as_of = k.as_of - 7 and p.segment_id = k.segment_id
+where k.as_of <= ?
+order by all
+"""
 
 
 def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week) -> ReportData:
     """Everything the report of `week` needs."""
     as_of = [week.as_of]
     model_id, k_choice, k_evidence = _model(connection, week)
-    history = _frame(connection, f"select {KPI_COLUMNS} from marts.segment_kpis where as_of <= ? order by all", as_of)
+    history = _frame(connection, KPIS, as_of)
     return ReportData(
         company=workspace.settings.company,
         as_of=week.as_of,
