@@ -1,6 +1,6 @@
 """What Personae is measured against: the same week the way a good analyst would do it in one pandas script.
 
-What belongs here: one straight, vectorized pass over the demo's Parquet extracts, without identity resolution, contracts
+What belongs here: one straight, vectorized pass over the demo's Parquet extracts, without identities, contracts
 or versions of orders. It shares no code with the pipeline.
 
     python benchmarks/baseline_pandas.py WORKSPACE_FOLDER --as-of 2026-11-16 --out week.csv
