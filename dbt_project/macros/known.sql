@@ -37,8 +37,8 @@
     where valid_to is null or valid_from < valid_to
 {%- endmacro %}
 
-{# The version, or the identity, that a week sees. #}
+{# The version, or the identity, that a week sees. Plain comparisons: an `or` would keep outer joins from hashing. #}
 {% macro is_valid_at(relation, instant) -%}
     {{ relation }}.valid_from < {{ instant }}
-    and ({{ relation }}.valid_to is null or {{ relation }}.valid_to >= {{ instant }})
+    and coalesce({{ relation }}.valid_to, timestamp '9999-12-31') >= {{ instant }}
 {%- endmacro %}
