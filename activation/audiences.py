@@ -24,13 +24,16 @@ AUDIENCE_COLUMNS = {
     "persona_name": "The persona's name in words.",
     "membership_strength": "How clearly the person belongs to the persona, from 0 (barely) to 1 (typical).",
     "contact_id": "The person's id in the system that delivered the contact.",
-    "email": "The address, as delivered, without spaces around it; never empty, and never twice in one file.",
+    "email": "The address, as delivered, without spaces around it; never twice in one file over the channel email.",
     "channel": "The channel the permission is for.",
     "purpose": "The purpose the permission is for.",
     "decision_reason": "Why the person may be contacted.",
     "consent_recorded_at": "When the consent behind the decision was recorded, in UTC; empty where it rests on none.",
 }
 """The columns of every audience file, in order, with what each says. Propensity columns follow them."""
+
+EMAIL = "email"
+"""The channel that reaches people by their e-mail address; every other one reaches them by their contact id."""
 
 MANIFEST = "manifest.json"
 
@@ -169,7 +172,7 @@ class _Spool:
             pl.col("email").str.strip_chars(),
             pl.col("is_allowed").fill_null(False),
             pl.col("decision_reason").fill_null(NO_REASON),
-        ).with_columns(pl.col("email").str.to_lowercase().alias("address"))
+        ).with_columns(_address())
         refused = rows.filter(~pl.col("is_allowed"))
         self.refused_addresses = pl.concat([self.refused_addresses, refused["address"].drop_nulls()]).unique()
 
@@ -231,14 +234,24 @@ def _conform(frame: pl.DataFrame, types: dict[str, pl.DataType]) -> pl.DataFrame
         raise ValueError("Members hold a column of the wrong type") from None
 
 
+def _address() -> pl.Expr:
+    """What people are reached by: their e-mail address, in any case one; over any other channel their contact id."""
+    return (
+        pl.when(pl.col("channel") == EMAIL)
+        .then(pl.col("email").str.to_lowercase())
+        .otherwise(pl.col("contact_id").str.strip_chars())
+        .alias("address")
+    )
+
+
 def _reason_to_leave_out() -> pl.Expr:
     """Say why a row is not written, null where nothing in the row itself speaks against it."""
     return (
         pl.when(~pl.col("is_allowed"))
         .then(pl.col("decision_reason"))
-        .when(pl.col("email").is_null() | (pl.col("email") == ""))
+        .when(pl.col("address").is_null() | (pl.col("address") == ""))
         .then(pl.lit(NO_ADDRESS))
-        .when(pl.col("email").str.contains(_FORMULA_IN_ADDRESS))
+        .when(pl.col("address").str.contains(_FORMULA_IN_ADDRESS))
         .then(pl.lit(UNSAFE_ADDRESS))
     )
 
