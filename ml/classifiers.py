@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from ml.catalogue import Kind
 from ml.encoding import finite_floats
@@ -23,6 +24,8 @@ Floats = NDArray[np.float64]
 
 MOST_LEVELS = 100
 """Levels of a category that trees tell apart; rarer ones share a code."""
+SEVERAL_THREADS_FROM = 50_000
+"""With fewer rows, threads wait for each other longer than they work; on a busy machine ten times as long."""
 STOPPING_FOLDS = 7
 """One person in so many decides when boosting stops."""
 
@@ -66,7 +69,8 @@ class LogisticClassifier(BaseEstimator):
         self.model_ = None
         if self.preparation_.n_columns_:
             matrix = self.preparation_.transform(features)
-            self.model_ = LogisticRegression(C=self.strength, max_iter=200, tol=1e-3).fit(matrix, outcomes)
+            with _threads_for(features.height):
+                self.model_ = LogisticRegression(C=self.strength, max_iter=200, tol=1e-3).fit(matrix, outcomes)
         return self
 
     def probabilities(self, features: pl.DataFrame) -> Floats:
@@ -127,13 +131,13 @@ class BoostingClassifier(BaseEstimator):
             n_iter_no_change=10,
             random_state=self.random_state,
         )
-        if self.iterations is None:
-            if has_two_sides:
+        with _threads_for(features.height):
+            if self.iterations is None and has_two_sides:
                 model.fit(matrix[~held_out], outcomes[~held_out], X_val=matrix[held_out], y_val=outcomes[held_out])
-            else:
+            elif self.iterations is None:
                 model.set_params(early_stopping=False, max_iter=100).fit(matrix, outcomes)
-        else:
-            model.fit(matrix, outcomes)
+            else:
+                model.fit(matrix, outcomes)
         self.model_ = model
         self.iterations_ = int(model.n_iter_)
         return self
@@ -143,9 +147,10 @@ class BoostingClassifier(BaseEstimator):
         if self.model_ is None:
             return np.full(features.height, self.base_rate_)
         predicted = np.empty(features.height)
-        for start in range(0, features.height, CHUNK_ROWS):
-            rows = slice(start, start + CHUNK_ROWS)
-            predicted[rows] = self.model_.predict_proba(self._matrix(features[rows]))[:, 1]
+        with _threads_for(features.height):
+            for start in range(0, features.height, CHUNK_ROWS):
+                rows = slice(start, start + CHUNK_ROWS)
+                predicted[rows] = self.model_.predict_proba(self._matrix(features[rows]))[:, 1]
         return predicted
 
     def _matrix(self, features: pl.DataFrame) -> NDArray[np.float32]:
@@ -165,6 +170,10 @@ class BoostingClassifier(BaseEstimator):
 def _frequent_levels(column: pl.Series) -> list[str]:
     counts = column.cast(pl.String).drop_nulls().rename("level").to_frame().group_by("level").len()
     return counts.sort(["len", "level"], descending=[True, False])["level"].head(MOST_LEVELS).to_list()
+
+
+def _threads_for(rows: int) -> threadpool_limits:
+    return threadpool_limits(limits=1 if rows < SEVERAL_THREADS_FROM else None)
 
 
 def _has_both(outcomes: Floats) -> bool:

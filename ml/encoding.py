@@ -22,7 +22,10 @@ WINSOR_SHARE = 0.001
 """Values beyond these two quantiles are drawn in to them."""
 SKEWED_FROM = 1.0
 """Absolute skewness from which a logarithm is considered."""
+SAME_FROM = 0.98
+"""Absolute correlation from which two encoded columns say the same, and only the first is kept."""
 MOST_LEVELS = 20
+_HALF_A_VOTE = np.float32(np.sqrt(0.5))
 OTHER = "other"
 
 
@@ -65,6 +68,8 @@ def finite_floats(column: pl.Series) -> NDArray[np.float64]:
 class NumberEncoding:
     """A number: winsorized, log where that lowers the skewness, standardized; missing is the mean.
 
+    Where zeros are frequent, "any at all" becomes a column of its own, and the two share the variance of one.
+
     Attributes:
         feature: Column name.
         low: Lower winsor limit, in the unit of the column.
@@ -104,6 +109,7 @@ class NumberEncoding:
         columns = [np.where(is_missing, 0.0, self.standardize(values)).astype(np.float32)]
         if self.any_share is not None:
             columns.append(_standardized_flag(~is_missing & (values != 0), self.any_share))
+            columns = [column * _HALF_A_VOTE for column in columns]
         if self.missing_share is not None:
             columns.append(_standardized_flag(is_missing, self.missing_share))
         return np.column_stack(columns)
@@ -214,7 +220,12 @@ def _learn_number(column: pl.Series) -> NumberEncoding | None:
     scale = float(drawn_in.std())
     if scale <= 1e-12:
         return None
-    zero_share = float((present == 0).mean())
+    is_any = present != 0
+    is_inflated = (
+        1 - is_any.mean() >= ZERO_INFLATED_SHARE
+        and _is_telling(is_any.mean())
+        and abs(np.corrcoef(drawn_in, is_any)[0, 1]) < SAME_FROM
+    )
     return NumberEncoding(
         feature=column.name,
         low=float(low),
@@ -222,9 +233,7 @@ def _learn_number(column: pl.Series) -> NumberEncoding | None:
         is_log=bool(is_log),
         mean=float(drawn_in.mean()),
         scale=scale,
-        any_share=_telling_or_none((1 - zero_share) * len(present) / len(values))
-        if zero_share >= ZERO_INFLATED_SHARE
-        else None,
+        any_share=_telling_or_none(is_any.sum() / len(values)) if is_inflated else None,
         missing_share=_telling_or_none(1 - len(present) / len(values)),
     )
 

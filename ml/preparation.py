@@ -14,13 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from ml.catalogue import Kind
 from ml.decorrelation import Decorrelation
-from ml.encoding import encoding_from_dict, encoding_to_dict, learn_encoding
+from ml.encoding import SAME_FROM, encoding_from_dict, encoding_to_dict, learn_encoding
 from ml.people_order import hash_sample
 
 CHUNK_ROWS = 65_536
 """Rows that are worked on at once; what is in memory does not grow with the number of people."""
-SAME_FROM = 0.98
-"""Absolute correlation from which two encoded columns count as the same, and only the first is kept."""
 
 
 class Preparation(BaseEstimator):
@@ -71,7 +69,9 @@ class Preparation(BaseEstimator):
             encoded = self._encode(sample)
             self.kept_ = _first_of_its_kind(encoded)
             if self.decorrelate:
-                estimator = Decorrelation(balance=self.balance, random_state=self.random_state)
+                widths = [len(encoding.names) for encoding in self.encodings_]
+                blocks = np.repeat(np.arange(len(widths)), widths)[self.kept_].tolist()
+                estimator = Decorrelation(balance=self.balance, blocks=blocks, random_state=self.random_state)
                 self.decorrelation_ = estimator.fit(encoded[:, self.kept_])
         return self
 

@@ -6,7 +6,7 @@ in `evaluation`; what the outcome of a target is was decided before, in the trai
 
 import hashlib
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -279,7 +279,7 @@ def propensity_bands(
 
 def _split(rows: pl.DataFrame, settings: PropensitySettings) -> tuple[NDArray[np.bool_], NDArray[np.bool_], str]:
     """Which rows to learn from, which to test on, and that in words."""
-    last = rows["as_of"].max()
+    last: date = rows["as_of"].sort()[-1]
     is_last = (rows["as_of"] == last).to_numpy()
     held_out = person_fold(rows["person_id"], HOLD_OUT_FOLDS, settings.seed + 2) < HELD_OUT
     if is_last.all():
@@ -287,7 +287,7 @@ def _split(rows: pl.DataFrame, settings: PropensitySettings) -> tuple[NDArray[np
     if settings.horizon_days is not None:
         is_closed = (rows["as_of"] <= last - timedelta(days=settings.horizon_days)).to_numpy()
         if is_closed.any():
-            latest = rows.filter(pl.Series(is_closed))["as_of"].max()
+            latest: date = rows.filter(pl.Series(is_closed))["as_of"].sort()[-1]
             return is_closed, is_last, f"the week of {last}, learned from weeks up to {latest}"
     return ~is_last & ~held_out, is_last & held_out, f"other people in the week of {last}, learned from earlier weeks"
 

@@ -30,16 +30,16 @@ CATALOGUE = catalogue_of(
 # per group: log events, report share, chance to have ordered, log amount, ticket rate, chance to be an admin
 GROUPS = np.array(
     [
-        [3.6, 0.60, 0.05, 3.0, 0.2, 0.1],
-        [3.4, 0.10, 0.90, 6.0, 0.2, 0.2],
-        [1.0, 0.05, 0.02, 3.0, 0.1, 0.0],
-        [2.4, 0.10, 0.30, 4.0, 6.0, 0.9],
+        [3.6, 0.60, 0.02, 3.0, 0.03, 0.03],
+        [3.4, 0.15, 0.97, 6.0, 0.03, 0.03],
+        [1.0, 0.01, 0.02, 3.0, 0.02, 0.02],
+        [2.4, 0.35, 0.03, 4.0, 6.00, 0.95],
     ]
 )
 SHARES = [0.4, 0.3, 0.2, 0.1]
 
 
-def planted_people(count=2_000, seed=1, groups=GROUPS, shares=SHARES, as_of=WEEK):
+def planted_people(count=2_000, seed=2, groups=GROUPS, shares=SHARES, as_of=WEEK):
     """People of one week, and the group each was drawn from."""
     random = np.random.default_rng(seed)
     truth = random.choice(len(shares), count, p=shares)

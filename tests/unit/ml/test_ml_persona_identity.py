@@ -18,7 +18,7 @@ NOBODY = pl.DataFrame(schema={"person_id": pl.String, "persona_id": pl.String})
 
 def previous(**sizes):
     frame = people_in("persona_id", **sizes)
-    return frame.with_columns("persona-" + pl.col("persona_id"))
+    return frame.with_columns(persona_id="persona-" + pl.col("persona_id"))
 
 
 def test_first_ids_go_from_the_largest_group_on():
@@ -99,7 +99,7 @@ def test_a_refit_with_another_seed_and_other_people_keeps_the_ids():
 def test_another_base_is_matched_by_centres():
     first, _ = planted_people(2_000, seed=1)
     second, _ = planted_people(2_000, seed=2)
-    second = second.with_columns("other-" + pl.col("person_id"))
+    second = second.with_columns(person_id="other-" + pl.col("person_id"))
     model = fit_personas(first, CATALOGUE, PersonaSettings(k=4))
     before = model.assign(first).select("person_id", persona_id="persona-0" + (pl.col("cluster") + 1).cast(pl.String))
     after = fit_personas(second, CATALOGUE, PersonaSettings(k=4)).assign(second).select("person_id", "cluster")
