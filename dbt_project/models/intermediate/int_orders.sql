@@ -30,7 +30,7 @@ line_deliveries as (
         {{ counts_from_at('ordered_at') }} as valid_from,
         min(ordered_at) as ordered_at,
         min(contact_id) as contact_id,
-        sum(line_amount) as line_amount,
+        sum({{ exact('line_amount') }}) as line_amount,
         bool_and(is_cancellation) as is_cancelled
     from order_lines
     group by 1, 2
@@ -46,7 +46,7 @@ orders_of_lines as (
         lead(valid_from) over (partition by order_id order by valid_from) as valid_to,
         min(ordered_at) over known_so_far as ordered_at,
         min(contact_id) over known_so_far as contact_id,
-        sum(line_amount) over known_so_far as order_amount,
+        cast(sum(line_amount) over known_so_far as double) as order_amount,
         bool_and(is_cancelled) over known_so_far as is_cancelled
     from line_deliveries
     window known_so_far as (

@@ -77,9 +77,9 @@ person_deals as (
         as_of,
         person_id,
         count(*) filter (where deal_status = 'open') as open_deals,
-        coalesce(sum(deal_amount) filter (where deal_status = 'open'), 0) as open_deal_amount,
+        cast(coalesce(sum({{ exact('deal_amount') }}) filter (where deal_status = 'open'), 0) as double) as open_deal_amount,
         count(*) filter (where deal_status = 'won') as won_deals_total,
-        coalesce(sum(deal_amount) filter (where deal_status = 'won'), 0) as won_deal_amount_total,
+        cast(coalesce(sum({{ exact('deal_amount') }}) filter (where deal_status = 'won'), 0) as double) as won_deal_amount_total,
         count(*) filter (where deal_status = 'lost') as lost_deals_total,
         count(*) filter (
             where deal_status = 'won' and coalesce(closed_at, created_at) >= from_365d_at

@@ -22,12 +22,12 @@ person_totals as (
         person_id,
         {%- for window in ['28d', '91d', '365d'] %}
         count(*) filter (where is_purchase and ordered_at >= from_{{ window }}_at) as orders_{{ window }},
-        coalesce(sum(revenue) filter (where ordered_at >= from_{{ window }}_at), 0) as revenue_{{ window }},
+        cast(coalesce(sum({{ exact('revenue') }}) filter (where ordered_at >= from_{{ window }}_at), 0) as double) as revenue_{{ window }},
         {%- endfor %}
         count(*) filter (where is_purchase) as orders_total,
-        coalesce(sum(revenue), 0) as revenue_total,
+        cast(coalesce(sum({{ exact('revenue') }}), 0) as double) as revenue_total,
         count(*) filter (where not is_purchase and ordered_at >= from_365d_at) as cancelled_orders_365d,
-        avg(order_amount) filter (where is_purchase and ordered_at >= from_365d_at) as average_order_amount_365d,
+        avg({{ exact('order_amount') }}) filter (where is_purchase and ordered_at >= from_365d_at) as average_order_amount_365d,
         min(ordered_at) filter (where is_purchase) as first_order_at,
         max(ordered_at) filter (where is_purchase) as last_order_at
     from orders_of_people
@@ -56,7 +56,7 @@ person_orders as (
         average_order_amount_365d,
         {{ whole_days('first_order_at', 'as_of_at') }} as days_since_first_order,
         {{ whole_days('last_order_at', 'as_of_at') }} as days_since_last_order,
-        (epoch(last_order_at) - epoch(first_order_at)) / 86400 / nullif(orders_total - 1, 0) as days_between_orders
+        {{ share_of('epoch(last_order_at) - epoch(first_order_at)', '(orders_total - 1) * 86400') }} as days_between_orders
     from person_totals
 
 )

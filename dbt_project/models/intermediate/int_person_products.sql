@@ -20,7 +20,7 @@ person_products as (
     select
         as_of,
         person_id,
-        cast(sum(quantity) filter (where quantity > 0) as double) as items_365d,
+        cast(sum({{ exact('quantity') }}) filter (where quantity > 0) as double) as items_365d,
         count(distinct product_id) as products_365d,
         count(distinct product_category) as product_categories_365d
     from lines_of_people

@@ -43,10 +43,10 @@ person_tickets as (
         count(*) filter (where created_at >= from_91d_at) as tickets_91d,
         count(*) filter (where created_at >= from_365d_at) as tickets_365d,
         count(*) filter (where is_open) as open_tickets,
-        avg((epoch(solved_at) - epoch(created_at)) / 3600) filter (
+        avg(epoch_us(solved_at) - epoch_us(created_at)) filter (
             where created_at >= from_365d_at
-        ) as resolution_hours_365d,
-        avg(satisfaction) filter (where created_at >= from_365d_at) as ticket_satisfaction_365d,
+        ) / 3.6e9 as resolution_hours_365d,
+        avg({{ exact('satisfaction') }}) filter (where created_at >= from_365d_at) as ticket_satisfaction_365d,
         {{ whole_days('max(created_at)', 'as_of_at') }} as days_since_last_ticket
     from tickets_as_known
     group by

@@ -73,9 +73,9 @@ persona_totals as (
         as_of,
         persona_id,
         count(*) as people,
-        sum(revenue_91d) as revenue_91d,
+        cast(sum({{ exact('revenue_91d') }}) as double) as revenue_91d,
         count(*) filter (where is_reachable) as reachable_people,
-        avg(probability) as mean_probability
+        {{ published('avg(probability)') }} as mean_probability
     from people
     group by
         as_of,

@@ -232,10 +232,10 @@ segment_profiles as (
         cast(profiles.family as varchar) as family,
         cast(profiles.kind as varchar) as kind,
         cast(profiles.unit as varchar) as unit,
-        cast(profiles.segment_value as double) as segment_value,
-        cast(profiles.base_value as double) as base_value,
-        cast(100 * profiles.segment_value / nullif(profiles.base_value, 0) as double) as index_value,
-        cast((profiles.segment_value - profiles.base_value) / nullif(profiles.base_sd, 0) as double) as effect_size,
+        cast({{ published('profiles.segment_value') }} as double) as segment_value,
+        cast({{ published('profiles.base_value') }} as double) as base_value,
+        cast({{ published('100 * profiles.segment_value / nullif(profiles.base_value, 0)') }} as double) as index_value,
+        cast({{ published('(profiles.segment_value - profiles.base_value) / nullif(profiles.base_sd, 0)') }} as double) as effect_size,
         cast(segment_people.people as bigint) as people
     from profiles
     inner join segment_people

@@ -14,7 +14,7 @@ harmonized as (
         survey_id,
         question,
         answer,
-        try_cast(trim(answer) as double) as numeric_answer,
+        try_cast(trim(answer) as decimal(18, 4)) as numeric_answer,
         _load_sequence,
         _file,
         _row_number,

@@ -36,9 +36,9 @@ create table ml.propensity_scores (
 """
 
 
-def person(contact_id: str) -> str:
-    """The id of the person whose first contact is `contact_id`."""
-    return "p_" + hashlib.md5(f"contact:{contact_id}".encode()).hexdigest()[:16]
+def person(identity_id: str, kind: str = "contact") -> str:
+    """The id of the person whose first contact (or only device) is `identity_id`."""
+    return "p_" + hashlib.md5(f"{kind}:{identity_id}".encode()).hexdigest()[:16]
 
 
 class DbtWarehouse:
