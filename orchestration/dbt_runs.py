@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,9 @@ from orchestration.workspace import Workspace
 
 PROJECT_ROOT = Path(orchestration.__file__).resolve().parents[1]
 DBT_PROJECT_FOLDER = PROJECT_ROOT / "dbt_project"
+KEPT_RUNS = 6
+# dbt's own process keeps its connection open; see profiles.yml.
+BUILD_TARGET = "build"
 
 
 class DbtParseFailed(Exception):
@@ -28,6 +32,9 @@ def dbt_environment(workspace: Workspace) -> dict[str, str]:
         "PERSONAE_WAREHOUSE": str(workspace.warehouse_file),
         "PERSONAE_MEMORY_LIMIT": workspace.settings.memory_limit,
         "PERSONAE_TEMP": str(workspace.temporary_folder),
+        # Where dagster-dbt looks for the parsed project, and below which each run writes its compiled SQL.
+        "DBT_TARGET_PATH": str(workspace.dbt_target_folder),
+        "DBT_LOG_LEVEL_FILE": "info",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
 
@@ -46,6 +53,7 @@ def prepare_manifest(workspace: Workspace) -> Path:
     target = workspace.dbt_target_folder
     manifest, stamp = target / "manifest.json", target / "manifest.stamp"
     wanted = hashlib.sha256((project_hash() + vars_argument(workspace)).encode()).hexdigest()
+    _remove_old_runs(target)
     if manifest.is_file() and stamp.is_file() and stamp.read_text() == wanted:
         return manifest
     target.mkdir(parents=True, exist_ok=True)
@@ -57,10 +65,10 @@ def prepare_manifest(workspace: Workspace) -> Path:
         str(DBT_PROJECT_FOLDER),
         "--profiles-dir",
         str(DBT_PROJECT_FOLDER),
-        "--target-path",
-        str(target),
         "--log-path",
         str(target / "logs"),
+        "--target",
+        BUILD_TARGET,
         "--vars",
         vars_argument(workspace),
     ]
@@ -70,6 +78,13 @@ def prepare_manifest(workspace: Workspace) -> Path:
         raise DbtParseFailed(done.stdout + done.stderr)
     stamp.write_text(wanted)
     return manifest
+
+
+def _remove_old_runs(target: Path) -> None:
+    """Compiled SQL of the last runs is kept for whoever looks into them."""
+    runs = sorted((path for path in target.glob("*_tables-*") if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    for old in runs[:-KEPT_RUNS]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def dbt_resource(workspace: Workspace) -> DbtCliResource:

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
 
-from orchestration.dbt_runs import vars_argument
+from orchestration.dbt_runs import BUILD_TARGET, vars_argument
 from orchestration.defs.partitions import weekly
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
@@ -73,5 +73,5 @@ def mart_tables(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
 
 
 def _build(context: dg.AssetExecutionContext, dbt: DbtCliResource, workspace: Workspace) -> Iterator[Any]:
-    arguments = ["build", "--vars", vars_argument(workspace)]
+    arguments = ["build", "--target", BUILD_TARGET, "--vars", vars_argument(workspace)]
     yield from dbt.cli(arguments, context=context).stream().fetch_row_counts().fetch_column_metadata()
