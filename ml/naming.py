@@ -20,6 +20,8 @@ NAMED_FROM = 0.3
 """Effect size from which a feature may give a persona its name."""
 DESCRIBED_FROM = 0.2
 """Effect size from which a feature is mentioned in a description (a small effect after Cohen 1988)."""
+KNOWN_FROM = 0.5
+"""A persona is neither named nor described by a feature that fewer of its people have a value for."""
 TRAITS_PER_NAME = 8
 AVERAGE = "Average people"
 
@@ -32,6 +34,7 @@ PROFILE_SCHEMA = {
     "label": pl.String,
     "people": pl.Int64,
     "people_share": pl.Float64,
+    "known_share": pl.Float64,
     "persona_value": pl.Float64,
     "base_value": pl.Float64,
     "effect_size": pl.Float64,
@@ -49,11 +52,11 @@ def profile_personas(features: pl.DataFrame, assignments: pl.DataFrame, catalogu
 
     Returns:
         By persona_id, in the order of the catalogue: persona_id; feature; level (of a category, else null); family;
-        kind; label; people (in the persona); people_share 0..1; persona_value and base_value, the mean of those
-        with a value, for flags and levels their share 0..1; effect_size, the difference in standard deviations
-        (of winsorized and, where skewed, logarithmic values, so that a few large customers do not hide the
-        rest); index_value, 100 = as everybody (null where the base value is not positive). Features that vary
-        for fewer than 1 % of the people have no rows.
+        kind; label; people (in the persona); people_share 0..1; known_share 0..1, its people with a value;
+        persona_value and base_value, the mean of those with a value, for flags and levels their share 0..1;
+        effect_size, the difference in standard deviations (of winsorized and, where skewed, logarithmic values, so
+        that a few large customers do not hide the rest); index_value, 100 = as everybody (null where the base
+        value is not positive). Features that vary for fewer than 1 % of the people have no rows.
     """
     placed = features.select("person_id").join(
         assignments.select("person_id", "persona_id"), on="person_id", how="left", maintain_order="left"
@@ -71,7 +74,7 @@ def profile_personas(features: pl.DataFrame, assignments: pl.DataFrame, catalogu
     for entry in catalogue.select(list(CATALOGUE_COLUMNS)).iter_rows(named=True):
         if entry["feature"] not in features.columns:
             continue
-        for level, in_persona, in_base, effects in _compare(
+        for level, in_persona, in_base, effects, known in _compare(
             features[entry["feature"]], sample[entry["feature"]], entry["kind"], groups, len(personas)
         ):
             part = pl.DataFrame(
@@ -79,6 +82,7 @@ def profile_personas(features: pl.DataFrame, assignments: pl.DataFrame, catalogu
                     "persona_id": personas,
                     "people": people,
                     "people_share": people / people.sum(),
+                    "known_share": known / people,
                     "persona_value": in_persona,
                     "effect_size": effects,
                 }
@@ -100,21 +104,21 @@ def profile_personas(features: pl.DataFrame, assignments: pl.DataFrame, catalogu
     return pl.concat(parts).sort("persona_id", maintain_order=True)
 
 
-Comparison = tuple[str | None, NDArray[np.float64], float, NDArray[np.float64]]
+Comparison = tuple[str | None, NDArray[np.float64], float, NDArray[np.float64], NDArray[np.int64]]
 
 
 def _compare(
     column: pl.Series, sample: pl.Series, kind: Kind, groups: NDArray[np.int64], count: int
 ) -> list[Comparison]:
-    """Per level (or once, as None): the value in each persona, the value in the base, the effect sizes."""
+    """Per level (or once, as None): value per persona, value in the base, effect sizes, people with a value."""
     encoding = learn_encoding(sample, kind)
     if encoding is None:
         return []
     if isinstance(encoding, NumberEncoding):
         values = finite_floats(column)
-        means, base = _means(values, groups, count)
-        standardized, base_standardized = _means(encoding.standardize(values), groups, count)
-        return [(None, means, base, standardized - base_standardized)]
+        means, base, known = _means(values, groups, count)
+        standardized, base_standardized, _ = _means(encoding.standardize(values), groups, count)
+        return [(None, means, base, standardized - base_standardized, known)]
     if isinstance(encoding, CategoryEncoding):
         text = column.cast(pl.String)
         has_value = text.is_not_null().to_numpy()
@@ -126,19 +130,21 @@ def _compare(
         indicators = {None: np.where(np.isnan(values), np.nan, values > 0)}
     compared: list[Comparison] = []
     for level, indicator in indicators.items():
-        shares, base = _means(indicator, groups, count)
+        shares, base, known = _means(indicator, groups, count)
         spread = np.sqrt(base * (1 - base))
-        compared.append((level, shares, base, (shares - base) / spread if spread > 0 else np.zeros(count)))
+        compared.append((level, shares, base, (shares - base) / spread if spread > 0 else np.zeros(count), known))
     return compared
 
 
-def _means(values: NDArray[np.float64], groups: NDArray[np.int64], count: int) -> tuple[NDArray[np.float64], float]:
-    """Mean of those with a value: in each group (NaN if none has one), and over all."""
+def _means(
+    values: NDArray[np.float64], groups: NDArray[np.int64], count: int
+) -> tuple[NDArray[np.float64], float, NDArray[np.int64]]:
+    """Mean of those with a value: in each group (NaN if none has one), and over all; how many have one."""
     present = ~np.isnan(values)
     sums = np.bincount(groups[present], weights=values[present], minlength=count)
-    numbers = np.bincount(groups[present], minlength=count)
-    means = np.divide(sums, numbers, out=np.full(count, np.nan), where=numbers > 0)
-    return means, float(sums.sum() / numbers.sum())
+    known = np.bincount(groups[present], minlength=count)
+    means = np.divide(sums, known, out=np.full(count, np.nan), where=known > 0)
+    return means, float(sums.sum() / known.sum()), known
 
 
 @dataclass(frozen=True)
@@ -186,7 +192,8 @@ def name_personas(
 def _traits(profiles: pl.DataFrame, catalogue: pl.DataFrame) -> dict[str, list[_Trait]]:
     further = pl.col("effect_size").abs().rank("ordinal", descending=True).over("feature", pl.col("effect_size") > 0)
     telling = (
-        profiles.filter(pl.col("level").is_null() & (pl.col("effect_size").abs() >= NAMED_FROM))
+        _well_known(profiles)
+        .filter(pl.col("level").is_null() & (pl.col("effect_size").abs() >= NAMED_FROM))
         .join(catalogue.select("feature", "high_words", "low_words"), on="feature", maintain_order="left")
         .with_columns(
             words=pl.when(pl.col("effect_size") > 0).then("high_words").otherwise("low_words"),
@@ -199,6 +206,10 @@ def _traits(profiles: pl.DataFrame, catalogue: pl.DataFrame) -> dict[str, list[_
     for persona, words, family, weight in telling.select("persona_id", "words", "family", "weight").iter_rows():
         traits.setdefault(persona, []).append(_Trait(words.strip(), family, weight))
     return {persona: found[:TRAITS_PER_NAME] for persona, found in traits.items()}
+
+
+def _well_known(profiles: pl.DataFrame) -> pl.DataFrame:
+    return profiles.filter(pl.col("known_share") >= KNOWN_FROM)
 
 
 def _candidate_names(traits: list[_Trait]) -> list[str]:
@@ -242,7 +253,7 @@ def describe_personas(profiles: pl.DataFrame) -> dict[str, str]:
     """
     sentences = {}
     for (persona,), rows in profiles.group_by("persona_id", maintain_order=True):
-        told = rows.filter(pl.col("effect_size").abs() >= DESCRIBED_FROM)
+        told = _well_known(rows).filter(pl.col("effect_size").abs() >= DESCRIBED_FROM)
         above = told.filter(pl.col("effect_size") > 0).sort("effect_size", "label", descending=[True, False]).head(3)
         below = told.filter(pl.col("effect_size") < 0).sort("effect_size", "label").head(2)
         parts = [f"{rows['people_share'][0]:.0%} of the people"]

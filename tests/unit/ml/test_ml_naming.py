@@ -105,10 +105,30 @@ def test_words_join_to_a_readable_name(first, second, name):
             "feature": ["x", "y"],
             "level": pl.Series([None, None], dtype=pl.String),
             "family": ["f", "g"],
+            "known_share": 1.0,
             "effect_size": [2.0, 1.0],
         }
     )
     assert name_personas(profiles, catalogue) == {"persona-01": name}
+
+
+def test_a_persona_is_not_named_by_what_most_of_its_people_have_no_value_for():
+    people = pl.DataFrame(
+        {
+            "person_id": [f"{number:03d}" for number in range(200)],
+            "score": [10.0] * 40 + [None] * 60 + [2.0] * 100,
+            "visits": [9] * 50 + [8] * 50 + [5] * 50 + [6] * 50,
+        }
+    )
+    assigned = people.select("person_id", persona_id=pl.Series(["p1"] * 100 + ["p2"] * 100))
+    catalogue = catalogue_of(
+        ("score", "survey", "score", "promoters", "critics", "number"),
+        ("visits", "web", "visits", "frequent visitors", "rare visitors", "number"),
+    )
+    profiles = profile_personas(people, assigned, catalogue)
+    assert profiles.filter(feature="score")["known_share"].to_list() == [0.4, 1.0]
+    assert name_personas(profiles, catalogue)["p1"] == "Frequent visitors"
+    assert "score" not in describe_personas(profiles)["p1"]
 
 
 def test_descriptions_are_figures(profiles):
