@@ -1,0 +1,49 @@
+"""The demo company of the end-to-end tests, and what is read of its published weeks."""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from examples.demo.generate import generate_demo
+from orchestration.weeks import Week
+
+LAST_WEEK = Week(date(2026, 10, 26))
+PEOPLE, HISTORY, WEEKS = 1500, 22, 3
+
+
+@dataclass(frozen=True)
+class DemoRun:
+    """A workspace whose last three weeks were run."""
+
+    folder: Path
+    output: str
+
+    @property
+    def state(self) -> Path:
+        return self.folder / ".personae"
+
+    @property
+    def published(self) -> Path:
+        return self.state / "published"
+
+    def table(self, name: str, week: str = "latest") -> pl.DataFrame:
+        return pl.read_parquet(self.published / week / f"{name}.parquet")
+
+
+def make_demo(folder: Path) -> Path:
+    """The same company every time."""
+    generate_demo(folder, people=PEOPLE, weeks=HISTORY, seed=11, last_week=LAST_WEEK.monday)
+    return folder
+
+
+def published_bytes(folder: Path) -> dict[str, bytes]:
+    """Every published file of every week."""
+    published = folder / ".personae" / "published"
+    return {
+        f"{link.name}/{path.name}": path.read_bytes()
+        for link in sorted(published.iterdir())
+        if link.is_symlink()
+        for path in sorted(link.iterdir())
+    }

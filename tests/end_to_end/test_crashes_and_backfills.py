@@ -1,0 +1,121 @@
+"""A run that dies at any moment is repaired by running again, and weeks run one by one equal weeks run together."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.end_to_end.demo_company import LAST_WEEK, DemoRun, make_demo, published_bytes
+from tests.running import PROJECT, personae, personae_command
+
+
+class Reader(threading.Thread):
+    """Opens `published/latest` again and again, and notes whether it ever saw half a week."""
+
+    def __init__(self, published: Path) -> None:
+        super().__init__(daemon=True)
+        self.published, self.stopped, self.looks = published, threading.Event(), 0
+        self.mixed: list[set[object]] = []
+
+    def run(self) -> None:
+        while not self.stopped.is_set():
+            latest = self.published / "latest"
+            if not latest.exists():
+                time.sleep(0.02)
+                continue
+            folder = latest.resolve()
+            weeks = {
+                as_of
+                for name in ("segment_memberships", "segment_kpis", "person_propensities")
+                for as_of in pl.read_parquet(folder / f"{name}.parquet")["as_of"].unique().to_list()
+            }
+            self.looks += 1
+            if len(weeks) != 1 or not (folder / "report.html").is_file():
+                self.mixed.append(weeks)
+            time.sleep(0.02)
+
+
+def kill_when(folder: Path, arguments: list[object], is_time: Callable[[str], bool]) -> str:
+    """Start a run, kill -9 it at the first line (or silence of a quarter second) that `is_time` accepts."""
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    process = subprocess.Popen(
+        personae_command("run", folder, *arguments),
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    os.set_blocking(process.stdout.fileno(), False)
+    output, deadline = "", time.monotonic() + 300
+    while time.monotonic() < deadline:
+        chunk = process.stdout.read()
+        output += chunk.decode() if chunk else ""
+        if is_time(output):
+            break
+        assert process.poll() is None, f"the run ended before it was killed:\n{output}"
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return output
+
+
+def _loading_has_begun(folder: Path) -> Callable[[str], bool]:
+    log = folder / ".personae" / "warehouse.duckdb.wal"
+    return lambda _: log.exists() and log.stat().st_size > 200_000
+
+
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Reader, list[str]]:
+    """The demo company: the first week alone and killed while loading, then the other two, killed twice more."""
+    folder = make_demo(tmp_path_factory.mktemp("crashed") / "havelgrid")
+    reader = Reader(folder / ".personae" / "published")
+    reader.start()
+    first = ["--week", LAST_WEEK.back(2).key]
+    others = ["--week", LAST_WEEK.key, "--weeks", 2]
+    outputs = [kill_when(folder, first, _loading_has_begun(folder))]
+    repaired = personae("run", folder, *first)
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+    outputs.append(kill_when(folder, others, lambda output: "features/person_features" in output))
+    outputs.append(kill_when(folder, others, lambda output: "report/persona_report" in output))
+    finished = personae("run", folder, *others)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    reader.stopped.set()
+    reader.join()
+    return folder, reader, outputs
+
+
+def test_the_runs_died_where_they_should(crashed: tuple[Path, Reader, list[str]]) -> None:
+    during_ingest, between_dbt_and_ml, during_publish = crashed[2]
+    assert "raw/contacts" not in during_ingest
+    assert "features/person_features" in between_dbt_and_ml and "ml/propensity_scores" not in between_dbt_and_ml
+    assert "report/persona_report" in during_publish and "Done" not in during_publish
+
+
+def test_after_three_crashes_the_published_weeks_are_those_of_an_undisturbed_backfill(
+    crashed: tuple[Path, Reader, list[str]], demo_run: DemoRun
+) -> None:
+    assert published_bytes(crashed[0]) == published_bytes(demo_run.folder)
+
+
+def test_whoever_reads_latest_meanwhile_sees_whole_weeks_only(crashed: tuple[Path, Reader, list[str]]) -> None:
+    assert crashed[1].looks > 50
+    assert crashed[1].mixed == []
+
+
+def test_killed_runs_do_not_count_as_running(crashed: tuple[Path, Reader, list[str]]) -> None:
+    import dagster as dg
+
+    instance = dg.DagsterInstance.from_config(str(crashed[0] / ".personae" / "dagster"))
+    try:
+        statuses = [run.status.value for run in instance.get_runs()]
+    finally:
+        instance.dispose()
+    assert sorted(statuses) == ["FAILURE"] * 3 + ["SUCCESS"] * 2

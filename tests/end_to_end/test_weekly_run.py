@@ -1,0 +1,214 @@
+"""The weekly job on the demo company: what a newcomer, a marketer and a privacy officer find afterwards."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+from scipy.stats import spearmanr
+from sklearn.metrics import adjusted_rand_score
+
+from orchestration.definitions import definitions_for
+from orchestration.workspace import Workspace
+from tests.end_to_end.demo_company import LAST_WEEK, DemoRun, published_bytes
+from tests.running import personae
+
+
+def test_the_run_says_where_everything_is(demo_run: DemoRun) -> None:
+    named = re.findall(r"^  (?:report|published tables|activation files) +(\S+)$", demo_run.output, re.MULTILINE)
+    assert len(named) == 3
+    for place in named:
+        assert Path(place).exists() or list(Path(place).parent.glob(Path(place).name))
+
+
+def test_progress_is_one_line_per_asset_with_the_time_it_took(demo_run: DemoRun) -> None:
+    lines = [line for line in demo_run.output.splitlines() if line.startswith("✓")]
+    names = [line.split()[1] for line in lines]
+    assert len(names) == len(set(names))
+    assert {"raw/events", "features/person_features", "ml/persona_assignments", "published/segment_kpis"} <= set(names)
+    assert all(re.search(r"\d+\.\d s$", line) for line in lines)
+    assert len(demo_run.output.splitlines()) < 90
+
+
+def test_every_week_is_published_and_latest_is_the_last_one(demo_run: DemoRun) -> None:
+    weeks = [LAST_WEEK.back(2).key, LAST_WEEK.back(1).key, LAST_WEEK.key]
+    assert sorted(p.name for p in demo_run.published.iterdir() if p.is_symlink()) == [*weeks, "latest"]
+    assert (demo_run.published / "latest").resolve() == (demo_run.published / LAST_WEEK.key).resolve()
+    for week in weeks:
+        as_of = demo_run.table("segment_memberships", week)["as_of"].unique().to_list()
+        assert as_of == [LAST_WEEK.parse(week).as_of]
+
+
+def test_everybody_has_one_persona_and_every_figure_adds_up(demo_run: DemoRun) -> None:
+    memberships = demo_run.table("segment_memberships").filter(pl.col("segment_type") == "persona")
+    kpis = demo_run.table("segment_kpis")
+    assert memberships["person_id"].is_unique().all()
+    assert memberships["membership_strength"].is_between(0, 1).all()
+    assert kpis["people"].sum() == memberships.height
+    assert abs(kpis["people_share"].sum() - 1) < 1e-9
+    assert kpis["segment_name"].is_unique().all()
+    sizes = dict(memberships.group_by("segment_id").len().iter_rows())
+    assert sizes == dict(kpis.select("segment_id", "people").iter_rows())
+
+
+def test_migrations_account_for_everybody_of_both_weeks(demo_run: DemoRun) -> None:
+    migrations = demo_run.table("segment_migrations")
+    now = demo_run.table("segment_kpis")["people"].sum()
+    before = demo_run.table("segment_kpis", LAST_WEEK.back(1).key)["people"].sum()
+    assert migrations.filter(pl.col("to_segment_id").is_not_null())["people"].sum() == now
+    assert migrations.filter(pl.col("from_segment_id").is_not_null())["people"].sum() == before
+    stayed = migrations.filter(pl.col("from_segment_id") == pl.col("to_segment_id"))["people"].sum()
+    assert stayed / before > 0.8
+
+
+def test_planted_personas_are_found(demo_run: DemoRun) -> None:
+    found = _with_humans(demo_run, demo_run.table("segment_memberships").filter(pl.col("segment_type") == "persona"))
+    truth = pl.read_parquet(demo_run.folder / "truth" / "weeks" / f"{LAST_WEEK.as_of}.parquet")
+    both = found.join(truth, on="human_id")
+    assert both.height > 1000
+    assert adjusted_rand_score(both["persona"], both["segment_id"]) > 0.45
+
+
+def test_propensities_follow_the_planted_probabilities(demo_run: DemoRun) -> None:
+    scores = _with_humans(demo_run, demo_run.table("person_propensities"))
+    truth = pl.read_parquet(demo_run.folder / "truth" / "weeks" / f"{LAST_WEEK.as_of}.parquet")
+    both = scores.join(truth, on="human_id")
+    assert both["abstained_reason"].null_count() == both.height
+    assert spearmanr(both["probability"], both["order_probability"]).statistic > 0.35
+    assert 0.5 < both["probability"].mean() / both["order_probability"].mean() < 2.0
+
+
+def test_duplicate_contacts_are_one_person(demo_run: DemoRun) -> None:
+    people = pl.read_parquet(demo_run.folder / "truth" / "people.parquet")
+    twice = people.filter(pl.col("contact_ids").list.len() > 1).explode("contact_ids")
+    persons = _persons_of_contacts(demo_run)
+    resolved = twice.join(persons, left_on="contact_ids", right_on="contact_id")
+    merged = resolved.group_by("human_id").agg(persons=pl.col("person_id").n_unique(), contacts=pl.len())
+    pairs = merged.filter(pl.col("contacts") > 1)
+    # Some stand in the CRM under another address, which deterministic resolution cannot see.
+    assert (pairs["persons"] == 1).mean() > 0.7
+    others = people.explode("contact_ids").join(persons, left_on="contact_ids", right_on="contact_id")
+    assert (others.group_by("person_id").agg(pl.col("human_id").n_unique())["human_id"] == 1).all()
+
+
+def test_only_people_with_consent_are_in_activation_files(demo_run: DemoRun) -> None:
+    folder = demo_run.state / "activation" / LAST_WEEK.key
+    rows = [row for path in sorted(folder.glob("persona-*.csv")) for row in csv.DictReader(path.open(encoding="utf-8"))]
+    assert len(rows) > 100
+    assert len({row["email"].lower() for row in rows}) == len(rows)
+    allowed = _contacts_with_consent(demo_run.folder)
+    humans = _contacts_by_human(demo_run)
+    for row in rows:
+        assert any(contact in allowed for contact in humans[row["contact_id"]]), "somebody without consent is in a file"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["rows"] == len(rows)
+    assert manifest["left_out"]["no_consent_recorded"] > 0 and manifest["left_out"]["withdrawn"] > 0
+
+
+def test_the_report_stands_alone_and_names_no_person(demo_run: DemoRun) -> None:
+    html = (demo_run.published / "latest" / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"""(src|href)\s*=\s*["'](https?:)?//""", html)
+    for name in demo_run.table("segment_kpis")["segment_name"]:
+        assert name.replace("'", "&#39;").replace("&", "&amp;") in html or name in html
+    assert not _addresses(demo_run.folder) & set(re.findall(r"[\w.+-]+@[\w.-]+", html))
+
+
+def test_no_address_is_in_logs_metadata_or_published_tables(demo_run: DemoRun) -> None:
+    addresses = [address.encode() for address in sorted(_addresses(demo_run.folder))[:300]]
+    for place in ("dagster", "dbt", "published", "reports"):
+        for path in (demo_run.state / place).rglob("*"):
+            if path.is_file():
+                content = path.read_bytes()
+                assert not any(address in content for address in addresses), path.relative_to(demo_run.folder)
+
+
+def test_a_second_run_of_the_same_weeks_changes_nothing(demo_run: DemoRun) -> None:
+    before = published_bytes(demo_run.folder)
+    done = personae("run", demo_run.folder, "--week", LAST_WEEK.key, "--weeks", 3)
+    assert done.returncode == 0, done.stdout
+    assert published_bytes(demo_run.folder) == before
+
+
+def test_the_lineage_is_one_graph_from_extracts_to_activation_files(demo_run: DemoRun) -> None:
+    graph = definitions_for(Workspace.open(demo_run.folder)).resolve_asset_graph()
+    ancestors = graph.get_ancestor_asset_keys(dg.AssetKey(["activation", "audience_files"]))
+    assert {key for key in graph.get_all_asset_keys() if key.path[0] == "extracts"} <= ancestors
+    assert dg.AssetKey(["features", "person_features"]) in ancestors
+    reached, pending = set(), [dg.AssetKey(["raw", "contacts"])]
+    while pending:
+        key = pending.pop()
+        if key not in reached:
+            reached.add(key)
+            pending += [*graph.get(key).parent_keys, *graph.get(key).child_keys]
+    assert reached == set(graph.get_all_asset_keys())
+    assert {graph.get(key).group_name for key in reached} == {
+        "extracts",
+        "raw",
+        "staging",
+        "intermediate",
+        "features",
+        "ml",
+        "marts",
+        "activation",
+        "report",
+        "published",
+    }
+
+
+def test_columns_have_lineage_and_tables_have_row_counts_and_plots(demo_run: DemoRun) -> None:
+    instance = dg.DagsterInstance.from_config(str(demo_run.state / "dagster"))
+    try:
+
+        def metadata(*path: str) -> dict[str, dg.MetadataValue]:
+            event = instance.get_latest_materialization_event(dg.AssetKey(list(path)))
+            assert event is not None and event.asset_materialization is not None
+            return dict(event.asset_materialization.metadata)
+
+        lineage = metadata("marts", "segment_memberships")["dagster/column_lineage"].value
+        sources = {dep.asset_key.to_user_string() for dep in lineage.deps_by_column["segment_id"]}
+        assert "ml/persona_assignments" in sources
+        assert metadata("features", "person_features")["dagster/row_count"].value > 1000
+        assert "image/png" in str(metadata("ml", "personas")["sizes"].value)
+        assert metadata("ml", "persona_models")["silhouette"].value > 0
+    finally:
+        instance.dispose()
+
+
+def _persons_of_contacts(demo_run: DemoRun) -> pl.DataFrame:
+    import duckdb
+
+    with duckdb.connect(str(demo_run.state / "warehouse.duckdb"), read_only=True) as connection:
+        return connection.execute(
+            "select identity_id as contact_id, arg_max(person_id, valid_from) as person_id "
+            "from intermediate.int_identities_resolved where identity_kind = 'contact' group by identity_id order by all"
+        ).pl()
+
+
+def _with_humans(demo_run: DemoRun, frame: pl.DataFrame) -> pl.DataFrame:
+    people = pl.read_parquet(demo_run.folder / "truth" / "people.parquet").explode("contact_ids")
+    humans = people.join(_persons_of_contacts(demo_run), left_on="contact_ids", right_on="contact_id")
+    return frame.join(humans.group_by("person_id").agg(pl.col("human_id").min()), on="person_id")
+
+
+def _contacts_by_human(demo_run: DemoRun) -> dict[str, list[str]]:
+    persons = _persons_of_contacts(demo_run)
+    together = persons.group_by("person_id").agg("contact_id")
+    return dict(persons.join(together, on="person_id").select("contact_id", "contact_id_right").iter_rows())
+
+
+def _contacts_with_consent(folder: Path) -> set[str]:
+    """Who allowed e-mail marketing last, by the ledger as it was delivered."""
+    ledger = pl.concat(
+        [pl.read_csv(path, infer_schema=False) for path in sorted((folder / "extracts" / "preferences").glob("*.csv"))]
+    )
+    marketing = ledger.filter(pl.col("purpose") == "email_marketing").sort("recorded", maintain_order=True)
+    last = marketing.group_by("contact").last()
+    return set(last.filter(pl.col("decision") == "granted")["contact"].to_list())
+
+
+def _addresses(folder: Path) -> set[str]:
+    files = sorted((folder / "extracts" / "crm").glob("contacts_*.csv"))
+    text = "".join(path.read_text(encoding="utf-8") for path in files)
+    return {address.lower() for address in re.findall(r"[\w.+-]+@[\w.-]+\.\w+", text)}
