@@ -60,5 +60,5 @@ identities as (
 
 {# A part of a whole between 0 and 1; without a whole there is none. #}
 {% macro share_of(part, whole) -%}
-    {{ part }} / nullif(cast({{ whole }} as double), 0)
+    ({{ part }}) / nullif(cast(({{ whole }}) as double), 0)
 {%- endmacro %}
