@@ -24,14 +24,22 @@ changed_days as (
 ),
 
 {# A local day reaches into at most three UTC days; looking at those first keeps the conversion of time zones short. #}
+utc_days as (
+
+    select distinct changed_days.event_day + cast(days_apart.days as integer) as utc_day
+    from changed_days
+    cross join (select unnest([-1, 0, 1]) as days) as days_apart
+
+),
+
 nearby_events as (
 
     select *
     from events
     where
-        cast(occurred_at as date) in (select event_day - 1 from changed_days)
-        or cast(occurred_at as date) in (select event_day from changed_days)
-        or cast(occurred_at as date) in (select event_day + 1 from changed_days)
+        occurred_at >= (select cast(min(utc_day) as timestamp) from utc_days)
+        and occurred_at < (select cast(max(utc_day) + 1 as timestamp) from utc_days)
+        and cast(occurred_at as date) in (select utc_day from utc_days)
 
 ),
 
