@@ -7,14 +7,18 @@ corrected; nothing is guessed at run time.
 from __future__ import annotations
 
 import difflib
+import glob
+import json
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
+import yaml
 
 from data_contracts.contract import ENTITIES, Contract, load_contract
 from data_contracts.documentation import mapping_template
-from orchestration.ingest.extracts import Extract, UnreadableExtract, find_moments, header
+from orchestration.ingest.reading import Extract, ExtractTable, UnreadableExtract, read_extract, reason
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, ExtractSettings, Mapping, slug
 from orchestration.settings_file import SettingsError
 from orchestration.weeks import Week
@@ -107,7 +111,7 @@ def init_workspace(folder: Path, extracts: list[Path]) -> list[Path]:
         SettingsError: there is a workspace already, or an extract is missing or cannot be read.
     """
     settings = folder / SETTINGS_FILE
-    if settings.exists():
+    if settings.exists() or any((folder / "mappings").glob("*.y*ml")):
         raise SettingsError(settings, None, "there is a workspace here already")
     data = _common_folder(extracts) if extracts else None
     proposals = [_propose(path.resolve(), data) for path in extracts if data is not None]
@@ -116,22 +120,30 @@ def init_workspace(folder: Path, extracts: list[Path]) -> list[Path]:
     (folder / "mappings" / "examples").mkdir(parents=True, exist_ok=True)
     settings.write_text(
         SETTINGS_TEMPLATE.format(
-            company=folder.resolve().name.replace("_", " ").title(),
+            company=_quoted(folder.resolve().name.replace("_", " ").title() or "Company"),
             timezone="UTC",
-            data=data if data else ".",
+            data=_quoted(str(data)) if data else ".",
             first_week=Week.containing(first).key,
             targets=ORDER_TARGET if has_orders else NO_TARGET,
         ),
         encoding="utf-8",
     )
     written = [settings]
-    for path, (_, text, _) in zip(extracts, proposals, strict=True):
-        written.append(folder / "mappings" / f"{slug(path.name.split('.')[0])}.yml")
+    names = _distinct_names([slug(path.name.split(".")[0]) for path in extracts])
+    for name, (_, text, _) in zip(names, proposals, strict=True):
+        written.append(folder / "mappings" / f"{name}.yml")
         written[-1].write_text(text, encoding="utf-8")
     for entity in ENTITIES:
         written.append(folder / "mappings" / "examples" / f"{entity}.yml")
         written[-1].write_text(mapping_template(load_contract(entity)), encoding="utf-8")
     return written
+
+
+def _distinct_names(names: list[str]) -> Iterator[str]:
+    """The names in order; a second one of the same gets a number."""
+    for place, name in enumerate(names):
+        copy = names[:place].count(name)
+        yield f"{name}_{copy + 1}" if copy else name
 
 
 def _common_folder(extracts: list[Path]) -> Path:
@@ -154,22 +166,38 @@ def _propose(path: Path, data: Path) -> tuple[str, str, date | None]:
     extract = Extract(mapping, path, name, None)
     with duckdb.connect() as connection:
         try:
-            columns = header(connection, extract)
-            guesses = {entity: _guess(load_contract(entity), list(columns)) for entity in ENTITIES}
+            table = read_extract(connection, extract)
+            columns = list(table.columns)
+            guesses = {entity: _guess(load_contract(entity), columns) for entity in ENTITIES}
             entity = max(ENTITIES, key=lambda each: _fit(load_contract(each), guesses[each]))
             guess = guesses[entity]
             time = load_contract(entity).time_column
-            earliest = find_moments(connection, extract, guess[time])[0] if time in guess else None
+            earliest = _earliest_day(connection, table, guess[time]) if time in guess else None
         except UnreadableExtract as error:
             raise SettingsError(path, None, str(error)) from None
-    return entity, _mapping_text(name, load_contract(entity), guess, list(columns)), earliest
+    return entity, _mapping_text(glob.escape(name), load_contract(entity), guess, columns), earliest
+
+
+def _earliest_day(connection: duckdb.DuckDBPyConnection, table: ExtractTable, column: str) -> date | None:
+    """The earliest day in a column, as far as its values are ISO dates."""
+    day = f"try_cast({table.column_sql(column)}::varchar as timestamp)::date"
+    try:
+        row = connection.execute(f"select min({day}) from {table.relation}").fetchall()[0]
+    except duckdb.Error as error:
+        raise table.extract.unreadable(reason(error)) from None
+    earliest: date | None = row[0]
+    return earliest
 
 
 def _guess(contract: Contract, columns: list[str]) -> dict[str, str]:
     """The extract's column for each canonical column, where the names are near; each column is used once."""
     scored = sorted(
         (
-            (max(_similarity(slug(column), name) for name in (canonical, *SYNONYMS.get(canonical, ()))), canonical, column)
+            (
+                max(_similarity(slug(column), name) for name in (canonical, *SYNONYMS.get(canonical, ()))),
+                canonical,
+                column,
+            )
             for canonical in contract.column_names
             for column in columns
         ),
@@ -217,7 +245,6 @@ def _mapping_text(name: str, contract: Contract, guess: dict[str, str], columns:
 
 
 def _quoted(text: str) -> str:
-    """A YAML scalar; quoted unless it is a plain word."""
-    return text if slug(text).replace("_", "") == text.lower().replace("_", "") else '"' + text.replace('"', '\\"') + '"'
-
-
+    """A YAML scalar that reads as `text`; plain where it is a word that YAML takes for nothing else."""
+    is_plain = slug(text).replace("_", "") == text.lower().replace("_", "") and yaml.safe_load(text) == text
+    return text if is_plain else json.dumps(text, ensure_ascii=False)

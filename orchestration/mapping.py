@@ -1,6 +1,6 @@
 """How one extract's columns become an entity's: what a file in `mappings/` may say.
 
-What belongs here: reading and validating mappings. Which SQL they become stands in `harmonize.py`.
+What belongs here: reading and validating mappings. Which SQL they become stands in `ingest/harmonize.py`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import sqlglot
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from sqlglot import expressions as exp
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from data_contracts.contract import ENTITIES, load_contract
-from orchestration.settings_file import SettingsError, SettingsFile, nearest
+from orchestration.settings_file import Location, SettingsError, SettingsFile, TimeZoneName, nearest
+from orchestration.sql import check_date_format, check_expression, expression_columns
 
 ENTITIES_WITH_ATTRIBUTES = ("contacts", "accounts")
 FORMATS_BY_ENDING = {
@@ -28,6 +27,8 @@ FORMATS_BY_ENDING = {
     ".parquet": "parquet",
 }
 COMPRESSION_ENDINGS = (".gz", ".zst")
+# Formats of numbers since 1970, with the microseconds of one.
+EPOCH_FORMATS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 # Part of every content hash: raised when the same mapping comes to mean other rows.
 INGEST_VERSION = 1
 
@@ -44,6 +45,14 @@ def slug(name: str) -> str:
     return f"n_{column}" if column[:1].isdigit() else column or "unnamed"
 
 
+def _check_format(text: str) -> str:
+    return text if text in EPOCH_FORMATS else check_date_format(text)
+
+
+Expression = Annotated[str, AfterValidator(check_expression)]
+DateFormat = Annotated[str, AfterValidator(_check_format)]
+
+
 class Part(BaseModel):
     """A part of a mapping: frozen, and unknown keys are refused."""
 
@@ -55,8 +64,8 @@ class ColumnSource(Part):
 
     column: str | None = None
     value: str | int | float | bool | None = None
-    sql: str | None = None
-    format: str | None = None
+    sql: Expression | None = None
+    format: DateFormat | None = None
     values: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -68,15 +77,12 @@ class ColumnSource(Part):
     def _exactly_one_origin(self) -> ColumnSource:
         if sum(origin is not None for origin in (self.column, self.value, self.sql)) != 1:
             raise ValueError("say exactly one of `column:`, `value:` and `sql:`")
-        if self.sql is not None:
-            check_expression(self.sql)
         return self
 
 
-class Attribute(Part):
-    """An extra column of contacts or accounts, and what it may be used for."""
+class AttributeSettings(Part):
+    """What a mapping says of an extra column."""
 
-    source: str = ""
     role: Literal["feature", "label", "identifier", "sensitive", "ignore"]
     type: Literal["text", "number"] | None = None
     label: str | None = None
@@ -87,6 +93,12 @@ class Attribute(Part):
     @classmethod
     def _a_plain_word_is_a_role(cls, given: Any) -> Any:
         return {"role": given} if isinstance(given, str) else given
+
+
+class Attribute(AttributeSettings):
+    """An extra column of contacts or accounts, and what it may be used for."""
+
+    source: str
 
     @property
     def name(self) -> str:
@@ -108,40 +120,42 @@ class Attribute(Part):
         return {"name": self.name, "role": self.role, "label": self.in_words}
 
 
+class EntitySettings(Part):
+    """What a mapping says of one entity that its extract feeds."""
+
+    where: Expression | None = None
+    columns: dict[str, ColumnSource]
+    attributes: dict[str, AttributeSettings] = Field(default_factory=dict)
+
+
 class MappedEntity(Part):
     """One entity that an extract feeds."""
 
-    entity: str = ""
-    where: str | None = None
+    entity: str
+    where: str | None
     columns: dict[str, ColumnSource]
-    attributes: tuple[Attribute, ...] = ()
+    attributes: tuple[Attribute, ...]
 
-    @field_validator("attributes", mode="before")
-    @classmethod
-    def _attributes_by_source_column(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        parsed = [(str(source), Attribute.model_validate(attribute)) for source, attribute in given.items()]
-        return tuple(attribute.model_copy(update={"source": source}) for source, attribute in parsed)
-
-    @field_validator("where")
-    @classmethod
-    def _where_is_an_expression(cls, where: str | None) -> str | None:
-        if where is not None:
-            check_expression(where)
-        return where
-
-    def source_columns(self) -> dict[str, tuple[str, ...]]:
+    def source_columns(self) -> dict[str, Location]:
         """Each extract column this entity reads, with the place in the mapping that names it."""
-        found: dict[str, tuple[str, ...]] = {}
+        found: dict[str, Location] = {}
         for canonical, source in self.columns.items():
-            for column in [source.column] if source.column else expression_columns(source.sql or ""):
-                found.setdefault(column, ("entities", self.entity, "columns", canonical))
-        for column in expression_columns(self.where or ""):
-            found.setdefault(column, ("entities", self.entity, "where"))
+            if source.column is not None:
+                found.setdefault(source.column, ("entities", self.entity, "columns", canonical))
+        for text, place in self.expressions().items():
+            for column in expression_columns(text):
+                found.setdefault(column, place)
         for attribute in self.attributes:
             if attribute.role != "ignore":
                 found.setdefault(attribute.source, ("entities", self.entity, "attributes", attribute.source))
+        return found
+
+    def expressions(self) -> dict[str, Location]:
+        """Each SQL expression, with the place in the mapping that holds it."""
+        found: dict[str, Location] = {self.where: ("entities", self.entity, "where")} if self.where else {}
+        for canonical, source in self.columns.items():
+            if source.sql is not None:
+                found.setdefault(source.sql, ("entities", self.entity, "columns", canonical))
         return found
 
 
@@ -152,14 +166,17 @@ class ExtractSettings(Part):
     format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
-    timezone: str | None = None
+    timezone: TimeZoneName | None = None
     delivered_at: str | None = None
 
     @field_validator("files")
     @classmethod
     def _stays_below_the_data_folder(cls, files: str) -> str:
-        if files.startswith(("/", "~")) or ".." in Path(files).parts:
+        parts = Path(files).parts
+        if files.startswith(("/", "~")) or ".." in parts or "\0" in files:
             raise ValueError("the pattern must stay below the data folder (no leading /, no ..)")
+        if any("**" in part and part != "**" for part in parts):
+            raise ValueError("'**' stands for whole folders: '**/orders*.csv'")
         return files
 
     @field_validator("delivered_at")
@@ -179,7 +196,7 @@ class MappingContent(Part):
     """What a mapping file says."""
 
     extract: ExtractSettings
-    entities: Annotated[dict[str, MappedEntity], Field(min_length=1)]
+    entities: Annotated[dict[str, EntitySettings], Field(min_length=1)]
 
 
 class Mapping(Part):
@@ -191,11 +208,6 @@ class Mapping(Part):
     timezone: str
     entities: tuple[MappedEntity, ...]
     content_hash: str
-
-    @property
-    def pattern_in_words(self) -> str:
-        """The files this mapping reads."""
-        return self.extract.files
 
     def file_format(self, file: Path) -> str:
         """csv, tsv, jsonl or parquet: as stated, or by the file's ending."""
@@ -242,63 +254,26 @@ def _read_mapping(path: Path, timezone: str) -> Mapping:
             raise file.error(
                 ("entities", name, "attributes"), f"only {' and '.join(ENTITIES_WITH_ATTRIBUTES)} have attributes"
             )
+        by_column: dict[str, str] = {}
+        for source in entity.attributes:
+            other = by_column.setdefault(slug(source), source)
+            if other != source:
+                raise file.error(
+                    ("entities", name, "attributes", source), f"'{source}' and '{other}' are the same name in SQL"
+                )
     canonical_content = json.dumps([INGEST_VERSION, timezone, content.model_dump(mode="json")], sort_keys=True)
     return Mapping(
         name=path.stem,
         path=path,
         extract=content.extract,
         timezone=content.extract.timezone or timezone,
-        entities=tuple(entity.model_copy(update={"entity": name}) for name, entity in content.entities.items()),
+        entities=tuple(_mapped_entity(name, entity) for name, entity in content.entities.items()),
         content_hash=hashlib.sha256(canonical_content.encode()).hexdigest()[:16],
     )
 
 
-def parse_expression(text: str) -> exp.Expression:
-    """A scalar SQL expression over an extract's columns.
-
-    Raises:
-        ValueError: it is not one scalar expression, or it reaches beyond the row (a query, an aggregate, a parameter).
-    """
-    try:
-        parsed = sqlglot.parse_one(f"select {text}", dialect="duckdb")
-    except sqlglot.errors.SqlglotError:
-        raise ValueError(f"this is no SQL expression: {text}") from None
-    if not isinstance(parsed, exp.Select) or len(parsed.expressions) != 1 or parsed.args.get("from_"):
-        raise ValueError(f"one expression over the row's columns is expected: {text}")
-    expression = parsed.expressions[0]
-    clauses = [key for key, value in parsed.args.items() if value and key not in ("expressions", "kind")]
-    beyond_the_row = (
-        exp.Query,
-        exp.AggFunc,
-        exp.Window,
-        exp.Parameter,
-        exp.Placeholder,
-        exp.Star,
-        exp.Command,
-        exp.Alias,
+def _mapped_entity(name: str, entity: EntitySettings) -> MappedEntity:
+    attributes = tuple(
+        Attribute(source=source, **attribute.model_dump()) for source, attribute in entity.attributes.items()
     )
-    if clauses or isinstance(expression, beyond_the_row) or any(expression.find_all(*beyond_the_row)):
-        raise ValueError(f"an expression may use only the row's own columns: {text}")
-    for function in expression.find_all(exp.Anonymous):
-        if not re.fullmatch(r"[a-z_0-9]+", function.name.lower()) or function.name.lower() in _REFUSED_FUNCTIONS:
-            raise ValueError(f"the function '{function.name}' is not allowed in a mapping")
-    return expression
-
-
-# Functions that look beyond the row although they are scalar.
-_REFUSED_FUNCTIONS = frozenset(
-    {"getenv", "getvariable", "current_setting", "nextval", "currval", "query", "query_table"}
-)
-
-
-def check_expression(text: str) -> str:
-    """`text` itself, once it is known to be a scalar expression; see `parse_expression`."""
-    parse_expression(text)
-    return text
-
-
-def expression_columns(text: str) -> list[str]:
-    """The columns an expression names, each once, in order of appearance."""
-    if not text:
-        return []
-    return list(dict.fromkeys(column.name for column in parse_expression(text).find_all(exp.Column)))
+    return MappedEntity(entity=name, where=entity.where, columns=entity.columns, attributes=attributes)

@@ -1,7 +1,7 @@
 """Reads a settings file so that every complaint names file, line and the nearest valid name.
 
-What belongs here: YAML with line numbers and the translation of pydantic's errors. Which settings exist stands in
-`workspace.py` and `mapping.py`.
+What belongs here: YAML with line numbers, the translation of pydantic's errors, and types of values that several
+settings have. Which settings exist stands in `workspace.py` and `mapping.py`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+from zoneinfo import available_timezones
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
 Model = TypeVar("Model", bound=BaseModel)
 Location = tuple[str | int, ...]
@@ -38,6 +39,15 @@ def nearest(name: object, valid: Iterable[str]) -> str:
     return f"valid names: {shown}" if names else "no name is valid here"
 
 
+def _check_time_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"'{name}' is no time zone; {nearest(name, available_timezones())}")
+    return name
+
+
+TimeZoneName = Annotated[str, AfterValidator(_check_time_zone)]
+
+
 class SettingsFile:
     """One YAML file and the line each of its keys stands in."""
 
@@ -56,32 +66,47 @@ class SettingsFile:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             raise SettingsError(path, None, f"the file is not UTF-8 (byte {error.start})") from None
+        self._lines: dict[Location, int] = {}
+        self._seen: set[int] = set()
+        loader = yaml.SafeLoader(text)
         try:
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
-            self.content: Any = yaml.safe_load(text) or {}
+            node = loader.get_single_node()
+            self.content: Any = {} if node is None else self._value(loader, node, ())
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else None
             raise SettingsError(path, line, f"this is not YAML: {error.problem}") from None
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise SettingsError(path, line, f"this is not YAML: {error.reason}") from None
+        finally:
+            loader.dispose()
         if not isinstance(self.content, dict):
             raise SettingsError(path, 1, "the file must hold `key: value` lines")
-        self._lines: dict[Location, int] = {}
-        if node is not None:
-            self._index(node, ())
 
-    def _index(self, node: yaml.Node, location: Location) -> None:
-        self._lines.setdefault(location, node.start_mark.line + 1)
-        if isinstance(node, yaml.MappingNode):
-            seen: set[str] = set()
-            for key, value in node.value:
-                if key.value in seen:
-                    raise SettingsError(self.path, key.start_mark.line + 1, f"'{key.value}' stands twice")
-                seen.add(key.value)
-                here = (*location, key.value)
-                self._lines[here] = key.start_mark.line + 1
-                self._index(value, here)
-        elif isinstance(node, yaml.SequenceNode):
-            for position, value in enumerate(node.value):
-                self._index(value, (*location, position))
+    def _value(self, loader: yaml.SafeLoader, node: yaml.Node, location: Location) -> Any:
+        """What a node says, and each line on the way. Keys are names: `No:` and `2024:` are the text as written."""
+        line = node.start_mark.line + 1
+        self._lines.setdefault(location, line)
+        if isinstance(node, yaml.ScalarNode):
+            try:
+                return loader.construct_object(node)
+            except ValueError as error:  # a date such as 2026-02-30
+                raise SettingsError(self.path, line, f"'{node.value}' cannot be: {error}") from None
+        if id(node) in self._seen:
+            raise SettingsError(self.path, line, "an alias is not supported here; write it out")
+        self._seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(loader, item, (*location, place)) for place, item in enumerate(node.value)]
+        content: dict[str, Any] = {}
+        for key, value in node.value:
+            key_line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise SettingsError(self.path, key_line, "a key must be a name")
+            if key.value in content:
+                raise SettingsError(self.path, key_line, f"'{key.value}' stands twice")
+            self._lines[(*location, key.value)] = key_line
+            content[key.value] = self._value(loader, value, (*location, key.value))
+        return content
 
     def line(self, location: Location) -> int | None:
         """The line of the deepest part of `location` that the file has."""
@@ -112,7 +137,8 @@ class SettingsFile:
                 message = f"'{location[-1]}' is missing"
             else:
                 where = ".".join(str(part) for part in location) or "the file"
-                message = f"{where}: {first['msg'].removeprefix('Value error, ')}"
+                hint = '; put it in "quotes"' if first["type"] == "string_type" else ""
+                message = f"{where}: {first['msg'].removeprefix('Value error, ')}{hint}"
             raise self.error(location, message) from None
 
 

@@ -14,15 +14,16 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from orchestration.mapping import Attribute, Mapping, read_mappings, slug
-from orchestration.settings_file import SettingsError, SettingsFile, nearest
+from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, Attribute, Mapping, read_mappings, slug
+from orchestration.settings_file import SettingsError, SettingsFile, TimeZoneName, nearest
 from orchestration.weeks import Week
 
 SETTINGS_FILE = "personae.yml"
+STATE_FOLDER = ".personae"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,48}")
 
 
@@ -49,6 +50,15 @@ class FeatureSettings(Settings):
     @classmethod
     def _a_list_has_no_words(cls, given: Any) -> Any:
         return {str(name): None for name in given} if isinstance(given, list | tuple) else given
+
+    @field_validator("events")
+    @classmethod
+    def _names_become_different_columns(cls, events: dict[str, str | None]) -> dict[str, str | None]:
+        by_column: dict[str, str] = {}
+        for name in events:
+            if (other := by_column.setdefault(slug(name), name)) != name:
+                raise ValueError(f"'{name}' and '{other}' are the same name in SQL")
+        return events
 
 
 class PersonaSettings(Settings):
@@ -117,7 +127,7 @@ class WorkspaceSettings(Settings):
     """Everything `personae.yml` may say."""
 
     company: Annotated[str, Field(min_length=1, max_length=100)]
-    timezone: str = "UTC"
+    timezone: TimeZoneName = "UTC"
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "EUR"
     data: str = "."
     first_week: date
@@ -132,13 +142,6 @@ class WorkspaceSettings(Settings):
     activation: ActivationSettings = ActivationSettings()
     legal_basis: dict[str, str] = Field(default_factory=dict)
     schedule: ScheduleSettings = ScheduleSettings()
-
-    @field_validator("timezone")
-    @classmethod
-    def _timezone_exists(cls, timezone: str) -> str:
-        if timezone not in available_timezones():
-            raise ValueError(f"'{timezone}' is no time zone; {nearest(timezone, available_timezones())}")
-        return timezone
 
     @field_validator("targets")
     @classmethod
@@ -184,6 +187,8 @@ class Workspace:
 
     def _check_references(self, file: SettingsFile) -> None:
         """What one setting says of another must exist."""
+        for entity in ENTITIES_WITH_ATTRIBUTES:
+            self._check_roles(entity)
         labels = {attribute.source: attribute.role for attribute in self.attributes("contacts")}
         for name, target in self.settings.targets.items():
             if target.outcome == "label" and labels.get(target.label or "") != "label":
@@ -201,6 +206,19 @@ class Workspace:
                 )
             if target.outcome == "order" and not {"orders", "order_lines"} & set(self.entities):
                 raise file.error(("targets", name, "outcome"), "no mapping delivers orders or order_lines")
+
+    def _check_roles(self, entity: str) -> None:
+        """What one mapping calls sensitive must not be a feature in another."""
+        stated: dict[str, tuple[str, str]] = {}
+        for mapping in self.mappings:
+            for mapped in mapping.entities:
+                for attribute in mapped.attributes if mapped.entity == entity else ():
+                    role, where = stated.setdefault(attribute.column, (attribute.role, mapping.path.name))
+                    if role != attribute.role:
+                        raise SettingsFile(mapping.path).error(
+                            ("entities", entity, "attributes", attribute.source),
+                            f"'{attribute.source}' is {attribute.role} here and {role} in {where}",
+                        )
 
     @cached_property
     def entities(self) -> tuple[str, ...]:
@@ -221,7 +239,7 @@ class Workspace:
     @property
     def state_folder(self) -> Path:
         """Everything a run writes goes below this folder."""
-        return self.folder / ".personae"
+        return self.folder / STATE_FOLDER
 
     @property
     def warehouse_file(self) -> Path:

@@ -10,78 +10,75 @@ from dataclasses import dataclass
 import duckdb
 
 from data_contracts.contract import Contract
-from orchestration.ingest.extracts import Extract, identifier, literal
-from orchestration.mapping import Attribute, ColumnSource, MappedEntity, parse_expression
+from orchestration.ingest.reading import ExtractTable
+from orchestration.mapping import EPOCH_FORMATS, Attribute, ColumnSource, MappedEntity
+from orchestration.sql import identifier, literal, rewrite_expression
 
-TRUE_WORDS = ("true", "t", "yes", "y", "1", "on")
-FALSE_WORDS = ("false", "f", "no", "n", "0", "off")
-EPOCH_FORMATS = {"epoch_s": "1", "epoch_ms": "1000", "epoch_us": "1000000"}
+# 1.0 and 0.0 are how pandas writes a flag of which some values are missing.
+TRUE_WORDS = ("true", "t", "yes", "y", "1", "1.0", "on")
+FALSE_WORDS = ("false", "f", "no", "n", "0", "0.0", "off")
+LOCAL_MOMENTS = ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")
+# +02, +0200 or +02:00 after a time. DuckDB's cast to TIMESTAMP drops an offset without a word.
+HAS_OFFSET = r":[0-9.]+ ?[+-][0-9]{2}(:?[0-9]{2})?$"
+HAS_UTC = r":[0-9.]+ ?(Z|UTC)$"
+HOURS_AND_MINUTES = r"([T ][0-9]{2}:[0-9]{2}) ?(Z|UTC|[+-][0-9:]+)$"
 
 
 @dataclass(frozen=True)
 class HarmonizedColumn:
-    """One canonical column as SQL over the extract's columns."""
+    """One canonical column as SQL over the extract's relation.
+
+    Attributes:
+        name: canonical name, or `attr_<name>`.
+        type: DuckDB type; VARCHAR for an attribute whose content decides.
+        typed: SQL of the value, null where it is missing or is not of the type.
+        uncastable: SQL that is true where a value was delivered that is not of the type; None where any value is.
+        content_decides: whether the column becomes a number when all its values are numbers.
+    """
 
     name: str
     type: str
     typed: str
     uncastable: str | None
+    content_decides: bool = False
 
 
 class Harmonizer:
     """Compiles one mapped entity over one extract."""
 
-    def __init__(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        extract: Extract,
-        header: dict[str, str],
-        relation: str,
-        attribute_types: dict[str, str],
-    ):
+    def __init__(self, connection: duckdb.DuckDBPyConnection, table: ExtractTable):
         """Keep what the columns are compiled against.
 
         Args:
             connection: used to ask DuckDB for the types of expressions; no rows are read.
-            extract: the file.
-            header: its columns and types.
-            relation: SQL that reads it.
-            attribute_types: types of attribute columns that the raw table has already.
+            table: the extract.
         """
         self._connection = connection
-        self._extract = extract
-        self._names = {column.casefold(): column for column in header}
-        self._relation = relation
-        self._attribute_types = attribute_types
+        self._table = table
+        self._zone = table.extract.mapping.timezone
 
     def columns(self, entity: MappedEntity, contract: Contract) -> list[HarmonizedColumn]:
         """The mapped columns in the contract's order, then the attributes in the mapping's."""
-        origins = {
-            column.name: entity.columns[column.name] for column in contract.columns if column.name in entity.columns
-        }
-        bases = {name: self._base(origin) for name, origin in origins.items()}
-        attributes = {a.column: a for a in entity.attributes if a.role != "ignore"}
-        bases |= {name: self._source_column(attribute.source) for name, attribute in attributes.items()}
+        mapped = [column for column in contract.columns if column.name in entity.columns]
+        attributes = [attribute for attribute in entity.attributes if attribute.role != "ignore"]
+        bases = {column.name: self._base(entity.columns[column.name]) for column in mapped}
+        bases |= {attribute.column: self._table.column_sql(attribute.source) for attribute in attributes}
         types = self._types(bases)
-        contract_types = {column.name: column.type for column in contract.columns}
-        columns = [
-            self._cast(name, contract_types[name], bases[name], types[name], origin.format)
-            for name, origin in origins.items()
-        ]
-        for name, attribute in attributes.items():
-            wanted = self._attribute_type(attribute, bases[name], types[name])
-            columns.append(self._cast(name, wanted, bases[name], types[name], None))
-        return columns
+        columns = []
+        for column in mapped:
+            name, given_format = column.name, entity.columns[column.name].format
+            columns.append(self._cast(name, column.type, bases[name], types[name], given_format))
+        return columns + [self._attribute(each, bases[each.column], types[each.column]) for each in attributes]
 
-    def condition(self, entity: MappedEntity) -> str | None:
-        """The mapping's `where` as SQL."""
-        return self._expression(entity.where) if entity.where else None
+    def condition(self, entity: MappedEntity) -> str:
+        """The mapping's `where` as SQL, never null."""
+        return f"coalesce({self._expression(entity.where)}, false)" if entity.where else "true"
 
     def _base(self, origin: ColumnSource) -> str:
         if origin.column is not None:
-            base = self._source_column(origin.column)
+            base = self._table.column_sql(origin.column)
         elif origin.sql is not None:
-            base = f"({self._expression(origin.sql)})"
+            base = self._expression(origin.sql)
         else:
             base = literal(str(origin.value))
         if not origin.values:
@@ -95,82 +92,82 @@ class Harmonizer:
         otherwise = literal(str(origin.values["*"])) if "*" in origin.values else text
         return f"case when {base} is null then null else case {text} {cases} else {otherwise} end end"
 
-    def _source_column(self, name: str) -> str:
-        if self._extract.format == "jsonl":
-            top, _, path = name.partition(".")
-            inner = "$" + "".join(f".{identifier(step)}" for step in path.split(".") if step)
-            return f"({identifier(self._names[top.casefold()])} ->> {literal(inner)})"
-        return identifier(self._names[name.casefold()])
-
     def _expression(self, text: str) -> str:
-        """A checked expression with its columns replaced by the file's own."""
-        import sqlglot
-        from sqlglot import expressions as exp
-
-        def replace(node: exp.Expression) -> exp.Expression:
-            if isinstance(node, exp.Column):
-                return sqlglot.parse_one(self._source_column(node.name), dialect="duckdb")
-            return node
-
-        return parse_expression(text).transform(replace).sql(dialect="duckdb")
+        return rewrite_expression(text, self._table.column_sql)
 
     def _types(self, bases: dict[str, str]) -> dict[str, str]:
         select = ", ".join(f"{base} as {identifier(name)}" for name, base in bases.items())
-        rows = self._connection.execute(f"describe select {select} from {self._relation}").fetchall()
+        rows = self._connection.execute(f"describe select {select} from {self._table.relation}").fetchall()
         return {row[0]: row[1] for row in rows}
 
-    def _attribute_type(self, attribute: Attribute, base: str, source_type: str) -> str:
-        if attribute.type is not None:
-            return {"text": "VARCHAR", "number": "DOUBLE"}[attribute.type]
-        if attribute.column in self._attribute_types:
-            return self._attribute_types[attribute.column]
-        if source_type == "BOOLEAN":
-            return "BOOLEAN"
-        text = f"nullif(trim(({base})::varchar), '')"
-        present, numbers = self._connection.execute(
-            f"select count({text}), count(try_cast({text} as double)) from {self._relation}"
-        ).fetchall()[0]
-        return "DOUBLE" if present and present == numbers else "VARCHAR"
+    def _attribute(self, attribute: Attribute, base: str, source_type: str) -> HarmonizedColumn:
+        """Declared text or number; else a flag where the file says so, and text until its content is known."""
+        wanted = {"text": "VARCHAR", "number": "DOUBLE", None: "VARCHAR"}[attribute.type]
+        if attribute.type is None and source_type == "BOOLEAN":
+            wanted = "BOOLEAN"
+        column = self._cast(attribute.column, wanted, base, source_type, None)
+        content_decides = attribute.type is None and wanted == "VARCHAR"
+        return HarmonizedColumn(column.name, column.type, column.typed, column.uncastable, content_decides)
 
     def _cast(self, name: str, wanted: str, base: str, source_type: str, date_format: str | None) -> HarmonizedColumn:
         text = f"nullif(trim(({base})::varchar), '')"
         if wanted == "VARCHAR":
             return HarmonizedColumn(name, wanted, text, None)
-        if wanted in ("TIMESTAMP", "DATE"):
-            typed = self._moment(base, text, source_type, date_format)
-            if wanted == "DATE":
-                typed = f"({typed})::date"
-        elif wanted == "BOOLEAN" and source_type != "BOOLEAN":
-            words = f"lower({text})"
-            is_true = ", ".join(map(literal, TRUE_WORDS))
-            is_false = ", ".join(map(literal, FALSE_WORDS))
-            typed = f"case when {words} in ({is_true}) then true when {words} in ({is_false}) then false end"
-        elif source_type in ("DOUBLE", "FLOAT"):  # how pandas writes a missing number
-            typed = f"try_cast(case when not isnan({base}) then {base} end as {wanted})"
-        elif source_type == wanted:
+        if wanted == source_type and wanted not in {"DOUBLE", "TIMESTAMP"}:
             return HarmonizedColumn(name, wanted, base, None)
+        if wanted == "TIMESTAMP":
+            typed = f"try({self._moment(base, text, source_type, date_format)})"
+        elif wanted == "DATE":
+            typed = f"try({self._local_date(base, text, source_type, date_format)})"
+        elif wanted == "BOOLEAN":
+            word = f"lower({text})"
+            is_true, is_false = (f"{word} in ({', '.join(map(literal, words))})" for words in (TRUE_WORDS, FALSE_WORDS))
+            typed = f"case when {is_true} then true when {is_false} then false end"
+        elif source_type in ("DOUBLE", "FLOAT"):  # NaN is how pandas writes a missing number
+            base = f"case when not isnan({base}) then {base} end"
+            typed, text = f"try_cast({base} as {wanted})", f"({base})"
         else:
             typed = f"try_cast({text if source_type == 'VARCHAR' else base} as {wanted})"
         return HarmonizedColumn(name, wanted, typed, f"({text} is not null and ({typed}) is null)")
 
     def _moment(self, base: str, text: str, source_type: str, date_format: str | None) -> str:
         """A UTC timestamp: values with a zone keep it, values without one are in the extract's time zone."""
-        zone = self._extract.mapping.timezone
-        if date_format in EPOCH_FORMATS:
-            return f"make_timestamp((try_cast({text} as double) * (1000000 / {EPOCH_FORMATS[date_format]}))::bigint)"
         if source_type == "TIMESTAMP WITH TIME ZONE":
             return f"timezone('UTC', {base})"
+        if source_type in LOCAL_MOMENTS:
+            return self._to_utc(f"({base})::timestamp")
+        if date_format in EPOCH_FORMATS:
+            return f"make_timestamp((try_cast({text} as double) * {EPOCH_FORMATS[date_format]})::bigint)"
         if date_format is not None:
-            local = f"try_strptime({text}, {literal(date_format)})"
-            return f"timezone('UTC', {local}::timestamptz)" if "%z" in date_format else _to_utc(local, zone)
-        if source_type in ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"):
-            return _to_utc(f"({base})::timestamp", zone)
+            given = f"try_strptime({text}, {literal(date_format)})"
+            return f"timezone('UTC', {given})" if _has_zone(date_format) else self._to_utc(given)
         moment = f"try_cast({text} as timestamp)"
-        if zone == "UTC":
-            return moment
-        has_zone = f"regexp_matches({text}, '(:[0-9.]+ ?(Z|UTC|[+-][0-9]{{2}}(:?[0-9]{{2}})?))$')"
-        return f"case when {has_zone} then {moment} else {_to_utc(moment, zone)} end"
+        with_offset = f"timezone('UTC', try_cast({text} as timestamptz))"
+        # Some writers leave out seconds that are zero, which DuckDB reads only without a zone.
+        with_seconds = rf"regexp_replace({text}, {literal(HOURS_AND_MINUTES)}, '\1:00\2')"
+        return (
+            f"case when regexp_matches({text}, {literal(HAS_OFFSET)}) "
+            f"then coalesce({with_offset}, timezone('UTC', try_cast({with_seconds} as timestamptz))) "
+            f"when regexp_matches({text}, {literal(HAS_UTC)}) "
+            f"then coalesce({moment}, try_cast({with_seconds} as timestamp)) else {self._to_utc(moment)} end"
+        )
+
+    def _local_date(self, base: str, text: str, source_type: str, date_format: str | None) -> str:
+        """A day as the extract's time zone counts it; a time beside it is dropped."""
+        if source_type == "TIMESTAMP WITH TIME ZONE":
+            return f"timezone({literal(self._zone)}, {base})::date"
+        if source_type in LOCAL_MOMENTS:
+            return f"({base})::date"
+        if date_format in EPOCH_FORMATS:
+            moment = self._moment(base, text, source_type, date_format)
+            return f"timezone({literal(self._zone)}, timezone('UTC', {moment}))::date"
+        if date_format is not None:
+            return f"try_strptime({text}, {literal(date_format)})::date"
+        return f"try_cast({text} as timestamp)::date"
+
+    def _to_utc(self, local: str) -> str:
+        return local if self._zone == "UTC" else f"timezone('UTC', timezone({literal(self._zone)}, {local}))"
 
 
-def _to_utc(local: str, zone: str) -> str:
-    return local if zone == "UTC" else f"timezone('UTC', timezone({literal(zone)}, {local}))"
+def _has_zone(date_format: str) -> bool:
+    return "%z" in date_format or "%Z" in date_format

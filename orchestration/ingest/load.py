@@ -1,69 +1,35 @@
 """Loads extracts into `raw`: each file whole or not at all, once, and again when it was corrected.
 
-What belongs here: what happens to a file and to its rows. Every row read is loaded, quarantined, an exact duplicate,
-filtered by the mapping's `where`, or unreadable, and is counted as such.
+What belongs here: what happens to a file and to its rows. Every row read is loaded, quarantined, an exact duplicate, or
+filtered by the mapping's `where`, and is counted as such; lines that cannot be read as rows are counted apart.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 import duckdb
 import polars as pl
 
-from data_contracts.contract import Contract, load_contract
+from data_contracts.contract import load_contract
 from data_contracts.rules import broken_rules_sql, warning_counts_sql
-from orchestration.ingest.extracts import (
-    ROW_NUMBER,
-    Extract,
-    UnreadableExtract,
-    find_extracts,
-    header,
-    identifier,
-    literal,
-    reason,
-    relation,
-)
+from orchestration.ingest.attributes import fit_attributes
+from orchestration.ingest.extracts import find_extracts
 from orchestration.ingest.harmonize import HarmonizedColumn, Harmonizer
+from orchestration.ingest.ledger import CORRECTED, KNOWN_CONTENT, LOAD_AGAIN, LOADED, REFUSED, Entry, Ledger, Load
 from orchestration.ingest.profile import profile_batch
-from orchestration.ingest.tables import PROVENANCE, column_types, make_raw_tables
-from orchestration.mapping import MappedEntity, Mapping
+from orchestration.ingest.reading import ROW, ROW_NUMBER, Extract, read_extract, reason
+from orchestration.ingest.tables import PROVENANCE, make_raw_tables
+from orchestration.ingest.unreadable_lines import forget_unreadable_lines, keep_unreadable_lines
+from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, MappedEntity
+from orchestration.sql import identifier, literal
 from orchestration.warehouse import transaction
 from orchestration.workspace import Workspace
 
 SAMPLE_ROWS_PER_ENTITY = 50_000
 ENTITIES_WITH_DAYS = ("events",)
-
-
-@dataclass(frozen=True)
-class Load:
-    """What became of one file for one entity."""
-
-    file: str
-    source: str
-    entity: str
-    status: str
-    rows_read: int = 0
-    rows_loaded: int = 0
-    rows_quarantined: int = 0
-    rows_duplicate: int = 0
-    rows_duplicate_of_other_files: int = 0
-    rows_filtered: int = 0
-    rows_unreadable: int = 0
-    earliest_row_at: datetime | None = None
-    latest_row_at: datetime | None = None
-    profile: dict[str, Any] = field(default_factory=dict)
-    warnings: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def is_balanced(self) -> bool:
-        """Whether every row read is accounted for."""
-        accounted = self.rows_loaded + self.rows_quarantined + self.rows_duplicate + self.rows_filtered
-        return self.rows_read == accounted
 
 
 @dataclass
@@ -78,13 +44,23 @@ class IngestResult:
         return [load for load in self.loads if load.entity == entity]
 
 
+class _Refused(Exception):
+    """Too many rows of a file are wrong: nothing is loaded, what was loaded before stands."""
+
+    def __init__(self, load: Load):
+        self.load = load
+        super().__init__(load.file)
+
+
 def ingest(
     connection: duckdb.DuckDBPyConnection, workspace: Workspace, progress: Callable[[str], None] = lambda _: None
 ) -> IngestResult:
     """Load every new or corrected file of every mapping.
 
+    A refused file is not remembered: it is read and refused again until it, the mapping or the threshold is mended.
+
     Args:
-        connection: an open, writable connection.
+        connection: an open, writable connection whose time zone is UTC.
         workspace: its mappings and its data folder.
         progress: told about each file in a sentence without personal data.
 
@@ -93,20 +69,37 @@ def ingest(
     """
     # Reading in parallel may not change which row has which number.
     connection.execute("set preserve_insertion_order = true")
-    attributes = {entity: {a.column: "" for a in workspace.attributes(entity)} for entity in ("contacts", "accounts")}
-    make_raw_tables(connection, {entity: {} for entity in attributes})
-    result = IngestResult()
-    for mapping in workspace.mappings:
-        extracts = find_extracts(workspace, mapping)
-        for extract in sorted(extracts, key=lambda each: (each.delivered_at or datetime.min, each.name)):
-            for entity in mapping.entities:
-                load = _load_if_new(connection, workspace, extract, entity, result)
-                if load is not None:
-                    result.loads.append(load)
-                    progress(
-                        f"{load.file} → {load.entity}: {load.rows_loaded:,} of {load.rows_read:,} rows, {load.status}"
-                    )
+    make_raw_tables(connection)
+    ledger, result = Ledger(connection), IngestResult()
+    deliveries = [
+        (extract, entity)
+        for mapping in workspace.mappings
+        for extract in sorted(
+            find_extracts(workspace, mapping), key=lambda each: (each.delivered_at or datetime.min, each.name)
+        )
+        for entity in mapping.entities
+    ]
+
+    def load_all(chosen: Iterable[tuple[Extract, MappedEntity]]) -> None:
+        for extract, entity in chosen:
+            load = _load_if_new(connection, workspace, extract, entity, result)
+            if load is not None:
+                result.loads.append(load)
+                progress(f"{load.file} → {load.entity}: {load.rows_loaded:,} of {load.rows_read:,} rows, {load.status}")
+
+    load_all(deliveries)
+    waiting = ledger.to_be_loaded_again()
+    load_all((x, entity) for x, entity in deliveries if (x.name, x.mapping.name, entity.entity) in waiting)
+    make_raw_tables(connection, _declared_attributes(workspace))
     return result
+
+
+def _declared_attributes(workspace: Workspace) -> dict[str, dict[str, str]]:
+    """Columns that the models read even where no file has brought a value yet."""
+    return {
+        entity: {each.column: "VARCHAR" if each.type == "text" else "DOUBLE" for each in workspace.attributes(entity)}
+        for entity in ENTITIES_WITH_ATTRIBUTES
+    }
 
 
 def _load_if_new(
@@ -117,38 +110,35 @@ def _load_if_new(
     result: IngestResult,
 ) -> Load | None:
     """Load one file for one entity, unless the ledger says that nothing changed."""
-    stat = extract.path.stat()
-    mapping = extract.mapping
-    known = connection.execute(
-        "select file_bytes, modified_ns, content_hash, mapping_hash, load_id, status from raw.ingested_files "
-        "where file = ? and source = ? and entity = ?",
-        [extract.name, mapping.name, entity.entity],
-    ).fetchone()
-    if known and known[:2] == (stat.st_size, stat.st_mtime_ns) and known[3] == mapping.content_hash:
-        if known[5] != "to be loaded again":
+    ledger = Ledger(connection)
+    known = ledger.entry(extract, entity.entity)
+    seen = _size_and_time(extract)
+    if known and known.status != LOAD_AGAIN and known.mapping_hash == extract.mapping.content_hash:
+        if known.seen == seen:
             return None
-    content_hash = extract.content_hash()
-    if known and known[2:4] == (content_hash, mapping.content_hash) and known[5] != "to be loaded again":
-        connection.execute(
-            "update raw.ingested_files set file_bytes = ?, modified_ns = ? where file = ? and source = ? and entity = ?",
-            [stat.st_size, stat.st_mtime_ns, extract.name, mapping.name, entity.entity],
-        )
-        return None
-    same_content = connection.execute(
-        "select file from raw.ingested_files where source = ? and entity = ? and content_hash = ? and mapping_hash = ? "
-        "and file <> ? and status in ('loaded', 'corrected') limit 1",
-        [mapping.name, entity.entity, content_hash, mapping.content_hash, extract.name],
-    ).fetchone()
-    loader = _Loader(connection, workspace, extract, entity, content_hash)
-    with transaction(connection):
-        if known:
-            loader.retire(known[4])
-        if same_content:
-            load = Load(extract.name, mapping.name, entity.entity, "delivered before under another name")
-        else:
-            load = loader.load("corrected" if known else "loaded", result)
-        loader.record(load, stat.st_size, stat.st_mtime_ns)
+        if known.content_hash == extract.content_hash:
+            ledger.seen(extract, entity.entity, seen)
+            return None
+    loader = _Loader(connection, workspace, extract, entity)
+    try:
+        with transaction(connection):
+            if known:
+                loader.retire(known)
+            if ledger.has_content(extract, entity.entity):
+                load = Load(extract.name, extract.mapping.name, entity.entity, KNOWN_CONTENT)
+            else:
+                load = loader.load(CORRECTED if known else LOADED, result)
+            if _size_and_time(extract) != seen:
+                raise extract.unreadable("the file changed while it was read; the next run reads it again")
+            ledger.record(load, extract, loader.load_id, loader.sequence, seen)
+    except _Refused as refused:
+        return refused.load
     return load
+
+
+def _size_and_time(extract: Extract) -> tuple[int, int]:
+    stat = extract.path.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 class _Loader:
@@ -160,156 +150,96 @@ class _Loader:
         workspace: Workspace,
         extract: Extract,
         entity: MappedEntity,
-        content_hash: str,
     ):
         self.connection = connection
         self.workspace = workspace
         self.extract = extract
+        self.mapping = extract.mapping
         self.entity = entity
-        self.contract: Contract = load_contract(entity.entity)
-        self.content_hash = content_hash
-        self.load_id = f"{content_hash[:12]}-{extract.mapping.content_hash[:8]}"
+        self.contract = load_contract(entity.entity)
+        self.raw = f"raw.{identifier(entity.entity)}"
+        self.quarantine = f"quarantine.{identifier(entity.entity)}"
+        self.load_id = f"{extract.content_hash[:12]}-{self.mapping.content_hash[:8]}"
+        self.sequence = Ledger(connection).next_sequence()
 
-    @property
-    def mapping(self) -> Mapping:
-        return self.extract.mapping
-
-    @property
-    def raw(self) -> str:
-        return f"raw.{identifier(self.entity.entity)}"
-
-    def retire(self, load_id: str) -> None:
-        """Take the rows of an earlier delivery of this file back.
-
-        Files that set rows aside as duplicates of that delivery are loaded again, or those rows would be lost.
-        """
-        mine = "_load_id = ? and _file = ? and _source = ?"
-        values = [load_id, self.extract.name, self.mapping.name]
-        self._note_changed_days(self.raw, mine, values)
-        self.connection.execute(f"delete from {self.raw} where {mine}", values)
-        self.connection.execute(f"delete from quarantine.{identifier(self.entity.entity)} where {mine}", values)
-        self.connection.execute(
-            "update raw.ingested_files set status = 'to be loaded again' "
-            "where entity = ? and file <> ? and (rows_duplicate_of_other_files > 0 "
-            "or (content_hash = (select content_hash from raw.ingested_files where load_id = ? and file = ? "
-            "and source = ? and entity = ?) and status = 'delivered before under another name'))",
-            [self.entity.entity, self.extract.name, *values, self.entity.entity],
+    def retire(self, known: Entry) -> None:
+        """Take back the rows of an earlier delivery of this file."""
+        mine, values = (
+            "_load_id = ? and _file = ? and _source = ?",
+            [known.load_id, self.extract.name, self.mapping.name],
         )
+        self._note_changed_days(self.raw, mine, values)
+        for table in (self.raw, self.quarantine):
+            self.connection.execute(f"delete from {table} where {mine}", values)
+        if known.load_id != self.load_id:
+            Ledger(self.connection).load_dependents_again(self.extract, self.entity.entity, known)
 
     def load(self, status: str, result: IngestResult) -> Load:
-        """Judge and insert the file's rows."""
-        try:
-            columns = self._stage_batch()
-        except duckdb.Error as error:
-            raise UnreadableExtract(f"{self.extract.name}: {reason(error)}") from None
-        unreadable = self._unreadable_rows()
-        rows_read, rows_filtered = self._one("select count(*), count(*) filter (not _is_kept) from batch")
-        profile = profile_batch(self.connection, "batch", [(c.name, c.type) for c in columns])
+        """Judge and insert the file's rows.
+
+        Raises:
+            UnreadableExtract: the file cannot be read.
+            _Refused: more than the workspace's threshold of the rows are wrong.
+        """
+        columns, unreadable = self._stage_batch()
+        rows_read, filtered = self._count("true", "not _is_kept")
+        profile = profile_batch(self.connection, "batch", [(column.name, column.type) for column in columns])
         warnings = self._warnings(columns)
         self._take_sample(result, columns)
         duplicates = self._mark_duplicates_within(columns)
         duplicates_of_others = self._mark_known_rows()
-        quarantined = self._one("select count(*) from batch where _is_kept and len(_broken_rules) > 0")[0]
-        judged = rows_read - rows_filtered + unreadable
-        threshold = self.workspace.settings.quarantine_threshold
-        if judged and (quarantined + unreadable) / judged > threshold:
-            return self._refuse(rows_read, quarantined, unreadable, rows_filtered, profile, warnings)
-        self._quarantine_rows()
-        loaded = self._insert(columns)
-        earliest, latest = self._one(f"select min({self._time}), max({self._time}) from batch where _is_loaded")
-        return Load(
+        (quarantined,) = self._count("_is_kept and len(_broken_rules) > 0")
+        earliest, latest = self._time_span()
+        load = Load(
             self.extract.name,
             self.mapping.name,
             self.entity.entity,
             status,
             rows_read=rows_read,
-            rows_loaded=loaded,
+            rows_loaded=self._count("_is_loaded")[0],
             rows_quarantined=quarantined,
             rows_duplicate=duplicates + duplicates_of_others,
             rows_duplicate_of_other_files=duplicates_of_others,
-            rows_filtered=rows_filtered,
+            rows_filtered=filtered,
             rows_unreadable=unreadable,
             earliest_row_at=earliest,
             latest_row_at=latest,
             profile=profile,
             warnings=warnings,
         )
+        judged = rows_read - filtered + unreadable
+        if judged and (quarantined + unreadable) / judged > self.workspace.settings.quarantine_threshold:
+            raise _Refused(self._refusal(load))
+        self._insert(columns)
+        return load
 
-    def record(self, load: Load, file_bytes: int, modified_ns: int) -> None:
-        """Write the load into the ledger, in the place of an earlier one."""
-        self.connection.execute(
-            "delete from raw.ingested_files where file = ? and source = ? and entity = ?",
-            [load.file, load.source, load.entity],
-        )
-        sequence = self._one("select coalesce(max(load_sequence), 0) + 1 from raw.ingested_files")[0]
-        self.connection.execute(
-            "insert into raw.ingested_files values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                load.file,
-                load.source,
-                load.entity,
-                load.status,
-                self.content_hash,
-                self.mapping.content_hash,
-                self.load_id,
-                sequence,
-                file_bytes,
-                modified_ns,
-                load.rows_read,
-                load.rows_loaded,
-                load.rows_quarantined,
-                load.rows_duplicate,
-                load.rows_duplicate_of_other_files,
-                load.rows_filtered,
-                load.rows_unreadable,
-                load.earliest_row_at,
-                load.latest_row_at,
-                self.extract.delivered_at,
-                json.dumps(load.profile),
-            ],
-        )
+    def _stage_batch(self) -> tuple[list[HarmonizedColumn], int]:
+        """The file's rows, typed and judged, in the temporary table `batch`; and how many lines could not be read.
 
-    def _stage_batch(self) -> list[HarmonizedColumn]:
-        """The file's rows, typed and judged, in the temporary table `batch`."""
-        file_header = header(self.connection, self.extract)
-        source = relation(self.extract, columns=list(file_header))
-        present = column_types(self.connection, self.entity.entity)
-        harmonizer = Harmonizer(
-            self.connection,
-            self.extract,
-            file_header,
-            source,
-            {n: t for n, t in present.items() if n.startswith("attr_")},
-        )
-        columns = harmonizer.columns(self.entity, self.contract)
-        condition = harmonizer.condition(self.entity)
-        typed = [f"{column.typed} as {identifier(column.name)}" for column in columns]
-        uncastable = {column.name: column.uncastable for column in columns if column.uncastable}
-        flags = [f"{sql} as {identifier(name + '__uncastable')}" for name, sql in uncastable.items()]
-        rules = broken_rules_sql(self.contract, {column.name for column in columns}, set(uncastable))
-        kept = f"coalesce(({condition}), false)" if condition else "true"
-        everything = ", ".join(identifier(column.name) for column in columns)
-        self.connection.execute("drop table if exists batch")
-        self.connection.execute(
-            f"create temp table batch as select *, {rules} as _broken_rules, hash({everything}) as _row_hash, "
-            f"_is_kept and len(_broken_rules) = 0 as _is_loaded "
-            f"from (select {ROW_NUMBER}, {', '.join([*typed, *flags])}, {kept} as _is_kept from {source})"
-        )
-        return columns
-
-    def _unreadable_rows(self) -> int:
-        """Lines the CSV reader set aside go to quarantine as they stand."""
-        if self.extract.format not in ("csv", "tsv"):
-            return 0
-        self.connection.execute(
-            f"create or replace temp table unreadable as select min(line) as line, "
-            "list(distinct lower(error_type::varchar) order by lower(error_type::varchar)) as kinds, "
-            "any_value(csv_line) as csv_line from reject_errors group by scan_id, file_id, line"
-        )
-        self.connection.execute("delete from reject_errors")
-        self.connection.execute("delete from reject_scans")
-        rows: int = self._one("select count(*) from (select distinct line from unreadable)")[0]
-        return rows
+        The file is read once, so that a row's number, its values and its copy for the quarantine are of one reading.
+        """
+        table = read_extract(self.connection, self.extract, self.entity.source_columns())
+        forget_unreadable_lines(self.connection, self.extract)
+        try:
+            harmonizer = Harmonizer(self.connection, table)
+            columns = harmonizer.columns(self.entity, self.contract)
+            typed = [f"{column.typed} as {identifier(column.name)}" for column in columns]
+            uncastable = {column.name: column.uncastable for column in columns if column.uncastable}
+            flags = [f"{sql} as {identifier(name + '__uncastable')}" for name, sql in uncastable.items()]
+            rules = broken_rules_sql(self.contract, {column.name for column in columns}, set(uncastable))
+            hashed = ", ".join(identifier(column.name) for column in columns)
+            self.connection.execute(
+                "create or replace temp table batch as select * exclude (_row), "
+                "case when _is_kept and not _is_loaded then to_json(_row)::varchar end as _delivered_row from ("
+                f"select *, {rules} as _broken_rules, hash({hashed}) as _row_hash, "
+                "_is_kept and len(_broken_rules) = 0 as _is_loaded from ("
+                f"select {ROW_NUMBER}, {', '.join([*typed, *flags])}, {harmonizer.condition(self.entity)} as _is_kept, "
+                f"{ROW} from {table.relation}))"
+            )
+        except duckdb.Error as error:
+            raise self.extract.unreadable(reason(error)) from None
+        unreadable = keep_unreadable_lines(self.connection, self.extract)
+        return fit_attributes(self.connection, self.entity.entity, columns), unreadable
 
     def _mark_duplicates_within(self, columns: list[HarmonizedColumn]) -> int:
         """Of rows that are equal in every mapped column the first is loaded."""
@@ -323,86 +253,70 @@ class _Loader:
     def _mark_known_rows(self) -> int:
         """Rows of a log (events, messages) that another file delivered already, known by key and time."""
         key = self.contract.primary_key
-        if not key or self.contract.is_versioned or not set(key) <= self._mapped_columns():
+        if not key or self.contract.is_versioned or not set(key) <= set(self.entity.columns):
             return 0
-        same_key = " and ".join(f"known.{identifier(name)} = batch.{identifier(name)}" for name in key)
-        time = identifier(self.contract.time_column)
+        same = " and ".join(
+            f"known.{identifier(name)} = batch.{identifier(name)}" for name in (*key, self.contract.time_column)
+        )
         return self._set_aside(
-            f"select {ROW_NUMBER} from batch where _is_loaded and exists (select 1 from {self.raw} as known "
-            f"where {same_key} and known.{time} = batch.{time})"
+            f"select {ROW_NUMBER} from batch where _is_loaded "
+            f"and exists (select 1 from {self.raw} as known where {same})"
         )
 
     def _set_aside(self, row_numbers: str) -> int:
         self.connection.execute(f"create or replace temp table set_aside as {row_numbers}")
-        self.connection.execute(
-            f"update batch set _is_loaded = false where {ROW_NUMBER} in (select {ROW_NUMBER} from set_aside)"
-        ) if self._one("select count(*) from set_aside")[0] else None
-        count: int = self._one("select count(*) from set_aside")[0]
-        return count
-
-    def _quarantine_rows(self) -> None:
-        """Refused rows go whole, as delivered, with every rule they broke."""
-        target = f"quarantine.{identifier(self.entity.entity)}"
-        if self._one("select count(*) from batch where _is_kept and len(_broken_rules) > 0")[0]:
-            source = relation(self.extract, columns=list(header(self.connection, self.extract)))
+        rows = self.connection.execute("select count(*) from set_aside").fetchall()[0][0]
+        if rows:
             self.connection.execute(
-                f"insert into {target} select ?, ?, b.{ROW_NUMBER}, ?, b._broken_rules, "
-                f"to_json(s)::varchar from {source} as s inner join batch as b on s.{ROW_NUMBER} = b.{ROW_NUMBER} "
-                "where b._is_kept and len(b._broken_rules) > 0",
-                [self.mapping.name, self.extract.name, self.load_id],
+                f"update batch set _is_loaded = false where {ROW_NUMBER} in (select {ROW_NUMBER} from set_aside)"
             )
-        if self.extract.format in ("csv", "tsv"):
-            self.connection.execute(
-                f"insert into {target} select ?, ?, line, ?, list_transform(kinds, lambda k: 'unreadable line: ' || k), "
-                "csv_line from unreadable",
-                [self.mapping.name, self.extract.name, self.load_id],
-            )
+        return int(rows)
 
-    def _insert(self, columns: list[HarmonizedColumn]) -> int:
-        present = column_types(self.connection, self.entity.entity)
-        wanted = {column.name: column.type for column in columns}
-        make_raw_tables(self.connection, {self.entity.entity: {n: t for n, t in wanted.items() if present.get(n) != t}})
+    def _refusal(self, load: Load) -> Load:
+        """What the contract's check tells about a refused file: counts of rows, and which rules they broke."""
+        broken = self.connection.execute(
+            "select rule, count(*) from (select unnest(_broken_rules) as rule from batch where _is_kept) "
+            "group by rule order by count(*) desc, rule"
+        ).fetchall()
+        return Load(
+            load.file,
+            load.source,
+            load.entity,
+            REFUSED,
+            rows_read=load.rows_read,
+            rows_quarantined=load.rows_quarantined,
+            rows_filtered=load.rows_filtered,
+            rows_unreadable=load.rows_unreadable,
+            profile=load.profile,
+            warnings=dict(broken) | load.warnings,
+        )
+
+    def _insert(self, columns: list[HarmonizedColumn]) -> None:
+        """Good rows into `raw`; refused rows and unreadable lines whole, as delivered, into the quarantine."""
         names = ", ".join(identifier(column.name) for column in columns)
-        sequence = self._one("select coalesce(max(load_sequence), 0) + 1 from raw.ingested_files")[0]
-        provenance = ", ".join(PROVENANCE)
+        origin = [self.mapping.name, self.extract.name]
         self.connection.execute(
-            f"insert into {self.raw} ({names}, {provenance}) select {names}, {literal(self.mapping.name)}, "
-            f"{literal(self.extract.name)}, {ROW_NUMBER}, {literal(self.load_id)}, {sequence}, ?::timestamp "
-            "from batch where _is_loaded",
-            [self.extract.delivered_at],
+            f"insert into {self.raw} ({names}, {', '.join(PROVENANCE)}) "
+            f"select {names}, ?, ?, {ROW_NUMBER}, ?, ?, ?::timestamp from batch where _is_loaded",
+            [*origin, self.load_id, self.sequence, self.extract.delivered_at],
+        )
+        self.connection.execute(
+            f"insert into {self.quarantine} select ?, ?, {ROW_NUMBER}, ?, _broken_rules, _delivered_row from batch "
+            f"where _is_kept and len(_broken_rules) > 0 order by {ROW_NUMBER}",
+            [*origin, self.load_id],
+        )
+        self.connection.execute(
+            f"insert into {self.quarantine} select ?, ?, line, ?, rules, csv_line from unreadable order by line",
+            [*origin, self.load_id],
         )
         self._note_changed_days("batch", "_is_loaded", [])
-        loaded: int = self._one("select count(*) from batch where _is_loaded")[0]
-        return loaded
-
-    def _refuse(
-        self,
-        rows_read: int,
-        quarantined: int,
-        unreadable: int,
-        filtered: int,
-        profile: dict[str, Any],
-        warnings: dict[str, int],
-    ) -> Load:
-        """Too many rows are wrong: nothing is loaded, and the contract's check fails until the file is mended."""
-        return Load(
-            self.extract.name,
-            self.mapping.name,
-            self.entity.entity,
-            "refused",
-            rows_read=rows_read,
-            rows_quarantined=quarantined,
-            rows_unreadable=unreadable,
-            rows_filtered=filtered,
-            profile=profile,
-            warnings=warnings,
-        )
 
     def _warnings(self, columns: list[HarmonizedColumn]) -> dict[str, int]:
         counts = warning_counts_sql(self.contract, {column.name for column in columns})
         if not counts:
             return {}
-        row = self._one(f"select {', '.join(sql for _, sql in counts)} from batch where _is_kept")
+        query = f"select {', '.join(sql for _, sql in counts)} from batch where _is_kept"
+        row = self.connection.execute(query).fetchall()[0]
         return {name: count for (name, _), count in zip(counts, row, strict=True) if count}
 
     def _take_sample(self, result: IngestResult, columns: list[HarmonizedColumn]) -> None:
@@ -415,11 +329,8 @@ class _Loader:
         flags = [f"{column.name}__uncastable" for column in standard if column.uncastable]
         names = ", ".join(identifier(name) for name in [*(column.name for column in standard), *flags])
         wanted = min(room, SAMPLE_ROWS_PER_ENTITY // 5)
-        samples.append(
-            self.connection.execute(
-                f"select {names} from batch where _is_kept order by hash({ROW_NUMBER}), {ROW_NUMBER} limit {wanted}"
-            ).pl()
-        )
+        query = f"select {names} from batch where _is_kept order by hash({ROW_NUMBER}), {ROW_NUMBER} limit {wanted}"
+        samples.append(self.connection.execute(query).pl())
 
     def _note_changed_days(self, table: str, condition: str, values: Iterable[object]) -> None:
         if self.entity.entity not in ENTITIES_WITH_DAYS:
@@ -427,31 +338,29 @@ class _Loader:
         zone = literal(self.workspace.settings.timezone)
         time = identifier(self.contract.time_column)
         self.connection.execute(
-            f"insert into raw.changed_days select distinct ?, timezone({zone}, timezone('UTC', {time}))::date "
-            f"from {table} where {condition}",
+            f"insert into raw.changed_days select distinct ?, timezone({zone}, timezone('UTC', {time}))::date as day "
+            f"from {table} where {condition} order by day",
             [self.entity.entity, *values],
         )
 
-    @property
-    def _time(self) -> str:
-        """When a row was known to hold: its update or its time."""
-        mapped = self._mapped_columns()
-        candidates = (
-            ["updated_at", self.contract.time_column] if self.contract.is_versioned else [self.contract.time_column]
-        )
-        columns = [identifier(name) for name in candidates if name in mapped]
-        delivered = (
-            f"{literal(str(self.extract.delivered_at))}::timestamp" if self.extract.delivered_at else "null::timestamp"
-        )
-        if self.contract.is_versioned:
-            first = columns[:1] if "updated_at" in mapped else []
-            return f"coalesce({', '.join([*first, delivered, *columns])})::timestamp"
-        return f"{columns[0]}::timestamp" if columns else delivered
+    def _time_span(self) -> tuple[datetime | None, datetime | None]:
+        """When the first and the last loaded row came to hold; no first where a row holds since ever."""
+        columns = (self.contract.version_columns or ("_delivered_at",)) if self.contract.is_versioned else ()
+        candidates = columns or (self.contract.time_column, "_delivered_at")
+        delivered = f"{literal(str(self.extract.delivered_at))}::timestamp" if self.extract.delivered_at else "null"
+        moments = [
+            delivered if name == "_delivered_at" else f"{identifier(name)}::timestamp"
+            for name in candidates
+            if name == "_delivered_at" or name in self.entity.columns
+        ]
+        row = self.connection.execute(
+            "select case when count(*) = count(moment) then min(moment) end, max(moment) "
+            f"from (select coalesce({', '.join(moments)}, null::timestamp) as moment from batch where _is_loaded)"
+        ).fetchall()[0]
+        return row[0], row[1]
 
-    def _mapped_columns(self) -> set[str]:
-        return set(self.entity.columns)
-
-    def _one(self, query: str) -> tuple[Any, ...]:
-        row = self.connection.execute(query).fetchone()
-        assert row is not None  # noqa: S101 - every query here is an aggregate
+    def _count(self, *conditions: str) -> tuple[int, ...]:
+        """How many rows of the batch meet each condition."""
+        counts = ", ".join(f"count(*) filter ({condition})" for condition in conditions)
+        row: tuple[int, ...] = self.connection.execute(f"select {counts} from batch").fetchall()[0]
         return row

@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from orchestration.ingest.extracts import identifier
+from orchestration.sql import identifier
 
 EXACT_DISTINCT_UP_TO = 2_000_000
 NUMBERS = ("DOUBLE", "BIGINT", "INTEGER")
@@ -37,7 +37,7 @@ def profile_batch(
             count = f"count(distinct {column})" if distinct == "distinct" else f"approx_count_distinct({column})"
             figures.append((name, distinct, count))
         elif type_ in NUMBERS:
-            figures.append((name, "sum", f"round(sum({column})::double, 6)"))
+            figures.append((name, "sum", f"round(sum({column}::double) filter (isfinite({column}::double)), 6)"))
         elif type_ in MOMENTS:
             figures += [(name, "earliest", f"min({column})::varchar"), (name, "latest", f"max({column})::varchar")]
         elif type_ == "BOOLEAN":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import duckdb
 
 from data_contracts.contract import ENTITIES, Contract, load_contract
-from orchestration.ingest.extracts import identifier
+from orchestration.sql import identifier
 
 PROVENANCE = {
     "_source": "VARCHAR",
@@ -44,6 +46,9 @@ create table if not exists raw.ingested_files (
     primary key (file, source, entity)
 )
 """
+QUARANTINE_COLUMNS = (
+    "_source varchar, _file varchar, _row_number bigint, _load_id varchar, rules varchar[], delivered_row varchar"
+)
 CHANGED_DAYS = "create table if not exists raw.changed_days (entity varchar not null, changed_day date not null)"
 RUN_WEEKS = """
 create table if not exists raw.run_weeks (
@@ -56,26 +61,33 @@ create table if not exists raw.run_weeks (
 """
 
 
-def make_raw_tables(connection: duckdb.DuckDBPyConnection, attribute_columns: dict[str, dict[str, str]]) -> None:
+def make_raw_tables(
+    connection: duckdb.DuckDBPyConnection, attribute_columns: Mapping[str, dict[str, str]] = MappingProxyType({})
+) -> None:
     """Make what is missing: a raw and a quarantine table per entity, and the ledgers.
 
     Args:
         connection: an open connection.
-        attribute_columns: per entity the declared attribute columns and their types, added where missing.
+        attribute_columns: per entity the attribute columns to have, and their types where they are missing.
     """
     connection.execute("create schema if not exists raw")
     connection.execute("create schema if not exists quarantine")
     for entity in ENTITIES:
         contract = load_contract(entity)
         connection.execute(f'create table if not exists raw."{entity}" ({_column_list(contract)})')
-        _add_missing_columns(connection, entity, {c.name: c.type for c in contract.columns})
-        _add_missing_columns(connection, entity, attribute_columns.get(entity, {}))
-        connection.execute(
-            f'create table if not exists quarantine."{entity}" '
-            "(_source varchar, _file varchar, _row_number bigint, _load_id varchar, rules varchar[], delivered_row varchar)"
-        )
+        add_columns(connection, entity, {column.name: column.type for column in contract.columns})
+        add_columns(connection, entity, attribute_columns.get(entity, {}))
+        connection.execute(f'create table if not exists quarantine."{entity}" ({QUARANTINE_COLUMNS})')
     for statement in (LEDGER, CHANGED_DAYS, RUN_WEEKS):
         connection.execute(statement)
+
+
+def add_columns(connection: duckdb.DuckDBPyConnection, entity: str, wanted: dict[str, str]) -> None:
+    """Add those of the columns that a raw table lacks."""
+    there = column_types(connection, entity)
+    for name, type_ in wanted.items():
+        if name not in there:
+            connection.execute(f'alter table raw."{entity}" add column {identifier(name)} {type_}')
 
 
 def column_types(connection: duckdb.DuckDBPyConnection, entity: str) -> dict[str, str]:
@@ -91,16 +103,6 @@ def column_types(connection: duckdb.DuckDBPyConnection, entity: str) -> dict[str
 def _column_list(contract: Contract) -> str:
     columns = {column.name: column.type for column in contract.columns} | PROVENANCE
     return ", ".join(f"{identifier(name)} {type_}" for name, type_ in columns.items())
-
-
-def _add_missing_columns(connection: duckdb.DuckDBPyConnection, entity: str, wanted: dict[str, str]) -> None:
-    """Add new columns; a column that was a number and now must hold text is widened, so that no value is lost."""
-    there = column_types(connection, entity)
-    for name, type_ in wanted.items():
-        if name not in there:
-            connection.execute(f'alter table raw."{entity}" add column {identifier(name)} {type_}')
-        elif there[name] != type_ and type_ == "VARCHAR":
-            connection.execute(f'alter table raw."{entity}" alter column {identifier(name)} type varchar')
 
 
 def loaded_sources(warehouse_file: Path) -> set[str]:

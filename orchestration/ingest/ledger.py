@@ -1,0 +1,159 @@
+"""The ledger of files: what became of each, and whether it is new, the same as before, or has to be loaded again.
+
+What belongs here: `raw.ingested_files`. What happens to rows stands in `load.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import duckdb
+
+from data_contracts.contract import load_contract
+from orchestration.ingest.reading import Extract
+
+LOADED, CORRECTED, REFUSED = "loaded", "corrected", "refused"
+KNOWN_CONTENT = "delivered before under another name"
+LOAD_AGAIN = "to be loaded again"
+OF_THIS_FILE = "file = ? and source = ? and entity = ?"
+
+
+@dataclass(frozen=True)
+class Load:
+    """What became of one file for one entity."""
+
+    file: str
+    source: str
+    entity: str
+    status: str
+    rows_read: int = 0
+    rows_loaded: int = 0
+    rows_quarantined: int = 0
+    rows_duplicate: int = 0
+    rows_duplicate_of_other_files: int = 0
+    rows_filtered: int = 0
+    rows_unreadable: int = 0
+    earliest_row_at: datetime | None = None
+    latest_row_at: datetime | None = None
+    profile: dict[str, Any] = field(default_factory=dict)
+    warnings: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether every row read is accounted for."""
+        accounted = self.rows_loaded + self.rows_quarantined + self.rows_duplicate + self.rows_filtered
+        return self.rows_read == accounted
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the ledger knows of a file: size and time of the last look, and what was loaded."""
+
+    seen: tuple[int, int]
+    content_hash: str
+    mapping_hash: str
+    load_id: str
+    status: str
+
+
+class Ledger:
+    """`raw.ingested_files`, one row per file, mapping and entity."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection):
+        """Keep the connection; changes belong to the caller's transaction."""
+        self._connection = connection
+
+    def entry(self, extract: Extract, entity: str) -> Entry | None:
+        """What is known of a file, or None where it is new."""
+        row = self._connection.execute(
+            "select file_bytes, modified_ns, content_hash, mapping_hash, load_id, status from raw.ingested_files "
+            f"where {OF_THIS_FILE}",
+            _key(extract, entity),
+        ).fetchone()
+        return Entry(row[:2], *row[2:]) if row else None
+
+    def seen(self, extract: Extract, entity: str, now: tuple[int, int]) -> None:
+        """Note size and time of a file that was touched but says the same."""
+        self._connection.execute(
+            f"update raw.ingested_files set file_bytes = ?, modified_ns = ? where {OF_THIS_FILE}",
+            [*now, *_key(extract, entity)],
+        )
+
+    def has_content(self, extract: Extract, entity: str) -> bool:
+        """Whether the same bytes were loaded under another name.
+
+        Of an entity with versions a later delivery tells something even so: that what it says holds again.
+        """
+        same_delivery = "and delivered_at is not distinct from ?" if load_contract(entity).is_versioned else ""
+        row = self._connection.execute(
+            "select 1 from raw.ingested_files where source = ? and entity = ? and content_hash = ? "
+            f"and mapping_hash = ? and file <> ? and status in (?, ?) {same_delivery} limit 1",
+            [
+                extract.mapping.name,
+                entity,
+                extract.content_hash,
+                extract.mapping.content_hash,
+                extract.name,
+                LOADED,
+                CORRECTED,
+                *([extract.delivered_at] if same_delivery else []),
+            ],
+        ).fetchone()
+        return row is not None
+
+    def load_dependents_again(self, extract: Extract, entity: str, replaced: Entry) -> None:
+        """Files that set rows aside because `replaced` had them are loaded again, or those rows would be lost."""
+        self._connection.execute(
+            "update raw.ingested_files set status = ? where entity = ? and file <> ? "
+            "and (rows_duplicate_of_other_files > 0 or (status = ? and source = ? and content_hash = ?))",
+            [LOAD_AGAIN, entity, extract.name, KNOWN_CONTENT, extract.mapping.name, replaced.content_hash],
+        )
+
+    def to_be_loaded_again(self) -> set[tuple[str, str, str]]:
+        """File, source and entity of those that wait for it."""
+        query = "select file, source, entity from raw.ingested_files where status = ?"
+        return set(self._connection.execute(query, [LOAD_AGAIN]).fetchall())
+
+    def next_sequence(self) -> int:
+        """A number above that of every load so far."""
+        row = self._connection.execute("select coalesce(max(load_sequence), 0) + 1 from raw.ingested_files").fetchall()[
+            0
+        ]
+        return int(row[0])
+
+    def record(self, load: Load, extract: Extract, load_id: str, sequence: int, seen: tuple[int, int]) -> None:
+        """Write a load, in the place of an earlier one of the same file."""
+        values = {
+            "file": load.file,
+            "source": load.source,
+            "entity": load.entity,
+            "status": load.status,
+            "content_hash": extract.content_hash,
+            "mapping_hash": extract.mapping.content_hash,
+            "load_id": load_id,
+            "load_sequence": sequence,
+            "file_bytes": seen[0],
+            "modified_ns": seen[1],
+            "rows_read": load.rows_read,
+            "rows_loaded": load.rows_loaded,
+            "rows_quarantined": load.rows_quarantined,
+            "rows_duplicate": load.rows_duplicate,
+            "rows_duplicate_of_other_files": load.rows_duplicate_of_other_files,
+            "rows_filtered": load.rows_filtered,
+            "rows_unreadable": load.rows_unreadable,
+            "earliest_row_at": load.earliest_row_at,
+            "latest_row_at": load.latest_row_at,
+            "delivered_at": extract.delivered_at,
+            "profile": json.dumps(load.profile),
+        }
+        self._connection.execute(
+            f"insert or replace into raw.ingested_files ({', '.join(values)}) values ({', '.join('?' * len(values))})",
+            list(values.values()),
+        )
+
+
+def _key(extract: Extract, entity: str) -> list[str]:
+    return [extract.name, extract.mapping.name, entity]

@@ -1,0 +1,53 @@
+"""Lines of a CSV or TSV file that DuckDB's reader could not take as rows.
+
+What belongs here: what the reader set aside, made ready for the quarantine. Rows that could be read but break a rule
+are the loader's business.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from orchestration.ingest.reading import Extract
+
+# A row that ends in none of these ways swallowed the lines after it.
+SWALLOWED_LINES = ("UNQUOTED VALUE", "LINE SIZE OVER MAXIMUM")
+
+
+def forget_unreadable_lines(connection: duckdb.DuckDBPyConnection, extract: Extract) -> None:
+    """Begin anew before a file is read."""
+    if not extract.is_text_table:
+        return
+    known = "select table_name from duckdb_tables() where temporary and table_name in ('reject_errors', 'reject_scans')"
+    for (table,) in connection.execute(known).fetchall():
+        connection.execute(f"delete from {table}")
+
+
+def keep_unreadable_lines(connection: duckdb.DuckDBPyConnection, extract: Extract) -> int:
+    """Put the lines that were set aside since into the temporary table `unreadable`.
+
+    The table has `line` (in the file, the first is 1), `rules` (what is wrong with it) and `csv_line` (as delivered,
+    its first 10,000 bytes).
+
+    Returns:
+        How many there are.
+
+    Raises:
+        UnreadableExtract: a quoted value runs over the lines after it, so that nobody can say what was in them.
+    """
+    connection.execute("create or replace temp table unreadable (line bigint, rules varchar[], csv_line varchar)")
+    if not extract.is_text_table:
+        return 0
+    rows: list[tuple[int]] = connection.execute(
+        "select min(line) from reject_errors where list_contains(?, error_type::varchar) "
+        "and regexp_matches(trim(csv_line, e'\\r\\n'), e'[\\r\\n]') having count(*) > 0",
+        [SWALLOWED_LINES],
+    ).fetchall()
+    if rows:
+        raise extract.unreadable(f"line {rows[0][0]}: a quoted value is never closed")
+    connection.execute(
+        "insert into unreadable select line, list('unreadable line: ' || kind order by kind), any_value(csv_line) "
+        "from (select line, lower(error_type::varchar) as kind, min(csv_line) as csv_line "
+        "from reject_errors group by all) group by line"
+    )
+    return int(connection.execute("select count(*) from unreadable").fetchall()[0][0])
