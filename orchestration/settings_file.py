@@ -68,8 +68,8 @@ class SettingsFile:
             raise SettingsError(path, None, f"the file is not UTF-8 (byte {error.start})") from None
         self._lines: dict[Location, int] = {}
         self._seen: set[int] = set()
-        loader = yaml.SafeLoader(text)
         try:
+            loader = yaml.SafeLoader(text)
             node = loader.get_single_node()
             self.content: Any = {} if node is None else self._value(loader, node, ())
         except yaml.MarkedYAMLError as error:
@@ -78,8 +78,6 @@ class SettingsFile:
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             raise SettingsError(path, line, f"this is not YAML: {error.reason}") from None
-        finally:
-            loader.dispose()
         if not isinstance(self.content, dict):
             raise SettingsError(path, 1, "the file must hold `key: value` lines")
 
@@ -119,17 +117,19 @@ class SettingsFile:
         """A complaint about the setting at `location`."""
         return SettingsError(self.path, self.line(location), message)
 
-    def parse(self, model: type[Model], context: dict[str, Any] | None = None) -> Model:
+    def parse(self, model: type[Model]) -> Model:
         """The file's content as `model`.
 
         Raises:
-            SettingsError: the first thing that does not fit, with its line and the nearest valid name.
+            SettingsError: one thing that does not fit, with its line and the nearest valid name.
         """
         try:
-            return model.model_validate(self.content, context=context)
+            return model.model_validate(self.content)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            location = tuple(part for part in first["loc"] if not _is_branch_of_union(part))
+            errors = error.errors(include_url=False, include_input=False)
+            # A key that is not known explains why another one is missing.
+            first = min(errors, key=lambda each: each["type"] != "extra_forbidden")
+            location = self._location(first["loc"], is_missing=first["type"] == "missing")
             if first["type"] == "extra_forbidden":
                 valid = _valid_keys(model, location[:-1])
                 message = f"unknown key '{location[-1]}'; {nearest(location[-1], valid)}"
@@ -141,10 +141,13 @@ class SettingsFile:
                 message = f"{where}: {first['msg'].removeprefix('Value error, ')}{hint}"
             raise self.error(location, message) from None
 
-
-def _is_branch_of_union(part: str | int) -> bool:
-    """Pydantic names the branch of a union it tried; such a part is no key of the file."""
-    return isinstance(part, str) and (part[:1].isupper() or "[" in part or part in {"int", "str", "bool", "float"})
+    def _location(self, parts: Location, is_missing: bool) -> Location:
+        """The keys among pydantic's parts, which also name the branch of a union that was tried."""
+        location: Location = ()
+        for part in parts:
+            if (*location, part) in self._lines:
+                location = (*location, part)
+        return (*location, parts[-1]) if is_missing else location
 
 
 def _valid_keys(model: type[BaseModel], location: Location) -> list[str]:
