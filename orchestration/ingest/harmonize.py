@@ -19,9 +19,11 @@ TRUE_WORDS = ("true", "t", "yes", "y", "1", "1.0", "on")
 FALSE_WORDS = ("false", "f", "no", "n", "0", "0.0", "off")
 LOCAL_MOMENTS = ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")
 # +02, +0200 or +02:00 after a time. DuckDB's cast to TIMESTAMP drops an offset without a word.
-HAS_OFFSET = r":[0-9.]+ ?[+-][0-9]{2}(:?[0-9]{2})?$"
-HAS_UTC = r":[0-9.]+ ?(Z|UTC)$"
-HOURS_AND_MINUTES = r"([T ][0-9]{2}:[0-9]{2}) ?(Z|UTC|[+-][0-9:]+)$"
+HAS_OFFSET = r":[0-9.]+ *[+-][0-9]{2}(:?[0-9]{2})?$"
+HAS_UTC = r":[0-9.]+ *(Z|UTC)$"
+# Written with a space before the zone, or without seconds, which DuckDB reads only where no zone is.
+SPACE_BEFORE_ZONE = r" +(Z|UTC|[+-][0-9:]+)$"
+HOURS_AND_MINUTES = r"([T ][0-9]{2}:[0-9]{2})(Z|[+-][0-9:]+)$"
 
 
 @dataclass(frozen=True)
@@ -143,8 +145,8 @@ class Harmonizer:
             return f"timezone('UTC', {given})" if _has_zone(date_format) else self._to_utc(given)
         moment = f"try_cast({text} as timestamp)"
         with_offset = f"timezone('UTC', try_cast({text} as timestamptz))"
-        # Some writers leave out seconds that are zero, which DuckDB reads only without a zone.
-        with_seconds = rf"regexp_replace({text}, {literal(HOURS_AND_MINUTES)}, '\1:00\2')"
+        without_space = rf"regexp_replace({text}, {literal(SPACE_BEFORE_ZONE)}, '\1')"
+        with_seconds = rf"regexp_replace({without_space}, {literal(HOURS_AND_MINUTES)}, '\1:00\2')"
         return (
             f"case when regexp_matches({text}, {literal(HAS_OFFSET)}) "
             f"then coalesce({with_offset}, timezone('UTC', try_cast({with_seconds} as timestamptz))) "

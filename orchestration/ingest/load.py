@@ -21,7 +21,7 @@ from orchestration.ingest.harmonize import HarmonizedColumn, Harmonizer
 from orchestration.ingest.ledger import CORRECTED, KNOWN_CONTENT, LOAD_AGAIN, LOADED, REFUSED, Entry, Ledger, Load
 from orchestration.ingest.profile import profile_batch
 from orchestration.ingest.reading import ROW, ROW_NUMBER, Extract, read_extract, reason
-from orchestration.ingest.tables import PROVENANCE, make_raw_tables
+from orchestration.ingest.tables import PROVENANCE, add_columns, make_raw_tables
 from orchestration.ingest.unreadable_lines import forget_unreadable_lines, keep_unreadable_lines
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, MappedEntity
 from orchestration.sql import identifier, literal
@@ -67,9 +67,8 @@ def ingest(
     Raises:
         UnreadableExtract: a file that cannot be read; files before it stay loaded.
     """
-    # Reading in parallel may not change which row has which number.
-    connection.execute("set preserve_insertion_order = true")
-    make_raw_tables(connection)
+    with transaction(connection):
+        make_raw_tables(connection)
     ledger, result = Ledger(connection), IngestResult()
     deliveries = [
         (extract, entity)
@@ -90,16 +89,11 @@ def ingest(
     load_all(deliveries)
     waiting = ledger.to_be_loaded_again()
     load_all((x, entity) for x, entity in deliveries if (x.name, x.mapping.name, entity.entity) in waiting)
-    make_raw_tables(connection, _declared_attributes(workspace))
+    for entity in ENTITIES_WITH_ATTRIBUTES:  # the models read them also where no file has brought a value yet
+        declared = [attribute for attribute in workspace.attributes(entity) if attribute.role != "ignore"]
+        types = {attribute.column: "VARCHAR" if attribute.type == "text" else "DOUBLE" for attribute in declared}
+        add_columns(connection, entity, types)
     return result
-
-
-def _declared_attributes(workspace: Workspace) -> dict[str, dict[str, str]]:
-    """Columns that the models read even where no file has brought a value yet."""
-    return {
-        entity: {each.column: "VARCHAR" if each.type == "text" else "DOUBLE" for each in workspace.attributes(entity)}
-        for entity in ENTITIES_WITH_ATTRIBUTES
-    }
 
 
 def _load_if_new(
@@ -120,14 +114,17 @@ def _load_if_new(
             ledger.seen(extract, entity.entity, seen)
             return None
     loader = _Loader(connection, workspace, extract, entity)
+    is_known_content = ledger.has_content(extract, entity.entity)
+    if not is_known_content:
+        loader.stage(result)
     try:
         with transaction(connection):
             if known:
                 loader.retire(known)
-            if ledger.has_content(extract, entity.entity):
+            if is_known_content:
                 load = Load(extract.name, extract.mapping.name, entity.entity, KNOWN_CONTENT)
             else:
-                load = loader.load(CORRECTED if known else LOADED, result)
+                load = loader.load(CORRECTED if known else LOADED)
             if _size_and_time(extract) != seen:
                 raise extract.unreadable("the file changed while it was read; the next run reads it again")
             ledger.record(load, extract, loader.load_id, loader.sequence, seen)
@@ -141,8 +138,16 @@ def _size_and_time(extract: Extract) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """What is in the temporary table `batch`, and how many lines could not be read as rows."""
+
+    columns: list[HarmonizedColumn]
+    unreadable: int
+
+
 class _Loader:
-    """Loads one file for one entity inside the caller's transaction."""
+    """Loads one file for one entity: `stage` first, then `retire` and `load` inside one transaction."""
 
     def __init__(
         self,
@@ -161,6 +166,8 @@ class _Loader:
         self.quarantine = f"quarantine.{identifier(entity.entity)}"
         self.load_id = f"{extract.content_hash[:12]}-{self.mapping.content_hash[:8]}"
         self.sequence = Ledger(connection).next_sequence()
+        self.columns: list[HarmonizedColumn] = []
+        self.rows_unreadable = 0
 
     def retire(self, known: Entry) -> None:
         """Take back the rows of an earlier delivery of this file."""
@@ -174,19 +181,29 @@ class _Loader:
         if known.load_id != self.load_id:
             Ledger(self.connection).load_dependents_again(self.extract, self.entity.entity, known)
 
-    def load(self, status: str, result: IngestResult) -> Load:
-        """Judge and insert the file's rows.
+    def stage(self, result: IngestResult) -> None:
+        """Read the file into the temporary table `batch`, outside of the transaction.
+
+        What it changes in `raw` harms nobody if the file is refused: columns are added or become text. DuckDB does not
+        let a transaction both delete rows and change their columns.
 
         Raises:
             UnreadableExtract: the file cannot be read.
+        """
+        columns, self.rows_unreadable = self._stage_batch()
+        self.columns = fit_attributes(self.connection, self.entity.entity, columns)
+        self._take_sample(result)
+
+    def load(self, status: str) -> Load:
+        """Judge and insert the staged rows.
+
+        Raises:
             _Refused: more than the workspace's threshold of the rows are wrong.
         """
-        columns, unreadable = self._stage_batch()
+        unreadable = self.rows_unreadable
         rows_read, filtered = self._count("true", "not _is_kept")
-        profile = profile_batch(self.connection, "batch", [(column.name, column.type) for column in columns])
-        warnings = self._warnings(columns)
-        self._take_sample(result, columns)
-        duplicates = self._mark_duplicates_within(columns)
+        profile = profile_batch(self.connection, "batch", [(column.name, column.type) for column in self.columns])
+        duplicates = self._mark_duplicates_within()
         duplicates_of_others = self._mark_known_rows()
         (quarantined,) = self._count("_is_kept and len(_broken_rules) > 0")
         earliest, latest = self._time_span()
@@ -205,19 +222,22 @@ class _Loader:
             earliest_row_at=earliest,
             latest_row_at=latest,
             profile=profile,
-            warnings=warnings,
+            warnings=self._warnings(),
         )
         judged = rows_read - filtered + unreadable
         if judged and (quarantined + unreadable) / judged > self.workspace.settings.quarantine_threshold:
             raise _Refused(self._refusal(load))
-        self._insert(columns)
+        self._insert()
         return load
 
     def _stage_batch(self) -> tuple[list[HarmonizedColumn], int]:
-        """The file's rows, typed and judged, in the temporary table `batch`; and how many lines could not be read.
+        """The file's rows, typed and judged, in `batch`; their columns, and how many lines could not be read.
 
         The file is read once, so that a row's number, its values and its copy for the quarantine are of one reading.
         """
+        # Reading in parallel may not change which row has which number; Parquet brings its own numbers.
+        keeps_order = "false" if self.extract.format == "parquet" else "true"
+        self.connection.execute(f"set preserve_insertion_order = {keeps_order}")
         table = read_extract(self.connection, self.extract, self.entity.source_columns())
         forget_unreadable_lines(self.connection, self.extract)
         try:
@@ -238,13 +258,12 @@ class _Loader:
             )
         except duckdb.Error as error:
             raise self.extract.unreadable(reason(error)) from None
-        unreadable = keep_unreadable_lines(self.connection, self.extract)
-        return fit_attributes(self.connection, self.entity.entity, columns), unreadable
+        return columns, keep_unreadable_lines(self.connection, self.extract)
 
-    def _mark_duplicates_within(self, columns: list[HarmonizedColumn]) -> int:
+    def _mark_duplicates_within(self) -> int:
         """Of rows that are equal in every mapped column the first is loaded."""
         repeated = "select _row_hash from batch where _is_loaded group by _row_hash having count(*) > 1"
-        everything = ", ".join(identifier(column.name) for column in columns)
+        everything = ", ".join(identifier(column.name) for column in self.columns)
         return self._set_aside(
             f"select {ROW_NUMBER} from (select {ROW_NUMBER}, row_number() over (partition by {everything} "
             f"order by {ROW_NUMBER}) as copy from batch where _is_loaded and _row_hash in ({repeated})) where copy > 1"
@@ -258,9 +277,16 @@ class _Loader:
         same = " and ".join(
             f"known.{identifier(name)} = batch.{identifier(name)}" for name in (*key, self.contract.time_column)
         )
+        time = identifier(self.contract.time_column)
+        span = f"select min({time})::varchar, max({time})::varchar from batch where _is_loaded"
+        first, last = self.connection.execute(span).fetchall()[0]
+        if first is None:
+            return 0
+        # Saying between which times lets DuckDB pass over the years that cannot hold these rows.
+        within = f"known.{time} between {literal(first)}::timestamp and {literal(last)}::timestamp"
         return self._set_aside(
             f"select {ROW_NUMBER} from batch where _is_loaded "
-            f"and exists (select 1 from {self.raw} as known where {same})"
+            f"and exists (select 1 from {self.raw} as known where {within} and {same})"
         )
 
     def _set_aside(self, row_numbers: str) -> int:
@@ -291,9 +317,9 @@ class _Loader:
             warnings=dict(broken) | load.warnings,
         )
 
-    def _insert(self, columns: list[HarmonizedColumn]) -> None:
+    def _insert(self) -> None:
         """Good rows into `raw`; refused rows and unreadable lines whole, as delivered, into the quarantine."""
-        names = ", ".join(identifier(column.name) for column in columns)
+        names = ", ".join(identifier(column.name) for column in self.columns)
         origin = [self.mapping.name, self.extract.name]
         self.connection.execute(
             f"insert into {self.raw} ({names}, {', '.join(PROVENANCE)}) "
@@ -311,25 +337,26 @@ class _Loader:
         )
         self._note_changed_days("batch", "_is_loaded", [])
 
-    def _warnings(self, columns: list[HarmonizedColumn]) -> dict[str, int]:
-        counts = warning_counts_sql(self.contract, {column.name for column in columns})
+    def _warnings(self) -> dict[str, int]:
+        counts = warning_counts_sql(self.contract, {column.name for column in self.columns})
         if not counts:
             return {}
         query = f"select {', '.join(sql for _, sql in counts)} from batch where _is_kept"
         row = self.connection.execute(query).fetchall()[0]
         return {name: count for (name, _), count in zip(counts, row, strict=True) if count}
 
-    def _take_sample(self, result: IngestResult, columns: list[HarmonizedColumn]) -> None:
+    def _take_sample(self, result: IngestResult) -> None:
         """Some of the rows, loaded or not, for the contract's report; the same ones every time."""
         samples = result.samples.setdefault(self.entity.entity, [])
         room = SAMPLE_ROWS_PER_ENTITY - sum(sample.height for sample in samples)
         if room <= 0:
             return
-        standard = [column for column in columns if not column.name.startswith("attr_")]
+        standard = [column for column in self.columns if not column.name.startswith("attr_")]
         flags = [f"{column.name}__uncastable" for column in standard if column.uncastable]
         names = ", ".join(identifier(name) for name in [*(column.name for column in standard), *flags])
-        wanted = min(room, SAMPLE_ROWS_PER_ENTITY // 5)
-        query = f"select {names} from batch where _is_kept order by hash({ROW_NUMBER}), {ROW_NUMBER} limit {wanted}"
+        (rows,) = self._count("_is_kept")
+        step = -(-rows // min(room, SAMPLE_ROWS_PER_ENTITY // 5)) or 1
+        query = f"select {names} from batch where _is_kept and {ROW_NUMBER} % {step} = 0 order by {ROW_NUMBER}"
         samples.append(self.connection.execute(query).pl())
 
     def _note_changed_days(self, table: str, condition: str, values: Iterable[object]) -> None:
@@ -338,8 +365,10 @@ class _Loader:
         zone = literal(self.workspace.settings.timezone)
         time = identifier(self.contract.time_column)
         self.connection.execute(
-            f"insert into raw.changed_days select distinct ?, timezone({zone}, timezone('UTC', {time}))::date as day "
-            f"from {table} where {condition} order by day",
+            f"insert into raw.changed_days select distinct ?, timezone({zone}, timezone('UTC', quarter))::date as day "
+            # Time zones change by quarters of an hour; converting each quarter once is much faster than each row.
+            f"from (select distinct time_bucket(interval '15 minutes', {time}) as quarter from {table} where {condition}) "
+            "order by day",
             [self.entity.entity, *values],
         )
 

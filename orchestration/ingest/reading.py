@@ -10,6 +10,7 @@ import glob
 import hashlib
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -199,10 +200,12 @@ def _header(connection: duckdb.DuckDBPyConnection, extract: Extract) -> tuple[st
     ).fetchall()
     lines = [f"{row[0] or ''}\n" for row in rows]
     stated = extract.mapping.extract.delimiter or ("\t" if extract.format == "tsv" else None)
-    try:
-        headers = [(delimiter, *_first_record(lines, delimiter)) for delimiter in ([stated] if stated else DELIMITERS)]
-    except csv.Error:
-        raise extract.unreadable("a quoted name in the header is never closed") from None
+    headers = []
+    for candidate in [stated] if stated else DELIMITERS:
+        with suppress(csv.Error):  # quotes stand in the wrong places when it is not the delimiter
+            headers.append((candidate, *_first_record(lines, candidate)))
+    if not headers:
+        raise extract.unreadable("a quoted name in the header is never closed")
     delimiter, names, rows_above = max(headers, key=lambda header: len(header[1]))
     if not names:
         raise extract.unreadable("the file has no header")

@@ -84,7 +84,7 @@ def make_raw_tables(
 
 def add_columns(connection: duckdb.DuckDBPyConnection, entity: str, wanted: dict[str, str]) -> None:
     """Add those of the columns that a raw table lacks."""
-    there = column_types(connection, entity)
+    there = column_types(connection, entity) if wanted else {}
     for name, type_ in wanted.items():
         if name not in there:
             connection.execute(f'alter table raw."{entity}" add column {identifier(name)} {type_}')
