@@ -17,7 +17,7 @@ from ml.catalogue import inputs_of
 from ml.naming import describe_personas, name_personas, profile_personas
 from ml.persona_identity import match_personas
 from ml.personas import PersonaModel, PersonaSettings, TooFewPeople, fit_personas
-from orchestration.ingest.extracts import identifier
+from orchestration.sql import identifier
 from orchestration.warehouse import make_tables, replace_weeks, transaction
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace

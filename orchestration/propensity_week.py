@@ -23,10 +23,10 @@ from ml.propensity import (
     fit_propensity,
     propensity_bands,
 )
-from orchestration.ingest.extracts import identifier
 from orchestration.persona_week import read_features
+from orchestration.sql import identifier
 from orchestration.warehouse import make_tables, replace_weeks, transaction
-from orchestration.weekly_plan import training_weeks
+from orchestration.weekly_plan import people_known, training_weeks
 from orchestration.weeks import Week
 from orchestration.workspace import Target, Workspace
 
@@ -147,6 +147,7 @@ def _training_rows(
     """(person, past week) rows: features as of the past week, outcome as far as it was known in the scored week."""
     inputs = inputs_of(catalogue, catalogue["feature"].to_list(), "is_propensity_input")
     columns = ", ".join(f"f.{identifier(column)}" for column in inputs)
+    past_weeks = training_weeks(target, week, people_known(connection, workspace, week))
     known_until = week.as_of_at(workspace.settings.timezone) + timedelta(hours=workspace.settings.delivery_grace_hours)
     return connection.execute(
         f"select f.person_id, f.as_of, {columns}, (o.person_id is not null)::integer as outcome "
@@ -154,7 +155,7 @@ def _training_rows(
         "left join features.person_outcomes as o on o.person_id = f.person_id and o.as_of = f.as_of "
         "and o.target = ? and o.outcome and coalesce(o.outcome_known_at < ?, true) "
         "where f.as_of in (select unnest(?::date[])) order by f.as_of, f.person_id",
-        [name, known_until, [past.as_of for past in training_weeks(target, week)]],
+        [name, known_until, [past.as_of for past in past_weeks]],
     ).pl()
 
 

@@ -12,11 +12,15 @@ from datetime import datetime, timedelta
 
 import duckdb
 
+from data_contracts.contract import load_contract
+from orchestration.sql import identifier
 from orchestration.warehouse import transaction
 from orchestration.weeks import Week
 from orchestration.workspace import Target, Workspace
 
 ENTITIES_THAT_TELL_OF_BEHAVIOUR = ("events", "orders", "order_lines", "messages", "tickets", "survey_answers", "deals")
+ENTITIES_THAT_NAME_PEOPLE = ("contacts", "orders", "order_lines", "messages", "events")
+EXAMPLES_ENOUGH = 2_000_000
 # A week can teach something when at least this much behaviour lies before it.
 SHORTEST_HISTORY = timedelta(days=14)
 
@@ -31,15 +35,32 @@ class PlannedWeek:
     feature_fingerprint: str
 
 
-def training_weeks(target: Target, scored: Week) -> list[Week]:
+def training_weeks(target: Target, scored: Week, people: int = 0) -> list[Week]:
     """The past weeks whose outcomes are complete by the end of `scored`, the latest first.
 
-    A label on the contacts has no horizon: it is learned in the scored week itself.
+    A label on the contacts has no horizon: it is learned in the scored week itself. Where there are so many people that
+    fewer weeks than `training_weeks` bring two million examples, fewer are used, but always two, to measure on the later.
     """
     if target.outcome == "label":
         return [scored]
     horizon = math.ceil(target.within_days / 7)
-    return [scored.back(horizon + step) for step in range(target.training_weeks)]
+    enough = max(2, math.ceil(EXAMPLES_ENOUGH / max(people, 1)))
+    return [scored.back(horizon + step) for step in range(min(target.training_weeks, enough))]
+
+
+def people_known(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week) -> int:
+    """How many contacts were known by the end of `week`, counted in the first entity that names them."""
+    delivered = [entity for entity in ENTITIES_THAT_NAME_PEOPLE if entity in workspace.entities]
+    if not delivered:
+        return 0
+    contract = load_contract(delivered[0])
+    moments = ", ".join(identifier(name) for name in (*contract.version_columns, contract.time_column))
+    row = connection.execute(
+        f"select count(distinct contact_id) from raw.{identifier(delivered[0])} "
+        f"where coalesce({moments}, timestamp '1970-01-01') < ?",
+        [week.as_of_at(workspace.settings.timezone)],
+    ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def plan_weeks(
@@ -56,7 +77,7 @@ def plan_weeks(
         for week in scored:
             wanted |= {
                 past
-                for past in training_weeks(target, week)
+                for past in training_weeks(target, week, people_known(connection, workspace, week))
                 if earliest and past.as_of_at(workspace.settings.timezone) >= earliest + SHORTEST_HISTORY
             }
     built = _built_fingerprints(connection)

@@ -10,7 +10,7 @@ import polars as pl
 
 from activation.audiences import write_audience_files
 from orchestration.defs.partitions import run_weeks, weekly
-from orchestration.ingest.extracts import identifier
+from orchestration.sql import identifier
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 

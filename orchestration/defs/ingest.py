@@ -142,7 +142,15 @@ def _check_results(entity: str, result: IngestResult) -> Iterator[dg.AssetCheckR
         "sampled rows": dg.MetadataValue.int(report.rows if report else 0),
         "expectations": dg.MetadataValue.int(len(report.results) if report else 0),
         "expectations not met": dg.MetadataValue.json(
-            [{"rule": e.rule, "column": e.column, "severity": e.severity, "unexpected %": round(e.unexpected_percent, 4)} for e in failed]
+            [
+                {
+                    "rule": e.rule,
+                    "column": e.column,
+                    "severity": e.severity,
+                    "unexpected %": round(e.unexpected_percent, 4),
+                }
+                for e in failed
+            ]
         ),
         "warnings": dg.MetadataValue.json(warnings[:50]),
     }

@@ -11,7 +11,7 @@ import duckdb
 from activation.publishing import publish_folder
 from orchestration.defs.partitions import run_weeks, weekly
 from orchestration.defs.tables import published_freshness
-from orchestration.ingest.extracts import identifier, literal
+from orchestration.sql import identifier, literal
 from orchestration.warehouse import Warehouse
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace

@@ -22,7 +22,7 @@ from orchestration.ingest.ledger import CORRECTED, KNOWN_CONTENT, LOAD_AGAIN, LO
 from orchestration.ingest.profile import profile_batch
 from orchestration.ingest.reading import ROW, ROW_NUMBER, Extract, read_extract, reason
 from orchestration.ingest.tables import PROVENANCE, add_columns, make_raw_tables
-from orchestration.ingest.unreadable_lines import forget_unreadable_lines, keep_unreadable_lines
+from orchestration.ingest.unreadable_lines import keep_unreadable_lines
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, MappedEntity
 from orchestration.sql import identifier, literal
 from orchestration.warehouse import transaction
@@ -239,7 +239,6 @@ class _Loader:
         keeps_order = "false" if self.extract.format == "parquet" else "true"
         self.connection.execute(f"set preserve_insertion_order = {keeps_order}")
         table = read_extract(self.connection, self.extract, self.entity.source_columns())
-        forget_unreadable_lines(self.connection, self.extract)
         try:
             harmonizer = Harmonizer(self.connection, table)
             columns = harmonizer.columns(self.entity, self.contract)

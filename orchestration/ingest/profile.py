@@ -8,7 +8,7 @@ import duckdb
 
 from orchestration.sql import identifier
 
-EXACT_DISTINCT_UP_TO = 2_000_000
+EXACT_DISTINCT_UP_TO = 600_000
 NUMBERS = ("DOUBLE", "BIGINT", "INTEGER")
 MOMENTS = ("TIMESTAMP", "DATE")
 
@@ -24,7 +24,7 @@ def profile_batch(
         columns: names and DuckDB types.
 
     Returns:
-        Per column a dictionary of figures. Distinct counts are exact up to two million rows, else approximate (and
+        Per column a dictionary of figures. Distinct counts are exact up to 600,000 rows, else approximate (and
         named so).
     """
     rows = connection.execute(f"select count(*) from {table}").fetchall()[0][0]
