@@ -1,4 +1,4 @@
-"""The code location: everything Dagster knows of one workspace, named by the environment variable PERSONAE_WORKSPACE."""
+"""The code location: everything Dagster knows of the workspace that PERSONAE_WORKSPACE names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The feature catalogue: what each column of `person_features` is, as its YAML, the settings and the mappings say it."""
+"""The feature catalogue: what each column of `person_features` is, by its YAML, the settings and the mappings."""
 
 from __future__ import annotations
 

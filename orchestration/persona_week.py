@@ -78,7 +78,7 @@ class PersonaWeek:
 def run_persona_week(
     connection: duckdb.DuckDBPyConnection, workspace: Workspace, catalogue: pl.DataFrame, week: Week
 ) -> PersonaWeek:
-    """Assign the people of `week` and write `ml.persona_assignments`, `ml.personas` and, if refitted, `ml.persona_models`.
+    """Assign the people of `week`; write `ml.persona_assignments`, `ml.personas` and, if refitted, `ml.persona_models`.
 
     Only models fitted before `week` are looked at, so that running a week again gives the same result.
     """
@@ -130,7 +130,8 @@ def read_features(
 
 def _standing_model(connection: duckdb.DuckDBPyConnection, week: Week) -> StandingModel | None:
     row = connection.execute(
-        "select model, as_of, persona_ids, persona_names from ml.persona_models where as_of < ? order by as_of desc limit 1",
+        "select model, as_of, persona_ids, persona_names from ml.persona_models where as_of < ? "
+        "order by as_of desc limit 1",
         [week.as_of],
     ).fetchone()
     if row is None:

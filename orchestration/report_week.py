@@ -49,7 +49,8 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
         propensity=_frame(
             connection,
             "select p.target, r.label, p.band, count(*) as people, avg(p.probability) as mean_probability "
-            "from marts.person_propensities as p inner join ml.model_runs as r on r.as_of = p.as_of and r.target = p.target "
+            "from marts.person_propensities as p "
+            "inner join ml.model_runs as r on r.as_of = p.as_of and r.target = p.target "
             "where p.as_of = ? group by all order by all",
             as_of,
         ),
@@ -96,7 +97,8 @@ def _migrations(connection: duckdb.DuckDBPyConnection, week: Week) -> pl.DataFra
 
 def _propensity_models(connection: duckdb.DuckDBPyConnection, week: Week) -> pl.DataFrame:
     rows = connection.execute(
-        "select target, label, algorithm, abstained_reason, evaluation from ml.model_runs where as_of = ? order by target",
+        "select target, label, algorithm, abstained_reason, evaluation from ml.model_runs where as_of = ? "
+        "order by target",
         [week.as_of],
     ).fetchall()
     figures = ("auc", "auc_low", "auc_high", "log_loss", "brier", "calibration_error", "base_rate", "training_rows")
@@ -112,7 +114,8 @@ def _deliveries(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
     """What was delivered for the week: files whose newest row or delivery falls into it, or that tell no time."""
     return _frame(
         connection,
-        "select entity, count(*) as files, sum(rows_read)::bigint as rows_read, sum(rows_loaded)::bigint as rows_loaded, "
+        "select entity, count(*) as files, sum(rows_read)::bigint as rows_read, "
+        "sum(rows_loaded)::bigint as rows_loaded, "
         "sum(rows_quarantined + rows_unreadable)::bigint as rows_quarantined, "
         "sum(rows_duplicate)::bigint as rows_duplicate, max(latest_row_at) as latest_row_at from raw.ingested_files "
         "where status in ('loaded', 'corrected') and coalesce(earliest_row_at < ?, true) "
@@ -125,7 +128,8 @@ def _checks(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: W
     """Per entity: files that kept their contract, files refused, and files with rows in quarantine."""
     return _frame(
         connection,
-        "select entity, count(*) filter (status <> 'refused') as passed, count(*) filter (status = 'refused') as failed, "
+        "select entity, count(*) filter (status <> 'refused') as passed, "
+        "count(*) filter (status = 'refused') as failed, "
         "count(*) filter (status <> 'refused' and rows_quarantined + rows_unreadable > 0) as warnings "
         "from raw.ingested_files where coalesce(earliest_row_at < ?, true) group by entity order by entity",
         [week.as_of_at(workspace.settings.timezone)],

@@ -39,7 +39,7 @@ def training_weeks(target: Target, scored: Week, people: int = 0) -> list[Week]:
     """The past weeks whose outcomes are complete by the end of `scored`, the latest first.
 
     A label on the contacts has no horizon: it is learned in the scored week itself. Where there are so many people that
-    fewer weeks than `training_weeks` bring two million examples, fewer are used, but always two, to measure on the later.
+    fewer weeks than `training_weeks` bring two million examples, fewer are used, but always two, one to measure on.
     """
     if target.outcome == "label":
         return [scored]

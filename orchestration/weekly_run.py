@@ -33,8 +33,8 @@ def run_weekly_job(workspace: Workspace, weeks: list[Week], console: Console) ->
         Whether it succeeded; what failed has been printed.
     """
     warnings.simplefilter("ignore")
-    with _only_progress(console) as console:
-        return _run(workspace, weeks, console)
+    with _only_progress(console) as terminal:
+        return _run(workspace, weeks, terminal)
 
 
 def _run(workspace: Workspace, weeks: list[Week], console: Console) -> bool:

@@ -28,7 +28,7 @@ def activation_asset(workspace: Workspace) -> dg.AssetsDefinition:
             ["intermediate", "int_contactability"],
         ],
         group_name="activation",
-        description="One CSV per persona with the people who may be contacted, and a manifest of who was left out and why.",
+        description="One CSV per persona with the people who may be contacted, and a manifest of who was left out.",
         kinds={"csv"},
         **weekly(workspace),
     )
@@ -65,8 +65,9 @@ def _members(connection: duckdb.DuckDBPyConnection, as_of: date, targets: list[s
     result = connection.execute(
         "with probabilities as (select p.person_id"
         f"{probabilities} from marts.person_propensities as p where p.as_of = ? group by p.person_id) "
-        "select m.as_of, m.person_id, m.segment_id as persona_id, m.segment_name as persona_name, m.membership_strength, "
-        "c.contact_id, c.email, c.channel, c.purpose, c.is_allowed, c.decision_reason, c.consent_recorded_at"
+        "select m.as_of, m.person_id, m.segment_id as persona_id, m.segment_name as persona_name, "
+        "m.membership_strength, c.contact_id, c.email, c.channel, c.purpose, c.is_allowed, c.decision_reason, "
+        "c.consent_recorded_at"
         f"{columns} from marts.segment_memberships as m "
         "inner join intermediate.int_contactability as c on c.as_of = m.as_of and c.person_id = m.person_id "
         "left join probabilities as q on q.person_id = m.person_id "

@@ -21,7 +21,7 @@ def report_asset(workspace: Workspace) -> dg.AssetsDefinition:
         key=["report", "persona_report"],
         deps=REPORT_INPUTS,
         group_name="report",
-        description="Who the customers are, how they moved, what is likely next: one self-contained HTML file per week.",
+        description="Who the customers are, how they moved, what is likely next: one HTML file per week.",
         kinds={"html"},
         **weekly(workspace),
     )
