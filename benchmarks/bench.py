@@ -174,7 +174,7 @@ def _page(sections: list[str]) -> str:
         "",
         "Written by `make bench` (`python -m benchmarks.bench`). The weekly job ingests, checks contracts, resolves",
         "people, computes features as of the scored week and of two to four training weeks, finds personas with a",
-        "choice of their number, trains and scores a propensity, and publishes tables, activation files and the report.",
+        "choice of their number, trains and scores a propensity, and publishes tables, activation files and a report.",
         "The script (`benchmarks/baseline_pandas.py`) reads Parquet and does the features of two weeks, one clustering",
         "and one propensity; it ingests nothing, checks nothing, resolves nobody and starts from zero every week.",
         "",
