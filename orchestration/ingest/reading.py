@@ -166,6 +166,7 @@ def _json_lines(connection: duckdb.DuckDBPyConnection, extract: Extract, expecte
 
 def _text_table(connection: duckdb.DuckDBPyConnection, extract: Extract) -> ExtractTable:
     delimiter, names, rows_above = _header(connection, extract)
+    forget_unreadable_lines(connection)
     columns = dict.fromkeys(names, "VARCHAR")
     options = [
         "auto_detect = false",
@@ -187,26 +188,38 @@ def _text_table(connection: duckdb.DuckDBPyConnection, extract: Extract) -> Extr
     return ExtractTable(extract, columns, _numbered(f"read_csv({_path(extract)}, {', '.join(options)})"))
 
 
+def forget_unreadable_lines(connection: duckdb.DuckDBPyConnection) -> None:
+    """Empty DuckDB's lists of lines that it could not read, before a file is read."""
+    known = "select table_name from duckdb_tables() where temporary and table_name in ('reject_errors', 'reject_scans')"
+    for (table,) in connection.execute(known).fetchall():
+        connection.execute(f"delete from {table}")
+
+
 def _header(connection: duckdb.DuckDBPyConnection, extract: Extract) -> tuple[str, list[str], int]:
     """The delimiter, the columns' names, and how many empty records stand above them.
 
     Where the mapping states no delimiter, it is the one that cuts the header into most names.
     """
+    forget_unreadable_lines(connection)
     rows = connection.execute(
         f"select line from read_csv({_path(extract)}, auto_detect = false, header = false, quote = '', escape = '', "
         f"columns = {{'line': 'VARCHAR'}}, delim = {literal(UNIT_SEPARATOR)}, hive_partitioning = false, "
-        f"max_line_size = {MAXIMUM_LINE_BYTES}, encoding = {literal(extract.mapping.extract.encoding)}) "
-        f"limit {LINES_WITH_THE_HEADER}"
+        f"max_line_size = {MAXIMUM_LINE_BYTES}, encoding = {literal(extract.mapping.extract.encoding)}, "
+        f"store_rejects = true) limit {LINES_WITH_THE_HEADER}"
     ).fetchall()
     lines = [f"{row[0] or ''}\n" for row in rows]
     stated = extract.mapping.extract.delimiter or ("\t" if extract.format == "tsv" else None)
+    candidates = (stated,) if stated else DELIMITERS
     headers = []
-    for candidate in [stated] if stated else DELIMITERS:
+    for candidate in candidates:
         with suppress(csv.Error):  # quotes stand in the wrong places when it is not the delimiter
             headers.append((candidate, *_first_record(lines, candidate)))
-    if not headers:
+    delimiter, names, rows_above = max(headers, key=lambda header: len(header[1]), default=("", [], 0))
+    if len(names) < 2 and len(headers) < len(candidates):
         raise extract.unreadable("a quoted name in the header is never closed")
-    delimiter, names, rows_above = max(headers, key=lambda header: len(header[1]))
+    first_unread = connection.execute("select min(line) from reject_errors").fetchall()[0][0]
+    if first_unread is not None and first_unread <= rows_above + 1:
+        raise extract.unreadable("the header is not in the stated encoding")
     if not names:
         raise extract.unreadable("the file has no header")
     return delimiter, _distinct(names), rows_above

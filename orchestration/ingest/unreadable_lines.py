@@ -14,17 +14,8 @@ from orchestration.ingest.reading import Extract
 SWALLOWED_LINES = ("UNQUOTED VALUE", "LINE SIZE OVER MAXIMUM")
 
 
-def forget_unreadable_lines(connection: duckdb.DuckDBPyConnection, extract: Extract) -> None:
-    """Begin anew before a file is read."""
-    if not extract.is_text_table:
-        return
-    known = "select table_name from duckdb_tables() where temporary and table_name in ('reject_errors', 'reject_scans')"
-    for (table,) in connection.execute(known).fetchall():
-        connection.execute(f"delete from {table}")
-
-
 def keep_unreadable_lines(connection: duckdb.DuckDBPyConnection, extract: Extract) -> int:
-    """Put the lines that were set aside since into the temporary table `unreadable`.
+    """Put the lines that were set aside since `read_extract` into the temporary table `unreadable`.
 
     The table has `line` (in the file, the first is 1), `rules` (what is wrong with it) and `csv_line` (as delivered,
     its first 10,000 bytes).

@@ -59,9 +59,9 @@ def event(number: int, **changes: object) -> str:
 class Company(WorkspaceBuilder):
     """A workspace, its warehouse, and what its tables hold."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: str | None = None) -> None:
         super().__init__(folder)
-        self.connection = duckdb.connect(str(folder / "warehouse.duckdb"))
+        self.connection = duckdb.connect(database or str(folder / "warehouse.duckdb"))
         self.connection.execute("set TimeZone = 'UTC'; set threads = 2")
 
     def map_orders(self, files: str = "orders*.csv", **extract: object) -> Company:
