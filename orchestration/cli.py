@@ -155,6 +155,8 @@ def _check_extracts(workspace: Workspace) -> None:
 
 
 def _print_outcome(workspace: Workspace, weeks: list[Week], seconds: float) -> None:
+    from orchestration.ingest.tables import newest_row
+
     latest = workspace.published_folder / "latest"
     which = weeks[0].key if len(weeks) == 1 else f"{weeks[0].key} to {weeks[-1].key}"
     console.print(f"\n[bold green]Done[/bold green] in {seconds:.0f} s, week {which}.")
@@ -162,6 +164,10 @@ def _print_outcome(workspace: Workspace, weeks: list[Week], seconds: float) -> N
     console.print(f"  published tables  {latest}/*.parquet")
     console.print(f"  activation files  {workspace.activation_folder / weeks[-1].key}/*.csv")
     console.print(f"  lineage, runs     personae ui {workspace.folder}")
+    newest = newest_row(workspace.warehouse_file)
+    if newest and newest.date() < weeks[-1].monday:
+        there = f"--week {Week.containing(newest.date()).key}"
+        console.print(f"[yellow]The newest row is from {newest.date()}, before that week; to go there: {there}[/yellow]")
 
 
 @contextmanager

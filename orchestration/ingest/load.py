@@ -366,8 +366,8 @@ class _Loader:
         self.connection.execute(
             f"insert into raw.changed_days select distinct ?, timezone({zone}, timezone('UTC', quarter))::date as day "
             # Time zones change by quarters of an hour; converting each quarter once is much faster than each row.
-            f"from (select distinct time_bucket(interval '15 minutes', {time}) as quarter from {table} where {condition}) "
-            "order by day",
+            f"from (select distinct time_bucket(interval '15 minutes', {time}) as quarter from {table} "
+            f"where {condition}) order by day",
             [self.entity.entity, *values],
         )
 

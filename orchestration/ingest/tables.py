@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import duckdb
 
@@ -107,10 +109,19 @@ def _column_list(contract: Contract) -> str:
 
 def loaded_sources(warehouse_file: Path) -> set[str]:
     """The mappings of which files were loaded before."""
+    return {str(row[0]) for row in _ask_ledger(warehouse_file, "select distinct source from raw.ingested_files")}
+
+
+def newest_row(warehouse_file: Path) -> datetime | None:
+    """When the newest row that was ever delivered happened, in UTC."""
+    rows = _ask_ledger(warehouse_file, "select max(latest_row_at) from raw.ingested_files")
+    return rows[0][0] if rows else None
+
+
+def _ask_ledger(warehouse_file: Path, query: str) -> list[tuple[Any, ...]]:
+    """The answer, or nothing where no run has made the ledger yet."""
     if not warehouse_file.is_file():
-        return set()
+        return []
     with duckdb.connect(str(warehouse_file), read_only=True) as connection:
         ledger = "select 1 from duckdb_tables() where schema_name = 'raw' and table_name = 'ingested_files'"
-        if not connection.execute(ledger).fetchone():
-            return set()
-        return {row[0] for row in connection.execute("select distinct source from raw.ingested_files").fetchall()}
+        return connection.execute(query).fetchall() if connection.execute(ledger).fetchone() else []
