@@ -230,6 +230,9 @@ def read_mappings(folder: Path, timezone: str) -> tuple[Mapping, ...]:
     paths = sorted([*folder.glob("*.yml"), *folder.glob("*.yaml")]) if folder.is_dir() else []
     if not paths:
         raise SettingsError(folder, None, "no mapping is here; `personae init` writes examples")
+    for path in paths:
+        if path.suffix == ".yaml" and path.with_suffix(".yml") in paths:
+            raise SettingsError(path, None, f"{path.stem}.yml is here too; a mapping is known by its name")
     return tuple(_read_mapping(path, timezone) for path in paths)
 
 

@@ -134,7 +134,10 @@ def _load_if_new(
 
 
 def _size_and_time(extract: Extract) -> tuple[int, int]:
-    stat = extract.path.stat()
+    try:
+        stat = extract.path.stat()
+    except OSError as error:
+        raise extract.unreadable(f"the file cannot be opened ({error.strerror})") from None
     return stat.st_size, stat.st_mtime_ns
 
 

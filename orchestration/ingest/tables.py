@@ -94,12 +94,7 @@ def add_columns(connection: duckdb.DuckDBPyConnection, entity: str, wanted: dict
 
 def column_types(connection: duckdb.DuckDBPyConnection, entity: str) -> dict[str, str]:
     """The columns of a raw table and their types."""
-    rows = connection.execute(
-        "select column_name, data_type from duckdb_columns() where schema_name = 'raw' and table_name = ? "
-        "order by column_index",
-        [entity],
-    ).fetchall()
-    return dict(rows)
+    return {row[0]: row[1] for row in connection.execute(f"describe raw.{identifier(entity)}").fetchall()}
 
 
 def _column_list(contract: Contract) -> str:

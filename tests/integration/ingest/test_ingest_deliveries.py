@@ -219,7 +219,7 @@ class TestInterruptions:
             company.delivers(f"orders_{number}.csv", [*orders(number, number + 10, number), order(5, at="soon")])
         return company
 
-    @pytest.mark.parametrize("after", range(6))
+    @pytest.mark.parametrize("after", [0, 3, 5])
     def test_a_killed_run_leaves_whole_files_and_repeating_it_gives_the_same(
         self, three_files: Company, monkeypatch: pytest.MonkeyPatch, after: int, tmp_path: Any
     ) -> None:

@@ -94,7 +94,7 @@ def test_every_messy_csv_balances_or_is_refused_in_one_sentence(
         assert CANARY not in message
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(rows=st.lists(st.lists(st.one_of(FIELDS, ODD_TEXT), min_size=5, max_size=5), min_size=1, max_size=12))
 def test_every_row_that_is_written_properly_is_read(messy_company: Company, rows: list[list[str]]) -> None:
     forget(messy_company)

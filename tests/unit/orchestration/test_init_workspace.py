@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from data_contracts.contract import ENTITIES
 from orchestration.ingest.extracts import check_extracts
 from orchestration.init import init_workspace
 from orchestration.mapping import Mapping
@@ -83,6 +84,13 @@ def test_without_files_there_are_settings_and_an_example_for_each_entity(tmp_pat
     assert {path.parent.name for path in paths[1:]} == {"examples"}
     with pytest.raises(SettingsError, match="no mapping is here"):
         Workspace.open(tmp_path / "shop")
+
+
+def test_each_example_is_a_mapping_as_it_stands(tmp_path: Path) -> None:
+    for path in init_workspace(tmp_path / "shop", [])[1:]:
+        path.rename(path.parent.parent / path.name)
+    opened = Workspace.open(tmp_path / "shop")
+    assert [mapping.name for mapping in opened.mappings] == sorted(ENTITIES)
 
 
 @pytest.mark.parametrize("there", ["personae.yml", "mappings/orders.yml"])

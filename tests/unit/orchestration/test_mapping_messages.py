@@ -181,6 +181,14 @@ def test_a_file_that_has_no_header_gives_nothing_of_its_first_line_away(workspac
     assert not any(value in found for value in ("jane", "17", "99.5"))
 
 
+def test_two_mappings_have_different_names(workspace: WorkspaceBuilder) -> None:
+    workspace.orders()
+    path = workspace.folder / "mappings" / "orders.yaml"
+    path.write_text(ORDERS_MAPPING)
+    with pytest.raises(SettingsError, match=r"orders.yaml: orders.yml is here too"):
+        workspace.open()
+
+
 def test_column_names_are_found_in_any_case(workspace: WorkspaceBuilder) -> None:
     workspace.orders().extract("orders.csv", ORDERS_CSV.replace("contact_id", "Contact_ID"))
     check_extracts(workspace.open(), set())
