@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ run_retries:
 def open_instance(workspace: Workspace) -> dg.DagsterInstance:
     """The workspace's Dagster instance; runs of processes that died are closed first."""
     prepare_home(workspace)
+    _end_orphans(workspace)
     os.environ["DAGSTER_HOME"] = str(workspace.dagster_home)
     instance = dg.DagsterInstance.get()
     _close_abandoned_runs(instance)
@@ -68,6 +70,18 @@ def _close_abandoned_runs(instance: dg.DagsterInstance) -> None:
         process = run.tags.get(PROCESS_TAG)
         if process and _identity(int(process.split("-")[0])) != process:
             instance.report_run_failed(run, "The process of this run ended before the run did.")
+
+
+def _end_orphans(workspace: Workspace) -> None:
+    """End dbt processes whose run was killed: they would hold the warehouse's lock, and their work is done again."""
+    mine = f"PERSONAE_WAREHOUSE={workspace.warehouse_file}".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            is_orphan = int((process / "stat").read_text().rsplit(")", 1)[1].split()[1]) == 1
+            if is_orphan and mine in (process / "environ").read_bytes().split(b"\0"):
+                os.kill(int(process.name), signal.SIGKILL)
+        except OSError:
+            continue
 
 
 def _identity(pid: int) -> str | None:

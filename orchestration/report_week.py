@@ -125,12 +125,11 @@ def _deliveries(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
 
 
 def _checks(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week) -> pl.DataFrame:
-    """Per entity: files that kept their contract, files refused, and files with rows in quarantine."""
+    """Per entity: files that kept their contract, and files with rows in quarantine; a refused file stops the run."""
     return _frame(
         connection,
-        "select entity, count(*) filter (status <> 'refused') as passed, "
-        "count(*) filter (status = 'refused') as failed, "
-        "count(*) filter (status <> 'refused' and rows_quarantined + rows_unreadable > 0) as warnings "
+        "select entity, count(*) filter (rows_quarantined + rows_unreadable = 0) as passed, 0 as failed, "
+        "count(*) filter (rows_quarantined + rows_unreadable > 0) as warnings "
         "from raw.ingested_files where coalesce(earliest_row_at < ?, true) group by entity order by entity",
         [week.as_of_at(workspace.settings.timezone)],
     )

@@ -73,5 +73,13 @@ def mart_tables(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
 
 
 def _build(context: dg.AssetExecutionContext, dbt: DbtCliResource, workspace: Workspace) -> Iterator[Any]:
+    """Run dbt to its end, then tell what it made; checks are told also where a model or a test failed.
+
+    Telling while dbt runs would keep one core busy with waiting, and DuckDB answers no second process meanwhile.
+    """
     arguments = ["build", "--target", BUILD_TARGET, "--vars", vars_argument(workspace)]
-    yield from dbt.cli(arguments, context=context).stream().fetch_row_counts().fetch_column_metadata()
+    invocation = dbt.cli(arguments, context=context, raise_on_error=False)
+    succeeded = invocation.is_successful()
+    yield from invocation.stream().fetch_row_counts().fetch_column_metadata()
+    if not succeeded:
+        raise invocation.get_error() or dg.Failure("dbt failed")

@@ -18,8 +18,6 @@ from orchestration.sql import identifier, literal, rewrite_expression
 from orchestration.weeks import local_midnight
 from orchestration.workspace import STATE_FOLDER, Workspace
 
-__all__ = ["UnreadableExtract", "check_extracts", "find_extracts", "identifier", "literal"]
-
 FILES_NAMED_IN_A_HINT = 500
 # What a column's name looks like; the first line of a file without a header may hold somebody's data.
 NAME = re.compile(r"[^\W\d][^@\n]{0,63}")
