@@ -1,0 +1,183 @@
+{# How int_identity_days is built: some days at a time, so that memory does not grow with history.
+
+   raw.changed_days says which days have to be counted again. The model's own statement counts the first of them, the
+   hook after it the others, all in one transaction. #}
+
+{# Events that are counted in one statement, more or less. #}
+{% macro events_at_a_time() %}{{ return(2000000) }}{% endmacro %}
+
+{# What the rows depend on besides the events. #}
+{% macro identity_day_rules() -%}
+    {{ return(local_md5(tojson([var('timezone'), var('delivery_grace_hours'), var('event_names')], sort_keys=true))) }}
+{%- endmacro %}
+
+{# Whether the table has rows, all of them counted by today's rules. #}
+{% macro identity_days_stand() -%}
+    {% if not is_incremental() %}
+        {{ return(false) }}
+    {% endif %}
+    {% set found = run_query("select distinct day_rules from " ~ this) %}
+    {{ return(found.columns[0].values() | list == [identity_day_rules()]) }}
+{%- endmacro %}
+
+{# Before: every day counts as changed where the table does not stand; changed days are forgotten. #}
+{% macro forget_changed_days() -%}
+    {% if not execute %}
+        {{ return('') }}
+    {% endif %}
+    {% if not identity_days_stand() %}
+        {% do run_query(
+            "insert into " ~ source('raw', 'changed_days') ~ " select 'events', day from (" ~ all_event_days() ~ ")"
+        ) %}
+    {% endif %}
+    {%- if is_incremental() -%}
+        delete from {{ this }}
+        where day_rules <> '{{ identity_day_rules() }}'
+            or event_day in (select changed_day from {{ source('raw', 'changed_days') }} where entity = 'events')
+    {%- endif -%}
+{%- endmacro %}
+
+{# Every local day that an event can lie in. #}
+{% macro all_event_days() -%}
+    select cast(unnest(generate_series(
+        cast(min(occurred_at) as date) - interval 1 day, cast(max(occurred_at) as date) + interval 1 day, interval 1 day
+    )) as date) as day
+    from {{ source('raw', 'events') }}
+{%- endmacro %}
+
+{# The days a query returns, as lists of consecutive days to be counted together: [[first, last], ...]. #}
+{% macro in_chunks(days_query) -%}
+    {% set days = run_query(days_query).columns[0].values() | list %}
+    {% set span = run_query(
+        "select count(*), date_diff('day', min(occurred_at), max(occurred_at)) + 1 from " ~ source('raw', 'events')
+    ).rows[0] %}
+    {% set days_together = [1, ((span[1] or 1) | int * events_at_a_time()) // ([span[0] | int, 1] | max)] | max %}
+    {% set chunks = [] %}
+    {% for some in days | batch(days_together) %}
+        {% do chunks.append([some | first, some | last]) %}
+    {% endfor %}
+    {{ return(chunks) }}
+{%- endmacro %}
+
+{# The first days that the model's own statement counts. #}
+{% macro first_identity_days() -%}
+    {% set never = ['1970-01-01', '1970-01-01'] %}
+    {% if not execute %}
+        {{ return(never) }}
+    {% endif %}
+    {% set changed = "select changed_day as day from " ~ source('raw', 'changed_days') ~ " where entity = 'events'" %}
+    {% set days = changed if identity_days_stand() else changed ~ " union " ~ all_event_days() %}
+    {% set chunks = in_chunks("select distinct day from (" ~ days ~ ") where day is not null order by day") %}
+    {{ return(chunks[0] if chunks else never) }}
+{%- endmacro %}
+
+{# After: the changed days that have no rows yet. #}
+{% macro count_other_identity_days() -%}
+    {% if not execute %}
+        {{ return('') }}
+    {% endif %}
+    {% set missing %}
+        select distinct changed_day
+        from {{ source('raw', 'changed_days') }}
+        where entity = 'events' and changed_day not in (select event_day from {{ this }})
+        order by changed_day
+    {% endset %}
+    {% for chunk in in_chunks(missing) %}
+        {% do run_query(
+            "insert into " ~ this ~ " by name " ~ identity_days(chunk[0], chunk[1])
+            ~ " where event_day not in (select event_day from " ~ this ~ ")"
+        ) %}
+    {% endfor %}
+{%- endmacro %}
+
+{# Counts of the events of some days. A local day reaches into at most three UTC days; looking at those alone lets the
+   warehouse pass over the rest and keeps the conversion of time zones short. #}
+{% macro identity_days(first_day, last_day) -%}
+with
+
+events as (
+
+    select * from {{ ref('stg_events') }}
+
+),
+
+changed_days as (
+
+    select changed_day as event_day
+    from {{ source('raw', 'changed_days') }}
+    where entity = 'events'
+
+),
+
+nearby_events as (
+
+    select *
+    from events
+    where
+        occurred_at >= date '{{ first_day }}' - interval 1 day
+        and occurred_at < date '{{ last_day }}' + interval 2 day
+
+),
+
+localized as (
+
+    select
+        *,
+        {{ local_time('occurred_at') }} as local_at,
+        cast({{ local_time('known_from_at') }} as date) as known_on
+    from nearby_events
+
+),
+
+clocked as (
+
+    select
+        *,
+        cast(local_at as date) as event_day,
+        hour(local_at) as hour_of_day
+    from localized
+
+),
+
+identity_days as (
+
+    select
+        event_day,
+        contact_id,
+        device_id,
+        case when known_on > event_day then known_on end as delivered_on,
+        cast(count(*) as integer) as events,
+        cast(count(*) filter (where event_type = 'page_view') as integer) as page_views,
+        cast(count(*) filter (where event_type = 'product_use') as integer) as product_events,
+        cast(count(*) filter (where event_type = 'search') as integer) as searches,
+        cast(count(*) filter (where event_type = 'download') as integer) as downloads,
+        cast(count(*) filter (where event_type = 'form_submit') as integer) as form_submits,
+        cast(count(distinct session_id) as integer) as sessions,
+        cast(count(*) filter (where hour_of_day < 6) as integer) as night_events,
+        cast(count(*) filter (where hour_of_day between 6 and 8) as integer) as morning_events,
+        cast(count(*) filter (where hour_of_day between 9 and 17) as integer) as daytime_events,
+        cast(count(*) filter (where hour_of_day >= 18) as integer) as evening_events,
+        cast(count(*) filter (where isodow(event_day) >= 6) as integer) as weekend_events,
+        cast(count(*) filter (where device_type in ('mobile', 'tablet', 'phone', 'smartphone')) as integer) as mobile_events,
+        {%- for event in var('event_names') %}
+        cast(count(*) filter (where event_name = {{ literal(event.event_name) }}) as integer) as named_{{ event.column }}_events,
+        {%- endfor %}
+        min(occurred_at) as first_event_at,
+        max(occurred_at) as last_event_at,
+        '{{ identity_day_rules() }}' as day_rules
+    from clocked
+    where
+        (contact_id is not null or device_id is not null)
+        and event_day between date '{{ first_day }}' and date '{{ last_day }}'
+        and event_day in (select event_day from changed_days)
+    group by
+        event_day,
+        contact_id,
+        device_id,
+        case when known_on > event_day then known_on end
+
+
+)
+
+select * from identity_days
+{%- endmacro %}
