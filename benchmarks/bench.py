@@ -26,7 +26,7 @@ from examples.demo.generate import generate_demo
 
 PROJECT = Path(__file__).resolve().parents[1]
 RESULTS = PROJECT / "benchmarks" / "RESULTS.md"
-LAST_WEEK = date(2026, 10, 26)
+LAST_WEEK = date(2026, 11, 9)
 HISTORY_WEEKS = 26
 ASSET_LINE = re.compile(r"^✓ (\S+) .*?([\d.]+) s$", re.MULTILINE)
 

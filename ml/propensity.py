@@ -48,7 +48,7 @@ class PropensitySettings:
     boosting_margin: float = 0.01
     horizon_days: int | None = None
     comparison_rows: int = 300_000
-    maximum_rows: int = 1_000_000
+    maximum_rows: int = 500_000
     folds: int = 5
     seed: int = 7
 

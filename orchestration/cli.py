@@ -167,7 +167,8 @@ def _print_outcome(workspace: Workspace, weeks: list[Week], seconds: float) -> N
     newest = newest_row(workspace.warehouse_file)
     if newest and newest.date() < weeks[-1].monday:
         there = f"--week {Week.containing(newest.date()).key}"
-        console.print(f"[yellow]The newest row is from {newest.date()}, before that week; to go there: {there}[/yellow]")
+        words = f"The newest row is from {newest.date()}, before that week; to go there: {there}"
+        console.print(words, style="yellow")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dagster_dbt import DbtCliResource, DbtProject
@@ -98,8 +99,22 @@ def dbt_resource(workspace: Workspace) -> DbtCliResource:
 
 def project_hash() -> str:
     """A hash of every file of the dbt project."""
-    digest = hashlib.sha256()
+    return _hash_of(_project_files())
+
+
+def feature_code_hash() -> str:
+    """A hash of what features are made by: a changed mart or description computes no week again."""
+    return _hash_of(path for path in _project_files() if path.suffix == ".sql" and "marts" not in path.parts)
+
+
+def _project_files() -> Iterator[Path]:
     for path in sorted(DBT_PROJECT_FOLDER.rglob("*")):
         if path.is_file() and path.suffix in (".sql", ".yml", ".md") and "target" not in path.parts:
-            digest.update(path.relative_to(DBT_PROJECT_FOLDER).as_posix().encode() + path.read_bytes())
+            yield path
+
+
+def _hash_of(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.relative_to(DBT_PROJECT_FOLDER).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()

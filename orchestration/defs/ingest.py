@@ -8,7 +8,7 @@ import polars as pl
 
 from data_contracts.contract import ENTITIES, load_contract
 from data_contracts.expectations import BatchReport, validate_batch
-from orchestration.dbt_runs import project_hash
+from orchestration.dbt_runs import feature_code_hash
 from orchestration.defs.partitions import run_weeks, weekly
 from orchestration.ingest.load import IngestResult, Load, ingest
 from orchestration.warehouse import Warehouse
@@ -93,7 +93,7 @@ def plan_asset(workspace: Workspace) -> dg.AssetsDefinition:
     )
     def plan_run_weeks(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         with warehouse.connect() as connection:
-            plan = plan_weeks(connection, workspace, run_weeks(context), project_hash())
+            plan = plan_weeks(connection, workspace, run_weeks(context), feature_code_hash())
             write_plan(connection, workspace, plan)
         return dg.MaterializeResult(
             metadata={

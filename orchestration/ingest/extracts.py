@@ -14,7 +14,7 @@ import duckdb
 from orchestration.ingest.reading import Extract, ExtractTable, UnreadableExtract, read_extract
 from orchestration.mapping import Mapping
 from orchestration.settings_file import SettingsFile, nearest
-from orchestration.sql import identifier, literal, rewrite_expression
+from orchestration.sql import rewrite_expression
 from orchestration.weeks import local_midnight
 from orchestration.workspace import STATE_FOLDER, Workspace
 

@@ -28,7 +28,7 @@ from orchestration.sql import identifier, literal
 from orchestration.warehouse import transaction
 from orchestration.workspace import Workspace
 
-SAMPLE_ROWS_PER_ENTITY = 50_000
+SAMPLE_ROWS_PER_ENTITY = 20_000
 ENTITIES_WITH_DAYS = ("events",)
 
 

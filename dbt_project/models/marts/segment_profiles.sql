@@ -81,46 +81,70 @@ base_means as (
 
 ),
 
-measure_profiles as (
+{# A list of one struct per characteristic, unfolded into rows: a union of as many selects says the same, and takes
+   those who trace columns through SQL several seconds. #}
+measures as (
 
-    {%- for feature in measures %}
+    {%- if measures %}
 
     select
         segment_means.as_of,
         segment_means.segment_type,
         segment_means.segment_id,
-        '{{ feature.name }}' as characteristic,
-        {{ literal(feature.label) }} as label,
-        '{{ feature.family }}' as family,
-        '{{ feature.kind }}' as kind,
-        {{ literal('share' if feature.kind == 'flag' else feature.unit) }} as unit,
-        segment_means.{{ feature.name }} as segment_value,
-        base_means.{{ feature.name }} as base_value,
-        base_means.{{ feature.name }}__sd as base_sd
+        unnest([
+            {%- for feature in measures %}
+            {
+                'characteristic': '{{ feature.name }}',
+                'label': {{ literal(feature.label) }},
+                'family': '{{ feature.family }}',
+                'kind': '{{ feature.kind }}',
+                'unit': {{ literal('share' if feature.kind == 'flag' else feature.unit) }},
+                'segment_value': segment_means.{{ feature.name }},
+                'base_value': base_means.{{ feature.name }},
+                'base_sd': base_means.{{ feature.name }}__sd
+            }{{ ',' if not loop.last }}
+            {%- endfor %}
+        ]) as measure
     from segment_means
     inner join base_means
         on segment_means.as_of = base_means.as_of
-    {%- if not loop.last %}
-
-    union all
-    {%- endif %}
     {%- else %}
 
     select
         as_of,
         segment_type,
         segment_id,
-        cast(null as varchar) as characteristic,
-        cast(null as varchar) as label,
-        cast(null as varchar) as family,
-        cast(null as varchar) as kind,
-        cast(null as varchar) as unit,
-        cast(null as double) as segment_value,
-        cast(null as double) as base_value,
-        cast(null as double) as base_sd
+        {
+            'characteristic': cast(null as varchar),
+            'label': cast(null as varchar),
+            'family': cast(null as varchar),
+            'kind': cast(null as varchar),
+            'unit': cast(null as varchar),
+            'segment_value': cast(null as double),
+            'base_value': cast(null as double),
+            'base_sd': cast(null as double)
+        } as measure
     from segment_people
     where false
-    {%- endfor %}
+    {%- endif %}
+
+),
+
+measure_profiles as (
+
+    select
+        as_of,
+        segment_type,
+        segment_id,
+        measure.characteristic as characteristic,
+        measure.label as label,
+        measure.family as family,
+        measure.kind as kind,
+        measure.unit as unit,
+        measure.segment_value as segment_value,
+        measure.base_value as base_value,
+        measure.base_sd as base_sd
+    from measures
 
 ),
 {% for feature in categories %}
