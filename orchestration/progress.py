@@ -85,13 +85,12 @@ class RunProgress(logging.Handler):
 def progress_logger(handler: RunProgress) -> dg.LoggerDefinition:
     """The Dagster logger that prints through `handler`."""
 
-    @dg.logger(description="One line per asset.")
     def progress(_: dg.InitLoggerContext) -> logging.Logger:
         logger = logging.Logger(LOGGER_NAME, level=logging.DEBUG)
         logger.addHandler(handler)
         return logger
 
-    return progress
+    return dg.LoggerDefinition(progress, description="One line per asset.")
 
 
 def _number(metadata: Any, key: str) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import duckdb
 import polars as pl
@@ -68,8 +69,8 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
     )
 
 
-def _frame(connection: duckdb.DuckDBPyConnection, query: str, values: list[object]) -> pl.DataFrame:
-    return connection.execute(query, values).pl()
+def _frame(connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[object]) -> pl.DataFrame:
+    return connection.execute(query, list(values)).pl()
 
 
 def _model(connection: duckdb.DuckDBPyConnection, week: Week) -> tuple[str, str, pl.DataFrame]:

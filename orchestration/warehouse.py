@@ -46,7 +46,7 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             WarehouseBusy: another process held the database for longer than a minute.
         """
         Path(self.temporary_folder).mkdir(parents=True, exist_ok=True)
-        settings = {
+        settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": self.memory_limit,
             "temp_directory": self.temporary_folder,
             "checkpoint_threshold": "1GB",  # many small files are committed one by one; folding each in costs more

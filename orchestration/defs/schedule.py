@@ -6,7 +6,6 @@ from datetime import datetime
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from orchestration.defs.partitions import weekly_partitions
 from orchestration.ingest.extracts import find_extracts
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
@@ -28,7 +27,6 @@ def weekly_job() -> UnresolvedAssetJobDefinition:
 def monday_schedule(workspace: Workspace, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
     """Every Monday, for the week that has just ended, in the workspace's time zone."""
     settings = workspace.settings.schedule
-    partitions = weekly_partitions(workspace)
 
     @dg.schedule(
         name="every_monday",
@@ -39,10 +37,10 @@ def monday_schedule(workspace: Workspace, job: UnresolvedAssetJobDefinition) -> 
     )
     def every_monday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         now = context.scheduled_execution_time.astimezone(workspace.timezone)
-        key = Week.last_complete(now).key
-        if not partitions.has_partition_key(key, current_time=now):
-            return dg.SkipReason(f"the week {key} lies before first_week")
-        return dg.RunRequest(run_key=key, partition_key=key)
+        week = Week.last_complete(now)
+        if week < workspace.first_week:
+            return dg.SkipReason(f"the week {week.key} lies before first_week")
+        return dg.RunRequest(run_key=week.key, partition_key=week.key)
 
     return every_monday
 
