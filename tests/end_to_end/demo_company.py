@@ -1,5 +1,6 @@
 """The demo company of the end-to-end tests, and what is read of its published weeks."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -38,11 +39,11 @@ def make_demo(folder: Path) -> Path:
     return folder
 
 
-def published_bytes(folder: Path) -> dict[str, bytes]:
-    """Every published file of every week."""
+def published_hashes(folder: Path) -> dict[str, str]:
+    """A hash of every published file of every week."""
     published = folder / ".personae" / "published"
     return {
-        f"{link.name}/{path.name}": path.read_bytes()
+        f"{link.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
         for link in sorted(published.iterdir())
         if link.is_symlink()
         for path in sorted(link.iterdir())

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.end_to_end.demo_company import LAST_WEEK, DemoRun, make_demo, published_bytes
+from tests.end_to_end.demo_company import LAST_WEEK, DemoRun, make_demo, published_hashes
 from tests.running import PROJECT, personae, personae_command
 
 
@@ -102,7 +102,7 @@ def test_the_runs_died_where_they_should(crashed: tuple[Path, Reader, list[str]]
 def test_after_three_crashes_the_published_weeks_are_those_of_an_undisturbed_backfill(
     crashed: tuple[Path, Reader, list[str]], demo_run: DemoRun
 ) -> None:
-    assert published_bytes(crashed[0]) == published_bytes(demo_run.folder)
+    assert published_hashes(crashed[0]) == published_hashes(demo_run.folder)
 
 
 def test_whoever_reads_latest_meanwhile_sees_whole_weeks_only(crashed: tuple[Path, Reader, list[str]]) -> None:

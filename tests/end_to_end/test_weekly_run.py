@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from orchestration.definitions import definitions_for
 from orchestration.workspace import Workspace
-from tests.end_to_end.demo_company import LAST_WEEK, DemoRun, published_bytes
+from tests.end_to_end.demo_company import LAST_WEEK, DemoRun, published_hashes
 from tests.running import personae
 
 
@@ -125,10 +125,10 @@ def test_no_address_is_in_logs_metadata_or_published_tables(demo_run: DemoRun) -
 
 
 def test_a_second_run_of_the_same_weeks_changes_nothing(demo_run: DemoRun) -> None:
-    before = published_bytes(demo_run.folder)
+    before = published_hashes(demo_run.folder)
     done = personae("run", demo_run.folder, "--week", LAST_WEEK.key, "--weeks", 3)
     assert done.returncode == 0, done.stdout
-    assert published_bytes(demo_run.folder) == before
+    assert published_hashes(demo_run.folder) == before
 
 
 def test_the_lineage_is_one_graph_from_extracts_to_activation_files(demo_run: DemoRun) -> None:

@@ -93,7 +93,9 @@ judged as (
         statements_of_people.withdrawn_at,
         statements_of_people.granted_at,
         case
+            {%- if channel == 'email' %}
             when people.email_normalized is null then 'no_email'
+            {%- endif %}
             when statements_of_people.withdrawn_at >= coalesce(statements_of_people.granted_at, statements_of_people.withdrawn_at)
                 then 'withdrawn'
             when statements_of_people.granted_at is not null then 'granted'

@@ -75,7 +75,7 @@ persona_totals as (
         count(*) as people,
         cast(sum({{ exact('revenue_91d') }}) as double) as revenue_91d,
         count(*) filter (where is_reachable) as reachable_people,
-        {{ published('avg(probability)') }} as mean_probability
+        {{ published(exact_mean('probability')) }} as mean_probability
     from people
     group by
         as_of,
@@ -114,7 +114,8 @@ segment_kpis as (
         cast(people as bigint) as people,
         cast(people as double) / nullif(sum(people) over (partition by as_of), 0) as people_share,
         cast(revenue_91d as double) as revenue_91d,
-        cast(revenue_91d as double) / nullif(sum(revenue_91d) over (partition by as_of), 0) as revenue_share,
+        cast(revenue_91d as double)
+            / nullif(cast(sum({{ exact('revenue_91d') }}) over (partition by as_of) as double), 0) as revenue_share,
         cast(reachable_people as bigint) as reachable_people,
         cast({{ literal(first_target) if first_target else 'null' }} as varchar) as target,
         cast(mean_probability as double) as mean_probability

@@ -56,7 +56,7 @@ segment_means as (
         memberships.segment_type,
         memberships.segment_id,
         {%- for feature in measures %}
-        avg(cast(person_features.{{ feature.name }} as double)) as {{ feature.name }},
+        {{ exact_mean('person_features.' ~ feature.name) }} as {{ feature.name }},
         {%- endfor %}
         count(*) as people
     from memberships
@@ -72,7 +72,7 @@ base_means as (
     select
         as_of,
         {%- for feature in measures %}
-        avg(cast({{ feature.name }} as double)) as {{ feature.name }},
+        {{ exact_mean(feature.name) }} as {{ feature.name }},
         stddev_pop(cast({{ feature.name }} as double)) as {{ feature.name }}__sd,
         {%- endfor %}
         count(*) as people
