@@ -6,6 +6,7 @@ DEMO ?= demo
 PEOPLE ?= 10000
 WEEKS ?= 12
 HISTORY ?= 26
+LOCKED := --universal --generate-hashes --no-emit-index-url --no-strip-extras --no-header
 
 .DEFAULT_GOAL := help
 .PHONY: help run ui test check format bench lock clean
@@ -51,8 +52,8 @@ bench: $(VENV)/ready ## time the weekly job beside a notebook-like script (takes
 	@$(BIN)/python -m benchmarks.bench
 
 lock: ## resolve requirements again (needs uv)
-	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-strip-extras --no-header pyproject.toml -o requirements.lock > /dev/null
-	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-strip-extras --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock > /dev/null
+	@uv pip compile -q $(LOCKED) --extra dev --extra connectors pyproject.toml -o requirements-dev.lock > /dev/null
+	@uv pip compile -q $(LOCKED) -c requirements-dev.lock pyproject.toml -o requirements.lock > /dev/null
 
 clean: ## remove the demo company and caches, not the environment
 	@rm -rf $(DEMO) .pytest_cache .ruff_cache .mypy_cache
