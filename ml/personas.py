@@ -6,7 +6,7 @@ Here belong fitting a persona model and assigning people with it. How many perso
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -22,6 +22,10 @@ from ml.preparation import Preparation
 
 PEOPLE_PER_PERSONA = 10
 """With fewer people than this for each persona, groups are chance."""
+CONTINUATION_SAMPLE = 20_000
+"""People among whom a further or a lesser group is looked for."""
+FURTHER_CENTRES = 24
+"""People at whom a further group is tried to start."""
 ASSIGNMENT_SCHEMA = {
     "person_id": pl.String,
     "cluster": pl.Int64,
@@ -128,6 +132,29 @@ class PersonaModel:
             schema=ASSIGNMENT_SCHEMA,
         )
 
+    def probabilities(self, features: pl.DataFrame) -> tuple[pl.Series, NDArray[np.float64]]:
+        """Say how probable every cluster is for each person.
+
+        Args:
+            features: As for `assign`.
+
+        Returns:
+            The people by person_id, and (people, k): each row sums to 1, measured as the strength of `assign` is.
+
+        Raises:
+            ValueError: Several weeks, a person twice, or a feature is missing.
+        """
+        require_one_week(features)
+        order = features["person_id"].arg_sort().to_numpy().astype(np.int64)
+        people = features["person_id"].gather(order).cast(pl.String)
+        probabilities = np.ones((features.height, self.k))
+        if self.k > 1:
+            for start, scores in self.preparation.transform_chunks(features, order):
+                distances = squared_distances(scores.astype(np.float64), self.centres)
+                likelihoods = np.exp((distances.min(axis=1, keepdims=True) - distances) / (2 * self.spread))
+                probabilities[start : start + len(scores)] = likelihoods / likelihoods.sum(axis=1, keepdims=True)
+        return people, probabilities
+
     def to_dict(self) -> dict[str, Any]:
         """Write the model as a JSON object."""
         return {
@@ -220,6 +247,54 @@ def fit_personas(
         choice=choice,
         settings=settings,
     )
+
+
+def continue_personas(
+    model: PersonaModel, features: pl.DataFrame, groups: pl.DataFrame, k: int | None = None
+) -> PersonaModel:
+    """Settle the groups of a model anew among other people, measured as before.
+
+    Args:
+        model: A model; its preparation stays.
+        features: One week.
+        groups: person_id, persona_id: the groups to start from, in any order.
+        k: How many groups there shall be; by default as many as before. A further one starts where it explains most; of
+            too many, the one goes that is missed least.
+
+    Returns:
+        The model with the centres and shares that the groups settle at, the largest first.
+    """
+    sample = hash_sample(features, CONTINUATION_SAMPLE, model.settings.seed)
+    names = sorted(groups["persona_id"].unique().to_list())
+    labels = (
+        sample.select("person_id")
+        .join(groups.select("person_id", "persona_id"), on="person_id", how="left", maintain_order="left")["persona_id"]
+        .replace_strict(names, range(len(names)), default=-1, return_dtype=pl.Int64)
+        .fill_null(-1)
+        .to_numpy()
+    )
+    scores = model.preparation.transform(sample)
+    present = [place for place in range(len(names)) if (labels == place).any()]
+    start = np.array([scores[labels == place].mean(axis=0, dtype=np.float64) for place in present])
+    wanted = len(start) if k is None else k
+    with threadpool_limits(limits=1):
+        while len(start) < wanted:
+            further = scores[:FURTHER_CENTRES].astype(np.float64)
+            start = _best_start(scores, [np.vstack([start, one]) for one in further])
+        while len(start) > wanted:
+            start = _best_start(scores, [np.delete(start, place, axis=0) for place in range(len(start))])
+        centres, shares, spread = _settle(features, model.preparation, start)
+    return replace(model, centres=centres, shares=shares, spread=spread)
+
+
+def _best_start(scores: NDArray[np.float32], starts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The start that settles at the lowest sum of squares, settled."""
+    settled = [
+        KMeans(n_clusters=len(start), init=start.astype(np.float32), n_init=1, max_iter=30).fit(scores)
+        for start in starts
+    ]
+    best = min(settled, key=lambda means: float(means.inertia_))
+    return best.cluster_centers_.astype(np.float64)
 
 
 def _settle(
