@@ -13,10 +13,10 @@ import polars as pl
 from benchmarks.persona_worlds import WorldSettings, WorldWeek, catalogue_of_world, simulate_weeks
 from ml.persona_tracking import (
     INCUMBENT_SCHEMA,
-    ODDS_TO_MOVE,
     GateSettings,
     StandingPersonas,
     fit_challenger,
+    odds_for_week,
     place_people,
 )
 from ml.personas import PersonaSettings
@@ -58,7 +58,7 @@ class Tracked:
 def track_world(
     settings: WorldSettings,
     seed: int,
-    odds: float = ODDS_TO_MOVE,
+    odds: float | None = None,
     refit_every: int = 1,
     gate: GateSettings = OPEN_GATE,
     k: int | tuple[int, int] | None = None,
@@ -69,7 +69,7 @@ def track_world(
     Args:
         settings: The world.
         seed: Its seed.
-        odds: Odds from which a person moves.
+        odds: Odds from which a person moves; None: as the weekly job has it, see `odds_for_week`.
         refit_every: Weeks between refits.
         gate: What a challenger has to show.
         k: How many personas, or from how many to choose; None: as many as are alive, which is what the simulation that
@@ -84,6 +84,9 @@ def track_world(
     truths: list[WorldWeek] = []
     id_of_persona: dict[int, str] = {}
     for week in simulate_weeks(settings, seed):
+        from_odds = odds if odds is not None else 4.0
+        if odds is None and champion is not None:
+            from_odds = odds_for_week(champion, week.features, incumbents)
         if week.number % refit_every == 0:
             wanted = k if k is not None else week.alive
             fixed = wanted if isinstance(wanted, int) else None
@@ -94,7 +97,7 @@ def track_world(
                 sample_size=settings.people,
             )
             challenge = fit_challenger(
-                week.features, catalogue, fit, champion, incumbents, sorted(result.ids_ever), gate
+                week.features, catalogue, fit, champion, incumbents, sorted(result.ids_ever), gate, from_odds
             )
             if challenge.verdict.passed:
                 champion = challenge.personas
@@ -104,11 +107,11 @@ def track_world(
             else:
                 result.rejected += 1
         assert champion is not None
-        placed = place_people(champion, week.features, incumbents, odds)
-        incumbents = placed.select("person_id", "persona_id")
+        placed = place_people(champion, week.features, incumbents, from_odds)
+        incumbents = placed
         result.ids_ever |= set(champion.persona_ids.values())
         _compare_with_truth(result, week, placed, id_of_persona)
-        labels.append(dict(incumbents.iter_rows()))
+        labels.append(dict(placed.select("person_id", "persona_id").iter_rows()))
         truths.append(week)
     _count_changes(result, labels, truths)
     return result

@@ -17,15 +17,22 @@ from numpy.typing import NDArray
 
 from ml.people_order import hash_sample
 from ml.persona_identity import PersonaMatch, group_centres, match_personas
+from ml.preparation import Preparation
 from ml.personas import PersonaModel, PersonaSettings, continue_personas, fit_personas
 
 ODDS_TO_MOVE = 4.0
 """A person moves to another persona when it is this many times as probable as the one they are in."""
-AS_GOOD_WITHIN = 1.01
-"""The standing personas, settled anew, are as good as a new solution when they leave at most this much of its unexplained
-share unexplained: several solutions of nearly the same quality would otherwise take turns."""
+AS_TELLING_FROM = 0.95
+"""The standing personas, settled anew, are as good as a new solution when they explain this share of what it explains of
+people's differences: solutions of nearly the same quality would otherwise take turns."""
 SAME_VIEW_FROM = 0.9
 """Share of the features a new solution looks at that the champion has to look at, to be settled anew."""
+WAVERS_TO_MOVE = 3.0
+"""... and when the odds are beyond what people's behaviour wavers from week to week, by this many standard deviations."""
+BORDER_WITHIN = 5.0
+"""Log odds against the runner-up up to which people stand near a border, where wavering matters."""
+FEWEST_WAVERING = 50
+"""With fewer people near borders, nothing is said about how much they waver."""
 GATE_SAMPLE = 20_000
 """People that two models are compared on."""
 GATE_SEED = 11
@@ -37,6 +44,7 @@ PLACED_SCHEMA = {
     "runner_up_persona_id": pl.String,
     "margin": pl.Float64,
 }
+TYPICAL_SCHEMA = {"persona_id": pl.String, "person_id": pl.String, "rank": pl.Int64}
 INCUMBENT_SCHEMA = {"person_id": pl.String, "persona_id": pl.String}
 
 
@@ -62,7 +70,7 @@ class GateSettings:
 
     stability: float = 0.6
     validity: float = 0.9
-    identity: float = 0.6
+    identity: float = 0.7
 
 
 @dataclass(frozen=True)
@@ -139,6 +147,50 @@ def place_people(
     )
 
 
+def odds_for_week(standing: StandingPersonas, features: pl.DataFrame, before: pl.DataFrame) -> float:
+    """From which odds people move this week: four to one, or more where behaviour wavers more than that.
+
+    Counts over four weeks change from week to week although nobody has become somebody else. How much, is seen in the
+    people near borders: the spread of the change of their log odds against last week's runner-up, under one and the same
+    model. It is taken as 1.48 times the median absolute deviation, so that those who do move have no say.
+
+    Args:
+        standing: The model last week's people were placed with.
+        features: This week.
+        before: Last week's people as `place_people` returned them.
+
+    Returns:
+        The odds, at least `ODDS_TO_MOVE`.
+    """
+    needed = {"strength", "runner_up_persona_id", "margin"}
+    if standing.model.k < 2 or not before.height or not needed <= set(before.columns):
+        return ODDS_TO_MOVE
+    near = (
+        before.with_columns(second=pl.col("strength") - pl.col("margin"))
+        .filter((pl.col("second") > 0) & (pl.col("strength") > 0))
+        .with_columns(log_odds=(pl.col("strength") / pl.col("second")).log())
+        .filter(pl.col("log_odds").abs() <= BORDER_WITHIN)
+    )
+    ids = [standing.persona_ids[cluster] for cluster in range(standing.model.k)]
+    near = near.filter(pl.col("persona_id").is_in(ids) & pl.col("runner_up_persona_id").is_in(ids)).join(
+        features.select("person_id"), on="person_id", how="semi"
+    )
+    near = hash_sample(near, GATE_SAMPLE, GATE_SEED).sort("person_id")
+    if near.height < FEWEST_WAVERING:
+        return ODDS_TO_MOVE
+    people, probabilities = standing.model.probabilities(
+        features.join(near.select("person_id"), on="person_id", how="semi")
+    )
+    places = [near[column].replace_strict(ids, range(len(ids)), return_dtype=pl.Int64).to_numpy() for column in
+              ("persona_id", "runner_up_persona_id")]
+    rows = np.arange(len(people))
+    with np.errstate(divide="ignore"):
+        logs = np.log(np.maximum(probabilities, 1e-12))
+    change = logs[rows, places[0]] - logs[rows, places[1]] - near["log_odds"].to_numpy()
+    waver = 1.4826 * float(np.median(np.abs(change - np.median(change))))
+    return max(ODDS_TO_MOVE, float(np.exp(min(WAVERS_TO_MOVE * waver, 20.0))))
+
+
 def fit_challenger(
     features: pl.DataFrame,
     catalogue: pl.DataFrame,
@@ -147,6 +199,7 @@ def fit_challenger(
     incumbents: pl.DataFrame,
     used_ids: Collection[str] = (),
     gate: GateSettings | None = None,
+    odds_to_move: float = ODDS_TO_MOVE,
 ) -> Challenge:
     """Fit a model to this week's people, find out which personas it continues, and whether it may replace the champion.
 
@@ -158,6 +211,7 @@ def fit_challenger(
         incumbents: person_id, persona_id of the week before.
         used_ids: Persona ids of the past, never given again.
         gate: What the challenger has to show.
+        odds_to_move: As for `place_people`.
 
     Returns:
         The challenge. Without a champion it passes.
@@ -169,7 +223,7 @@ def fit_challenger(
         match = match_personas(incumbents.select("person_id", "persona_id"), current, retired_ids=used_ids)
         personas = StandingPersonas(model, match.persona_ids)
         return Challenge(personas, match, Verdict(True, "there was no standing model to keep", {}))
-    previous = place_people(champion, features, incumbents)
+    previous = place_people(champion, features, incumbents, odds_to_move)
     model, current = _prefer_going_on(model, champion, features, previous, current)
     preparation = champion.model.preparation
     match = match_personas(
@@ -181,7 +235,7 @@ def fit_challenger(
         incumbents,
     )
     challenger = StandingPersonas(model, match.persona_ids)
-    now = place_people(challenger, features, incumbents)
+    now = place_people(challenger, features, incumbents, odds_to_move)
     return Challenge(challenger, match, _judge(features, champion, challenger, previous, now, gate or GateSettings()))
 
 
@@ -204,31 +258,30 @@ def _prefer_going_on(
     continued = replace(continued, k_evidence=fresh.k_evidence, choice=fresh.choice, settings=fresh.settings)
     groups = continued.assign(features).select("person_id", "cluster")
     sample = hash_sample(features, GATE_SAMPLE, GATE_SEED)
-    if unexplained_share(fresh, sample, groups) > AS_GOOD_WITHIN * unexplained_share(fresh, sample, current):
+    if explained_share(fresh, sample, groups) < AS_TELLING_FROM * explained_share(fresh, sample, current):
         return fresh, current
     return continued, groups
 
 
-def unexplained_share(model: PersonaModel, features: pl.DataFrame, groups: pl.DataFrame) -> float:
-    """How much of what people do differently their group does not say, over all encoded columns of a model.
+def explained_share(model: PersonaModel, features: pl.DataFrame, groups: pl.DataFrame) -> float:
+    """How much of people's differences their group explains, in the space of a model.
 
     Args:
-        model: Its preparation says how columns are encoded; its centres play no part.
+        model: Its preparation says how people are measured; its centres play no part.
         features: People.
         groups: person_id, cluster.
 
     Returns:
-        Variance within groups over variance, 0..1.
+        Variance between groups over variance, 0..1.
     """
     labels = features.select("person_id").join(groups, on="person_id", how="left", maintain_order="left")["cluster"]
-    columns = [encoding.encode(features[encoding.feature]) for encoding in model.preparation.encodings_]
-    encoded = np.hstack(columns).astype(np.float64)
+    encoded = model.preparation.transform(features).astype(np.float64)
     total = ((encoded - encoded.mean(axis=0)) ** 2).sum()
     numbers = labels.to_numpy()
     within = sum(
         ((encoded[numbers == group] - encoded[numbers == group].mean(axis=0)) ** 2).sum() for group in np.unique(numbers)
     )
-    return float(within / total) if total > 0 else 1.0
+    return float(1 - within / total) if total > 0 else 0.0
 
 
 def _judge(
@@ -241,7 +294,7 @@ def _judge(
 ) -> Verdict:
     stability, stability_before = (_stability_of(one.model) for one in (challenger, champion))
     sample = hash_sample(features, GATE_SAMPLE, GATE_SEED)
-    separation, separation_before = (_separation_of(one.model, sample) for one in (challenger, champion))
+    separation, separation_before = (_separation_of(one, sample, challenger.model) for one in (challenger, champion))
     kept = float((previous["persona_id"] == now["persona_id"]).mean() or 0.0)  # type: ignore[arg-type]
     figures = {
         "stability": stability,
@@ -274,14 +327,18 @@ def _stability_of(model: PersonaModel) -> float | None:
     return float(chosen[0]) if len(chosen) and chosen[0] is not None else None
 
 
-def _separation_of(model: PersonaModel, sample: pl.DataFrame) -> float | None:
-    """Calinski-Harabasz index of a model's groups, in its own space; None where there is one group."""
-    if model.k < 2 or sample.height <= model.k:
+def _separation_of(one: StandingPersonas, sample: pl.DataFrame, view: PersonaModel) -> float | None:
+    """Calinski-Harabasz index of a model's groups, over the encoded columns of `view`: one measure for both models."""
+    if one.model.k < 2 or sample.height <= one.model.k:
         return None
-    ordered = sample.sort("person_id")
-    scores = model.preparation.transform(ordered).astype(np.float64)
-    labels = model.assign(ordered)["cluster"].to_numpy()
-    return calinski_harabasz(scores, labels)
+    groups = one.model.assign(sample).select("person_id", "cluster")
+    labels = sample.select("person_id").join(groups, on="person_id", how="left", maintain_order="left")["cluster"]
+    return calinski_harabasz(_encoded(view, sample), labels.to_numpy())
+
+
+def _encoded(model: PersonaModel, features: pl.DataFrame) -> NDArray[np.float64]:
+    columns = [encoding.encode(features[encoding.feature]) for encoding in model.preparation.encodings_]
+    return np.hstack(columns).astype(np.float64)
 
 
 def calinski_harabasz(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> float | None:
@@ -359,3 +416,39 @@ def count_movement(tracked: pl.DataFrame) -> dict[str, Any]:
         "joined": counts.get(None, 0),
         "by_refit_alone": tracked.filter(pl.col("persona_id") != pl.col("previous_model_persona_id")).height,
     }
+
+
+def typical_people(
+    preparation: Preparation, features: pl.DataFrame, placed: pl.DataFrame, count: int = 3
+) -> pl.DataFrame:
+    """The people nearest to the middle of each persona (medoids), among up to 20,000 of everybody.
+
+    Args:
+        preparation: The fitted preparation of the model.
+        features: One week.
+        placed: person_id, persona_id.
+        count: How many of each persona.
+
+    Returns:
+        By persona_id: persona_id, person_id, rank from 1.
+    """
+    sample = hash_sample(features, GATE_SAMPLE, GATE_SEED).join(
+        placed.select("person_id", "persona_id"), on="person_id", maintain_order="left"
+    )
+    scores = preparation.transform(sample).astype(np.float64)
+    parts = []
+    for persona in sorted(sample["persona_id"].unique().to_list()):
+        rows = np.flatnonzero((sample["persona_id"] == persona).to_numpy())
+        away = ((scores[rows] - scores[rows].mean(axis=0)) ** 2).sum(axis=1)
+        nearest = rows[np.argsort(away, kind="stable")[:count]]
+        parts.append(
+            pl.DataFrame(
+                {
+                    "persona_id": persona,
+                    "person_id": sample["person_id"].gather(nearest),
+                    "rank": range(1, len(nearest) + 1),
+                },
+                schema=TYPICAL_SCHEMA,
+            )
+        )
+    return pl.concat(parts) if parts else pl.DataFrame(schema=TYPICAL_SCHEMA)

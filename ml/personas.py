@@ -22,6 +22,7 @@ from ml.preparation import Preparation
 
 PEOPLE_PER_PERSONA = 10
 """With fewer people than this for each persona, groups are chance."""
+SETTLING_ROUNDS = 100
 CONTINUATION_SAMPLE = 20_000
 """People among whom a further or a lesser group is looked for."""
 FURTHER_CENTRES = 24
@@ -252,7 +253,10 @@ def fit_personas(
 def continue_personas(
     model: PersonaModel, features: pl.DataFrame, groups: pl.DataFrame, k: int | None = None
 ) -> PersonaModel:
-    """Settle the groups of a model anew among other people, measured as before.
+    """Let the groups of a model follow the people who are in them, measured as before.
+
+    With as many groups as before, each centre moves to the middle of its people, once: among people without sharp
+    borders, settling to the end would wander off to another solution that is about as good.
 
     Args:
         model: A model; its preparation stays.
@@ -277,13 +281,14 @@ def continue_personas(
     present = [place for place in range(len(names)) if (labels == place).any()]
     start = np.array([scores[labels == place].mean(axis=0, dtype=np.float64) for place in present])
     wanted = len(start) if k is None else k
+    rounds = 1 if wanted == len(start) else SETTLING_ROUNDS
     with threadpool_limits(limits=1):
         while len(start) < wanted:
             further = scores[:FURTHER_CENTRES].astype(np.float64)
             start = _best_start(scores, [np.vstack([start, one]) for one in further])
         while len(start) > wanted:
             start = _best_start(scores, [np.delete(start, place, axis=0) for place in range(len(start))])
-        centres, shares, spread = _settle(features, model.preparation, start)
+        centres, shares, spread = _settle(features, model.preparation, start, rounds)
     return replace(model, centres=centres, shares=shares, spread=spread)
 
 
@@ -298,14 +303,14 @@ def _best_start(scores: NDArray[np.float32], starts: list[NDArray[np.float64]]) 
 
 
 def _settle(
-    features: pl.DataFrame, preparation: Preparation, start: NDArray[np.float64]
+    features: pl.DataFrame, preparation: Preparation, start: NDArray[np.float64], rounds: int = SETTLING_ROUNDS
 ) -> tuple[NDArray[np.float64], tuple[float, ...], float]:
     """Run k-means on everybody from given centres; returns centres, shares and spread, largest group first."""
     order = features["person_id"].arg_sort().to_numpy().astype(np.int64)
     scores = np.empty((features.height, preparation.n_columns_), dtype=np.float32)
     for first, part in preparation.transform_chunks(features, order):
         scores[first : first + len(part)] = part
-    means = KMeans(n_clusters=len(start), init=start.astype(np.float32), n_init=1, max_iter=100).fit(scores)
+    means = KMeans(n_clusters=len(start), init=start.astype(np.float32), n_init=1, max_iter=rounds).fit(scores)
     people = np.bincount(means.labels_, minlength=len(start))
     by_size = np.lexsort((means.cluster_centers_[:, 0], -people))
     centres = means.cluster_centers_[by_size].astype(np.float64).round(6)
