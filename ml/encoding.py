@@ -6,11 +6,12 @@ A frozen encoding is plain numbers and words, so it can be written as JSON and a
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from ml.catalogue import Kind
 
@@ -20,17 +21,26 @@ ZERO_INFLATED_SHARE = 0.2
 """From this share of zeros on, "any at all" is told apart from "how much"."""
 WINSOR_SHARE = 0.001
 """Values beyond these two quantiles are drawn in to them."""
-SKEWED_FROM = 1.0
-"""Absolute skewness from which a logarithm is considered."""
+NORMAL_FROM = 0.97
+"""A number whose normal probability plot is this straight is left as it is."""
+STRAIGHTER_BY = 0.002
+"""A transformation with more freedom has to make the plot straighter by this much."""
+SHAPE_SAMPLE = 5_000
+"""Values that the shape of a number is judged by."""
+YEO_JOHNSON_POWERS = (-0.5, -0.25, 0.0, 0.25, 0.5, 0.75)
+RAREST_FLAG = 0.05
+"""A rarer flag is scaled as one of this share: a few people would otherwise lie ten standard deviations away."""
 SAME_FROM = 0.98
 """Absolute correlation from which two encoded columns say the same, and only the first is kept."""
 MOST_LEVELS = 20
 _HALF_A_VOTE = np.float32(np.sqrt(0.5))
 OTHER = "other"
+Shape = Literal["as it is", "signed log", "Yeo-Johnson"]
 
 
 def _standardized_flag(is_set: NDArray[np.bool_], share: float) -> NDArray[np.float32]:
-    return ((is_set - share) / np.sqrt(share * (1 - share))).astype(np.float32)
+    scaled_as = min(max(share, RAREST_FLAG), 1 - RAREST_FLAG)
+    return ((is_set - share) / np.sqrt(scaled_as * (1 - scaled_as))).astype(np.float32)
 
 
 def _is_telling(share: float) -> bool:
@@ -41,13 +51,22 @@ def _telling_or_none(share: float) -> float | None:
     return float(share) if _is_telling(share) else None
 
 
-def _signed_log(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.sign(values) * np.log1p(np.abs(values))
+def _signed_log(values: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
+    return np.sign(values) * np.log1p(np.abs(values) / unit)
 
 
-def _skewness(values: NDArray[np.float64]) -> float:
-    spread = values.std()
-    return float((((values - values.mean()) / spread) ** 3).mean()) if spread > 0 else 0.0
+def _yeo_johnson(values: NDArray[np.float64], unit: float, power: float) -> NDArray[np.float64]:
+    """Yeo and Johnson 2000, "A new family of power transformations to improve normality or symmetry"."""
+    scaled = values / unit
+    above, below = np.maximum(scaled, 0.0), np.maximum(-scaled, 0.0)
+    upper = np.log1p(above) if power == 0 else ((above + 1) ** power - 1) / power
+    return np.where(scaled >= 0, upper, -((below + 1) ** (2 - power) - 1) / (2 - power))
+
+
+def _straightness(ordered: NDArray[np.float64], quantiles: NDArray[np.float64]) -> float:
+    """Correlation of the normal probability plot (Filliben 1975, "The probability plot correlation coefficient")."""
+    spread = ordered.std()
+    return float(((ordered - ordered.mean()) * quantiles).mean() / spread / quantiles.std()) if spread > 0 else 0.0
 
 
 def finite_floats(column: pl.Series) -> NDArray[np.float64]:
@@ -66,7 +85,7 @@ def finite_floats(column: pl.Series) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class NumberEncoding:
-    """A number: winsorized, log where that lowers the skewness, standardized; missing is the mean.
+    """A number: winsorized, its heavy tails drawn in, standardized; missing is the mean.
 
     Where zeros are frequent, "any at all" becomes a column of its own, and the two share the variance of one.
 
@@ -74,7 +93,9 @@ class NumberEncoding:
         feature: Column name.
         low: Lower winsor limit, in the unit of the column.
         high: Upper winsor limit.
-        is_log: Whether sign(x) * log(1 + |x|) is taken.
+        shape: "as it is"; "signed log", sign(x) * log(1 + |x| / unit); or "Yeo-Johnson" of x / unit.
+        unit: The typical size that the shape is relative to, so that cents give the same personas as euros.
+        power: The power of Yeo-Johnson; else 1.
         mean: Mean after these steps.
         scale: Standard deviation after these steps.
         any_share: Share of people above or below zero, where "any" is an extra 0/1 column; else None.
@@ -84,7 +105,9 @@ class NumberEncoding:
     feature: str
     low: float
     high: float
-    is_log: bool
+    shape: Shape
+    unit: float
+    power: float
     mean: float
     scale: float
     any_share: float | None
@@ -98,9 +121,9 @@ class NumberEncoding:
         return [self.feature, *any_name, *missing_name]
 
     def standardize(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Winsorize, take the log if it is taken, and standardize; NaN stays NaN."""
+        """Winsorize, change the shape if it is changed, and standardize; NaN stays NaN."""
         drawn_in = np.clip(values, self.low, self.high)
-        return ((_signed_log(drawn_in) if self.is_log else drawn_in) - self.mean) / self.scale
+        return (_reshaped(drawn_in, self.shape, self.unit, self.power) - self.mean) / self.scale
 
     def encode(self, column: pl.Series) -> NDArray[np.float32]:
         """Encode a column to (rows, len(names))."""
@@ -189,6 +212,12 @@ class CategoryEncoding:
         return np.column_stack(columns)
 
 
+def _reshaped(values: NDArray[np.float64], shape: Shape, unit: float, power: float) -> NDArray[np.float64]:
+    if shape == "signed log":
+        return _signed_log(values, unit)
+    return _yeo_johnson(values, unit, power) if shape == "Yeo-Johnson" else values
+
+
 Encoding = NumberEncoding | FlagEncoding | CategoryEncoding
 _KIND_OF: dict[type, Kind] = {NumberEncoding: "number", FlagEncoding: "flag", CategoryEncoding: "category"}
 
@@ -214,9 +243,8 @@ def _learn_number(column: pl.Series) -> NumberEncoding | None:
         return None
     low, high = np.quantile(present, [WINSOR_SHARE, 1 - WINSOR_SHARE])
     drawn_in = np.clip(present, low, high)
-    skewness = abs(_skewness(drawn_in))
-    is_log = skewness > SKEWED_FROM and abs(_skewness(_signed_log(drawn_in))) < skewness
-    drawn_in = _signed_log(drawn_in) if is_log else drawn_in
+    shape, unit, power = _shape_of(drawn_in)
+    drawn_in = _reshaped(drawn_in, shape, unit, power)
     scale = float(drawn_in.std())
     if scale <= 1e-12:
         return None
@@ -230,12 +258,35 @@ def _learn_number(column: pl.Series) -> NumberEncoding | None:
         feature=column.name,
         low=float(low),
         high=float(high),
-        is_log=bool(is_log),
+        shape=shape,
+        unit=unit,
+        power=power,
         mean=float(drawn_in.mean()),
         scale=scale,
         any_share=_telling_or_none(is_any.sum() / len(values)) if is_inflated else None,
         missing_share=_telling_or_none(1 - len(present) / len(values)),
     )
+
+
+def _shape_of(values: NDArray[np.float64]) -> tuple[Shape, float, float]:
+    """The simplest shape in which the values that are not zero look normal; shape, unit and power."""
+    not_zero = values[values != 0]
+    step = max(1, len(not_zero) // SHAPE_SAMPLE)
+    ordered = np.sort(not_zero)[step // 2 :: step]
+    if len(np.unique(ordered)) <= MOST_LEVELS // 4:
+        return "as it is", 1.0, 1.0
+    quantiles = ndtri((np.arange(len(ordered)) + 0.5) / len(ordered))
+    typical = float(f"{np.median(np.abs(ordered)):.3g}")
+    best, best_shape = _straightness(ordered, quantiles), ("as it is", 1.0, 1.0)
+    if best >= NORMAL_FROM:
+        return "as it is", 1.0, 1.0
+    candidates: list[tuple[Shape, float, float]] = [("signed log", typical, 1.0), ("signed log", typical / 10, 1.0)]
+    candidates += [("Yeo-Johnson", typical, power) for power in YEO_JOHNSON_POWERS if power != 0]
+    for candidate in candidates:
+        straightness = _straightness(_reshaped(ordered, *candidate), quantiles)
+        if straightness > best + STRAIGHTER_BY:
+            best, best_shape = straightness, candidate
+    return best_shape
 
 
 def _share_of_commonest(values: NDArray[np.float64]) -> float:
