@@ -5,6 +5,7 @@ Here belongs what concerns a single column. How columns are combined stands in `
 A frozen encoding is plain numbers and words, so it can be written as JSON and applied to a later week unchanged.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -33,6 +34,7 @@ RAREST_FLAG = 0.05
 SAME_FROM = 0.98
 """Absolute correlation from which two encoded columns say the same, and only the first is kept."""
 MOST_LEVELS = 20
+FEWEST_ANSWERS = 3
 _HALF_A_VOTE = np.float32(np.sqrt(0.5))
 OTHER = "other"
 Shape = Literal["as it is", "signed log", "Yeo-Johnson"]
@@ -218,8 +220,88 @@ def _reshaped(values: NDArray[np.float64], shape: Shape, unit: float, power: flo
     return _yeo_johnson(values, unit, power) if shape == "Yeo-Johnson" else values
 
 
-Encoding = NumberEncoding | FlagEncoding | CategoryEncoding
-_KIND_OF: dict[type, Kind] = {NumberEncoding: "number", FlagEncoding: "flag", CategoryEncoding: "category"}
+@dataclass(frozen=True)
+class AnswerEncoding:
+    """A yes or no among nothing but such answers: centred, on its own scale, so that all answers count alike.
+
+    Missing is the mean, and no column of its own: in a survey, who did not answer is not a kind of people.
+
+    Attributes:
+        feature: Column name.
+        yes: The word that means yes; None where the column is a flag.
+        share: Share of yes among those with a value.
+    """
+
+    feature: str
+    yes: str | None
+    share: float
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the encoded columns."""
+        return [self.feature]
+
+    def encode(self, column: pl.Series) -> NDArray[np.float32]:
+        """Encode a column to (rows, 1)."""
+        if self.yes is None:
+            values = finite_floats(column)
+            is_missing, is_yes = np.isnan(values), values > 0
+        else:
+            is_missing = column.is_null().to_numpy()
+            is_yes = (column.cast(pl.String) == self.yes).fill_null(False).to_numpy()
+        return np.where(is_missing, 0.0, is_yes - self.share).astype(np.float32)[:, None]
+
+
+Encoding = NumberEncoding | AnswerEncoding | FlagEncoding | CategoryEncoding
+_KIND_OF: dict[type, str] = {
+    NumberEncoding: "number",
+    AnswerEncoding: "answer",
+    FlagEncoding: "flag",
+    CategoryEncoding: "category",
+}
+
+
+def missing_rows(encoding: Encoding, column: pl.Series) -> NDArray[np.bool_]:
+    """Which rows an encoding takes for missing.
+
+    Args:
+        encoding: A learned encoding.
+        column: Values of its feature.
+
+    Returns:
+        One truth value per row.
+    """
+    if isinstance(encoding, CategoryEncoding) or (isinstance(encoding, AnswerEncoding) and encoding.yes is not None):
+        return column.is_null().to_numpy()
+    return np.isnan(finite_floats(column))
+
+
+def as_answers(encodings: Sequence[Encoding]) -> list[AnswerEncoding] | None:
+    """Take features for answers of one survey, where every one of them is a yes or no.
+
+    Args:
+        encodings: Of all features.
+
+    Returns:
+        One per feature, or None where some feature is something else, or there are fewer than three.
+    """
+    if len(encodings) < FEWEST_ANSWERS or not all(_is_answer(encoding) for encoding in encodings):
+        return None
+    return [_as_answer(encoding) for encoding in encodings]
+
+
+def _is_answer(encoding: Encoding) -> bool:
+    if isinstance(encoding, CategoryEncoding):
+        return len(encoding.levels) == 2 and encoding.other_share is None
+    return isinstance(encoding, FlagEncoding)
+
+
+def _as_answer(encoding: Encoding) -> AnswerEncoding:
+    if isinstance(encoding, CategoryEncoding):
+        yes = max(encoding.levels)  # "Yes" comes after "No", "true" after "false"
+        return AnswerEncoding(encoding.feature, yes, encoding.shares[encoding.levels.index(yes)])
+    assert isinstance(encoding, FlagEncoding)  # noqa: S101
+    return AnswerEncoding(encoding.feature, None, encoding.share)
 
 
 def learn_encoding(column: pl.Series, kind: Kind) -> Encoding | None:
@@ -339,4 +421,6 @@ def encoding_from_dict(state: dict[str, Any]) -> Encoding:
     """Read an encoding that `encoding_to_dict` wrote."""
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in state.items()}
     kind = fields.pop("kind")
+    if "is_log" in fields:  # written before numbers had other shapes
+        fields |= {"shape": "signed log" if fields.pop("is_log") else "as it is", "unit": 1.0, "power": 1.0}
     return next(of for of, name in _KIND_OF.items() if name == kind)(**fields)

@@ -18,6 +18,8 @@ Labels = NDArray[np.int64]
 MOST_STEPS = 300
 BLOCK_CELLS = 400_000
 """Rows times runs that are worked on at once, so that they stay in the processor's cache."""
+ALIKE_SHARE = 0.7
+"""With fewer different rows than this share, equal rows are worked on as one."""
 
 
 def squared_distances(scores: Matrix, centres: Matrix) -> Matrix:
@@ -94,12 +96,13 @@ def k_means_runs(
     Returns:
         Centres (samples, starts, k, columns), and their sums of squares (samples, starts).
     """
+    samples = np.ones((len(scores), 1)) if samples is None else samples
+    scores, samples = _each_kind_once(scores, samples)
     rows, columns = scores.shape
     origin = scores.mean(axis=0)
     centred = scores - origin
     points = np.ascontiguousarray(np.column_stack([centred, np.ones(rows)]), dtype=np.float32)
     squares = (points[:, :columns] ** 2).sum(axis=1)
-    samples = np.ones((rows, 1)) if samples is None else samples
     owner = np.repeat(np.arange(samples.shape[1]), starts)
     least_move = tolerance * float(centred.var(axis=0).mean())
     random = np.random.default_rng([seed, k])
@@ -108,11 +111,21 @@ def k_means_runs(
     block = max(1, BLOCK_CELLS // rows)
     for first in range(0, len(owner), block):
         part = slice(first, first + block)
-        weights = samples[:, owner[part]].astype(np.float32)
+        weights = np.ascontiguousarray(samples.T[owner[part]], dtype=np.float32)
         seeds = _seed(points, squares, weights, k, random)
         centres[part], sums[part] = _lloyd(points, squares, weights, seeds, least_move)
     shape = (samples.shape[1], starts)
     return (centres + origin).reshape(*shape, k, columns), sums.reshape(shape)
+
+
+def _each_kind_once(scores: Matrix, samples: Matrix) -> tuple[Matrix, Matrix]:
+    """Where many rows are alike, as answers to a few questions are, each kind of row, counted as often as it is there."""
+    fingerprint = scores @ np.random.default_rng(0).normal(size=scores.shape[1])
+    _, first, kind = np.unique(fingerprint, return_index=True, return_inverse=True)
+    if len(first) > ALIKE_SHARE * len(scores) or not np.array_equal(scores[first][kind], scores):
+        return scores, samples
+    order = kind.argsort(kind="stable")
+    return scores[first], np.add.reduceat(samples[order], np.searchsorted(kind[order], np.arange(len(first))))
 
 
 def _seed(
@@ -123,8 +136,7 @@ def _seed(
     random: np.random.Generator,
 ) -> NDArray[np.float32]:
     """Greedy k-means++ for each run: rows far from the seeds so far, the best of a few tries; (runs, k, columns)."""
-    points, weights = points[:, :-1], np.ascontiguousarray(weights.T)
-    runs, rows = weights.shape
+    points, runs = points[:, :-1], len(weights)
     tries = 2 + int(np.log(k))
     chosen = np.empty((runs, k), dtype=np.int64)
     chosen[:, 0] = _draw(weights, random.random((runs, 1)))[:, 0]
@@ -166,45 +178,46 @@ def _lloyd(
 ) -> tuple[Matrix, Matrix]:
     """Lloyd's algorithm on all runs; those that have come to rest leave. Returns centres and sums of squares."""
     runs, k, columns = seeds.shape
+    across = np.ascontiguousarray(points.T)
     centres, sums = np.empty(seeds.shape), np.empty(runs)
     going, current = np.arange(runs), seeds
-    before = np.full((len(points), runs), -1, dtype=np.int8)
+    before = np.full((runs, len(points)), -1, dtype=np.int8)
     for step in range(MOST_STEPS):
-        labels, gain = _nearest_of_each_run(points, current)
-        totals = np.empty((len(going), k, columns + 1), dtype=np.float32)
+        labels, gain = _nearest_of_each_run(across, current)
+        totals = np.empty((k, len(going), columns + 1), dtype=np.float32)
         for group in range(k):
-            totals[:, group] = ((labels == group) * weights).T @ points
+            np.matmul((labels == group) * weights, points, out=totals[group])
         counts = totals[:, :, -1:]
-        moved = np.divide(totals[:, :, :-1], counts, out=current.copy(), where=counts > 0)
-        for run, group in zip(*np.nonzero(counts[:, :, 0] <= 0), strict=True):
-            moved[run, group] = points[((squares - 2 * gain[:, run]) * weights[:, run]).argmax(), :-1]
-        is_at_rest = (labels == before).all(axis=0)
-        is_at_rest |= ((moved - current) ** 2).sum(axis=(1, 2), dtype=np.float64) <= least_move
+        moved = np.divide(totals[:, :, :-1], counts, out=totals[:, :, :-1].copy(), where=counts > 0).transpose(1, 0, 2)
+        for group, run in zip(*np.nonzero(counts[:, :, 0] <= 0), strict=True):
+            moved[run, group] = points[((squares - 2 * gain[run]) * weights[run]).argmax(), :-1]
+        is_at_rest = (labels == before).all(axis=1)
+        is_at_rest |= np.square(moved - current).sum(axis=(1, 2)) <= least_move
         if step == MOST_STEPS - 1:
             is_at_rest[:] = True
         if is_at_rest.any():
             done = going[is_at_rest]
-            _, gain = _nearest_of_each_run(points, moved[is_at_rest])
+            _, gain = _nearest_of_each_run(across, moved[is_at_rest])
             centres[done] = moved[is_at_rest]
-            sums[done] = ((squares[:, None] - 2 * gain) * weights[:, is_at_rest]).sum(axis=0, dtype=np.float64)
+            sums[done] = ((squares - 2 * gain) * weights[is_at_rest]).sum(axis=1, dtype=np.float64)
             stay = ~is_at_rest
             if not stay.any():
                 break
-            going, moved, labels, weights = going[stay], moved[stay], labels[:, stay], weights[:, stay]
+            going, moved, labels, weights = going[stay], moved[stay], labels[stay], weights[stay]
         before, current = labels, moved
     return centres, sums
 
 
 def _nearest_of_each_run(
-    points: NDArray[np.float32], centres: NDArray[np.float32]
+    across: NDArray[np.float32], centres: NDArray[np.float32]
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Nearest centre of every row in every run, and x*c - c*c/2 of it; both (rows, runs)."""
-    offsets = -0.5 * (centres**2).sum(axis=2, keepdims=True)
+    """Nearest centre of every row in every run, and x*c - c*c/2 of it; both (runs, rows)."""
+    offsets = -0.5 * np.square(centres).sum(axis=2, keepdims=True)
     lifted = np.concatenate([centres, offsets], axis=2)
-    gain = points @ lifted[:, 0].T
+    gain = lifted[:, 0] @ across
     labels = np.zeros(gain.shape, dtype=np.int8)
     for group in range(1, centres.shape[1]):
-        other = points @ lifted[:, group].T
+        other = lifted[:, group] @ across
         np.copyto(labels, np.int8(group), where=other > gain)
         np.maximum(gain, other, out=gain)
     return labels, gain

@@ -44,13 +44,9 @@ def unequal_shares(random: Random, k: int, smallest: float = 0.07) -> Matrix:
 
 def spread_centres(random: Random, k: int, columns: int, separation: float) -> Matrix:
     """Centres in random directions, of which the nearest two lie `separation` apart."""
-    best, widest = np.zeros((k, columns)), -1.0
-    for _ in range(50):  # the most even of fifty draws: one pair that nearly coincides would blow up all others
-        centres = random.normal(size=(k, columns))
-        apart = np.linalg.norm(centres[:, None] - centres[None], axis=2)[np.triu_indices(k, 1)]
-        if apart.min() / apart.mean() > widest:
-            best, widest = centres / apart.min(), apart.min() / apart.mean()
-    return best * separation
+    centres = random.normal(size=(k, columns))
+    apart = np.linalg.norm(centres[:, None] - centres[None], axis=2)[np.triu_indices(k, 1)]
+    return centres * separation / apart.min()
 
 
 def planted_world(
