@@ -56,9 +56,13 @@ class GroupRule:
         """Read a rule that `to_dict` wrote."""
         return cls(**{name: np.asarray(values, dtype=np.float64) for name, values in state.items()})
 
+    def ordered(self, order: NDArray[np.int64]) -> Self:
+        """The same with the groups in another order."""
+        return type(self)(self.constant[order], self.linear[order], self.square[order])
+
     def without(self, groups: NDArray[np.bool_]) -> Self:
         """The same without some groups."""
-        return type(self)(self.constant[~groups], self.linear[~groups], self.square[~groups])
+        return self.ordered(np.flatnonzero(~groups))
 
 
 def round_groups(centres: Matrix, spread: float) -> GroupRule:
@@ -182,8 +186,8 @@ class MixtureGroups(_Groups):
 class LatentClassGroups(_Groups):
     """Latent classes of yes-or-no answers: within a group, answers are independent.
 
-    The default for surveys. The smallest value of a column is a no, the largest a yes; a value between them, as where
-    somebody did not answer and the mean stands in, is both in part.
+    The default for surveys. The smallest value of a column is a no, the largest a yes. Values in the middle, as where
+    somebody did not answer and the mean stands in, say nothing when classes are found, and both in part afterwards.
     """
 
     def __init__(self, n_clusters: int = 4, *, starts: int = 20, random_state: int = 7) -> None:
@@ -193,9 +197,9 @@ class LatentClassGroups(_Groups):
     def _find(self, matrix: Matrix, groups: int) -> GroupRule:
         low, high = matrix.min(axis=0), matrix.max(axis=0)
         width = np.where(high > low, high - low, 1.0)
-        chances, shares, self.log_likelihood_ = latent_classes(
-            (matrix - low) / width, groups, self.starts, self.random_state
-        )
+        answers = (matrix - low) / width
+        answers = np.where(answers > 0.75, 1.0, np.where(answers < 0.25, 0.0, np.nan))
+        chances, shares, self.log_likelihood_ = latent_classes(answers, groups, self.starts, self.random_state)
         odds = np.log(chances) - np.log1p(-chances)
         return GroupRule(
             constant=np.log(shares) + np.log1p(-chances).sum(axis=1) - (odds * low / width).sum(axis=1),

@@ -36,6 +36,10 @@ SAME_FROM = 0.98
 MOST_LEVELS = 20
 FEWEST_ANSWERS = 3
 _HALF_A_VOTE = np.float32(np.sqrt(0.5))
+MISSING_WEIGHT = np.float32(0.5)
+"""What the scale of "is missing" is multiplied by: whether a source knows a person is not what the person is like. At
+full weight, with a source absent for a quarter of simulated people, groups were those with and without the source
+(adjusted Rand index .52 to the planted groups); at half weight they were the planted ones (.86)."""
 OTHER = "other"
 Shape = Literal["as it is", "signed log", "Yeo-Johnson"]
 
@@ -136,7 +140,7 @@ class NumberEncoding:
             columns.append(_standardized_flag(~is_missing & (values != 0), self.any_share))
             columns = [column * _HALF_A_VOTE for column in columns]
         if self.missing_share is not None:
-            columns.append(_standardized_flag(is_missing, self.missing_share))
+            columns.append(_standardized_flag(is_missing, self.missing_share) * MISSING_WEIGHT)
         return np.column_stack(columns)
 
 
@@ -165,7 +169,7 @@ class FlagEncoding:
         is_missing = np.isnan(values)
         columns = [np.where(is_missing, np.float32(0), _standardized_flag(values > 0, self.share))]
         if self.missing_share is not None:
-            columns.append(_standardized_flag(is_missing, self.missing_share))
+            columns.append(_standardized_flag(is_missing, self.missing_share) * MISSING_WEIGHT)
         return np.column_stack(columns)
 
 
@@ -210,7 +214,7 @@ class CategoryEncoding:
             for code, share in enumerate(shares)
         ]
         if self.missing_share is not None:
-            columns.append(_standardized_flag(is_missing, self.missing_share))
+            columns.append(_standardized_flag(is_missing, self.missing_share) * MISSING_WEIGHT)
         return np.column_stack(columns)
 
 

@@ -102,7 +102,7 @@ def k_means_runs(
     origin = scores.mean(axis=0)
     centred = scores - origin
     points = np.ascontiguousarray(np.column_stack([centred, np.ones(rows)]), dtype=np.float32)
-    squares = (points[:, :columns] ** 2).sum(axis=1)
+    squares = np.square(points[:, :columns]).sum(axis=1)
     owner = np.repeat(np.arange(samples.shape[1]), starts)
     least_move = tolerance * float(centred.var(axis=0).mean())
     random = np.random.default_rng([seed, k])
@@ -116,6 +116,24 @@ def k_means_runs(
         centres[part], sums[part] = _lloyd(points, squares, weights, seeds, least_move)
     shape = (samples.shape[1], starts)
     return (centres + origin).reshape(*shape, k, columns), sums.reshape(shape)
+
+
+def move_to_rest(scores: Matrix, centres: Matrix) -> Matrix:
+    """Move centres by Lloyd's algorithm until nobody changes the group.
+
+    Args:
+        scores: (rows, columns).
+        centres: (k, columns) to start from.
+
+    Returns:
+        (k, columns), in the same order.
+    """
+    origin = scores.mean(axis=0)
+    points = np.ascontiguousarray(np.column_stack([scores - origin, np.ones(len(scores))]), dtype=np.float32)
+    squares = np.square(points[:, :-1]).sum(axis=1)
+    everyone = np.ones((1, len(scores)), dtype=np.float32)
+    moved, _ = _lloyd(points, squares, everyone, (centres - origin).astype(np.float32)[None], 0.0)
+    return moved[0] + origin
 
 
 def _each_kind_once(scores: Matrix, samples: Matrix) -> tuple[Matrix, Matrix]:
