@@ -16,6 +16,10 @@ OWN_FROM = 0.3
 """Own components are kept from this share of the variance of a column on."""
 
 
+ALONE_FROM = 0.8
+"""Share of a component's weight from which it is one feature's alone."""
+
+
 class Decorrelation(TransformerMixin, BaseEstimator):
     """Principal components, as many as carry more than chance would.
 
@@ -72,9 +76,13 @@ class Decorrelation(TransformerMixin, BaseEstimator):
         centred = matrix - self.mean_
         values, vectors = _descending_eigen(centred)
         is_chance = np.append(values <= self._chance(centred), True)
-        count = int(np.clip(is_chance.argmax(), self.fewest, self.most))
-        count = max(1, min(count, int((values > 1e-9 * max(values[0], 1e-300)).sum())))
-        vectors, self.variances_ = vectors[:, :count], values[:count]
+        above_chance = int(is_chance.argmax())
+        varying = int((values > 1e-9 * max(values[0], 1e-300)).sum())
+        shared = np.flatnonzero(self._is_shared(vectors[:, :above_chance]))[: self.most]
+        others = np.setdiff1d(np.arange(max(varying, 1)), shared)
+        kept = np.sort(np.concatenate([shared, others[: max(min(self.fewest, max(varying, 1)) - len(shared), 0)]]))
+        count = len(kept)
+        vectors, self.variances_ = vectors[:, kept], values[kept]
         vectors = vectors * _signs(vectors)
         weights = np.where(self.variances_ > 0, self.variances_, 1.0) ** (-self.balance / 2)
         shared = (vectors * weights).T
@@ -82,6 +90,15 @@ class Decorrelation(TransformerMixin, BaseEstimator):
         self.components_ = np.vstack([shared, own])
         self.variances_ = np.concatenate([self.variances_, (centred @ own.T).var(axis=0)])
         return self
+
+    def _is_shared(self, vectors: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether several features agree in a component: a feature that agrees with nothing else is no component."""
+        blocks = np.arange(len(vectors)) if self.blocks is None else np.asarray(self.blocks)
+        if len(np.unique(blocks)) == 1:
+            return np.ones(vectors.shape[1], dtype=bool)
+        weight = np.zeros((int(blocks.max()) + 1, vectors.shape[1]))
+        np.add.at(weight, blocks, vectors**2)
+        return weight.max(axis=0) < ALONE_FROM
 
     def _own_parts(self, centred: NDArray[np.float64], shared: NDArray[np.float64]) -> NDArray[np.float64]:
         """Components of what the columns of `own` vary by beyond the shared ones, (components, columns)."""
