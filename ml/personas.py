@@ -40,6 +40,11 @@ PEOPLE_PER_PERSONA = 10
 SMALL_BASE = 5_000
 REDRAWN_STARTS = 4
 """Starts per redrawn sample for the algorithms that are slow."""
+SETTLING_ROUNDS = 100
+CONTINUATION_SAMPLE = 20_000
+"""People among whom a further or a lesser group is looked for."""
+FURTHER_CENTRES = 24
+"""People at whom a further group is tried to start."""
 ASSIGNMENT_SCHEMA = {
     "person_id": pl.String,
     "cluster": pl.Int64,
@@ -437,15 +442,90 @@ def _finder(algorithm: str) -> FindGroups:
     return find
 
 
+def continue_personas(
+    model: PersonaModel, features: pl.DataFrame, groups: pl.DataFrame, k: int | None = None
+) -> PersonaModel:
+    """Let the groups of a model follow the people who are in them, measured as before.
+
+    With as many groups as before, each centre moves to the middle of its people, once: among people without sharp
+    borders, settling to the end would wander off to another solution that is about as good.
+
+    Args:
+        model: A model; its preparation stays.
+        features: One week.
+        groups: person_id, persona_id: the groups to start from, in any order.
+        k: How many groups there shall be; by default as many as before. A further one starts where it explains most; of
+            too many, the one goes that is missed least.
+
+    Returns:
+        The model with the centres and shares that the groups settle at, the largest first.
+    """
+    sample = hash_sample(features, CONTINUATION_SAMPLE, model.settings.seed)
+    names = sorted(groups["persona_id"].unique().to_list())
+    labels = (
+        sample.select("person_id")
+        .join(groups.select("person_id", "persona_id"), on="person_id", how="left", maintain_order="left")["persona_id"]
+        .replace_strict(names, range(len(names)), default=-1, return_dtype=pl.Int64)
+        .fill_null(-1)
+        .to_numpy()
+    )
+    scores = model.preparation.transform(sample)
+    present = [place for place in range(len(names)) if (labels == place).any()]
+    start = np.array([scores[labels == place].mean(axis=0, dtype=np.float64) for place in present])
+    wanted = len(start) if k is None else k
+    rounds = 1 if wanted == len(start) else SETTLING_ROUNDS
+    with threadpool_limits(limits=1):
+        while len(start) < wanted:
+            further = scores[:FURTHER_CENTRES].astype(np.float64)
+            start = _best_start(scores, [np.vstack([start, one]) for one in further])
+        while len(start) > wanted:
+            start = _best_start(scores, [np.delete(start, place, axis=0) for place in range(len(start))])
+        centres, shares, spread = _settle(features, model.preparation, start, rounds)
+    evidence = replace(model.evidence, segments=(), stability=None)
+    return replace(
+        model, centres=centres, shares=shares, spread=spread, algorithm="k_means", rule=None, evidence=evidence
+    )
+
+
+def judge_again(model: PersonaModel, features: pl.DataFrame) -> PersonaModel:
+    """Judge the groups of a model that went on with those of another.
+
+    Args:
+        model: As `continue_personas` returns it; a model that is judged already is returned as it is.
+        features: One week.
+
+    Returns:
+        The model with the stability and the segments of its own groups.
+    """
+    if model.k < 2 or model.evidence.segments:
+        return model
+    sample = hash_sample(features, model.settings.effort.rows, model.settings.seed)
+    with threadpool_limits(limits=1):
+        stability, segments = _judge(model, model.preparation.transform(sample).astype(np.float64), model.settings.effort)
+    kind = kind_of_solution(model.evidence.null_test, stability)
+    evidence = replace(model.evidence, stability=stability, segments=segments, solution_kind=kind)
+    return replace(model, evidence=evidence)
+
+
+def _best_start(scores: NDArray[np.float32], starts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The start that settles at the lowest sum of squares, settled."""
+    settled = [
+        KMeans(n_clusters=len(start), init=start.astype(np.float32), n_init=1, max_iter=30).fit(scores)
+        for start in starts
+    ]
+    best = min(settled, key=lambda means: float(means.inertia_))
+    return best.cluster_centers_.astype(np.float64)
+
+
 def _settle(
-    features: pl.DataFrame, preparation: Preparation, start: NDArray[np.float64]
+    features: pl.DataFrame, preparation: Preparation, start: NDArray[np.float64], rounds: int = SETTLING_ROUNDS
 ) -> tuple[NDArray[np.float64], tuple[float, ...], float]:
     """Run k-means on everybody from given centres; returns centres, shares and spread, largest group first."""
     order = features["person_id"].arg_sort().to_numpy().astype(np.int64)
     scores = np.empty((features.height, preparation.n_columns_), dtype=np.float32)
     for first, part in preparation.transform_chunks(features, order):
         scores[first : first + len(part)] = part
-    means = KMeans(n_clusters=len(start), init=start.astype(np.float32), n_init=1, max_iter=100).fit(scores)
+    means = KMeans(n_clusters=len(start), init=start.astype(np.float32), n_init=1, max_iter=rounds).fit(scores)
     people = np.bincount(means.labels_, minlength=len(start))
     by_size = np.lexsort((means.cluster_centers_[:, 0], -people))
     centres = means.cluster_centers_[by_size].astype(np.float64).round(6)

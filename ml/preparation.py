@@ -241,8 +241,8 @@ class Preparation(BaseEstimator):
 
 
 def _has_a_part_of_its_own(encoding: Encoding) -> bool:
-    """Whether what a feature says alone is kept: numbers, but not those that are mostly zero."""
-    return isinstance(encoding, NumberEncoding) and encoding.any_share is None
+    """Whether what a feature says alone is kept: numbers, but not those that are often zero or missing."""
+    return isinstance(encoding, NumberEncoding) and encoding.any_share is None and encoding.missing_share is None
 
 
 def _first_of_its_kind(encoded: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -1,67 +1,93 @@
-"""Personas of one week: assign with the standing model, fit anew when it is due, and keep the ids people know.
+"""Personas of one week: assign with the standing model, let a new one challenge it when that is due, keep the ids people know.
 
-What belongs here: reading and writing what the models need. The models themselves stand in `ml/`.
+What belongs here: what a week does, step by step. How people are placed and models judged stands in `ml/`, how tables are
+read and written in `persona_store.py`, what marketers define in `defined_persona_week.py`.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 import duckdb
+import numpy as np
 import polars as pl
 
 from ml.catalogue import inputs_of
+from ml.drift import ClassifierTest, classifier_test, learn_references, test_columns
+from ml.membership_reasons import deciding_features
 from ml.naming import describe_personas, name_personas, profile_personas
-from ml.persona_identity import match_personas
-from ml.personas import PersonaModel, PersonaSettings, TooFewPeople, fit_personas
-from orchestration.sql import identifier
-from orchestration.warehouse import make_tables, replace_weeks, transaction
+from ml.people_order import hash_sample
+from ml.persona_tracking import (
+    ODDS_TO_MOVE,
+    Challenge,
+    GateSettings,
+    count_movement,
+    fit_challenger,
+    odds_for_week,
+    place_people,
+    tell_movement,
+    typical_people,
+)
+from ml.personas import PersonaModel, PersonaSettings, TooFewPeople
+from orchestration.code_version import code_version
+from orchestration.defined_persona_week import DefinedWeek, run_defined_personas
+from orchestration.persona_store import (
+    ASSIGNMENT_SCHEMA,
+    CHAMPION,
+    DISCOVERED,
+    LEDGER_SCHEMA,
+    MODEL_SCHEMA,
+    PERSONA_SCHEMA,
+    PERSONA_TABLES,
+    PORTRAIT_SCHEMA,
+    REJECTED,
+    ROLLED_BACK,
+    WEEK_SCHEMA,
+    StandingModel,
+    incumbents,
+    last_attempt,
+    model_of_week,
+    read_feature_columns,
+    read_features,
+    standing_model,
+    used_ids,
+    write_week,
+)
+from orchestration.warehouse import make_tables
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
-MODEL_SCHEMA = {
-    "as_of": pl.Date,
-    "model_id": pl.String,
-    "people": pl.Int64,
-    "k": pl.Int64,
-    "silhouette": pl.Float64,
-    "choice": pl.String,
-    "persona_ids": pl.String,
-    "persona_names": pl.String,
-    "k_evidence": pl.String,
-    "model": pl.String,
-}
-ASSIGNMENT_SCHEMA = {
-    "as_of": pl.Date,
-    "person_id": pl.String,
-    "persona_id": pl.String,
-    "strength": pl.Float64,
-    "runner_up_persona_id": pl.String,
-    "margin": pl.Float64,
-    "model_id": pl.String,
-}
-PERSONA_SCHEMA = {
-    "as_of": pl.Date,
-    "persona_id": pl.String,
-    "persona_name": pl.String,
-    "description": pl.String,
-    "people": pl.Int64,
-    "model_id": pl.String,
-}
-PERSONA_TABLES = {"persona_models": MODEL_SCHEMA, "persona_assignments": ASSIGNMENT_SCHEMA, "personas": PERSONA_SCHEMA}
+__all__ = ["PersonaWeek", "read_features", "run_persona_week"]
+
+DRIFT_SAMPLE = 50_000
+"""People whose columns are compared with those the model was fitted to."""
+CLASSIFIER_SAMPLE = 4_000
+"""People of either week that a classifier tries to tell apart."""
+DRIFT_SEED = 17
+DRIFTED_SHARE = 0.2
+"""Share of the columns that have to drift for a refit, where the classifier finds nothing."""
 
 
 @dataclass(frozen=True)
-class StandingModel:
-    """The model a week is assigned with, and what its groups are called."""
+class DriftFindings:
+    """How this week's people differ from those the standing model was fitted to."""
 
-    model: PersonaModel
-    fitted_as_of: date
-    persona_ids: dict[int, str]
-    names: dict[str, str]
+    columns: pl.DataFrame
+    together: ClassifierTest | None
+
+    @property
+    def drifted(self) -> int:
+        """How many columns drifted."""
+        return int(self.columns["is_drifted"].sum()) if self.columns.height else 0
+
+    @property
+    def asks_for_refit(self) -> bool:
+        """Whether the model should be fitted anew."""
+        many = self.columns.height > 0 and self.drifted >= max(1, DRIFTED_SHARE * self.columns.height)
+        return many or (self.together is not None and self.together.is_drifted)
 
 
 @dataclass(frozen=True)
@@ -73,164 +99,370 @@ class PersonaWeek:
     model: PersonaModel | None
     is_refitted: bool
     sizes: pl.DataFrame
+    refit: str = ""
+    movement: dict[str, int] = field(default_factory=dict)
+    ledger: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LEDGER_SCHEMA))
+    drift: DriftFindings | None = None
+    defined: DefinedWeek | None = None
 
 
 def run_persona_week(
     connection: duckdb.DuckDBPyConnection, workspace: Workspace, catalogue: pl.DataFrame, week: Week
 ) -> PersonaWeek:
-    """Assign the people of `week`; write `ml.persona_assignments`, `ml.personas` and, if refitted, `ml.persona_models`.
+    """Assign the people of `week` and write the tables of `persona_store`.
 
-    Only models fitted before `week` are looked at, so that running a week again gives the same result.
+    Of other weeks only models and memberships *before* `week` are looked at, and the features the standing model was fitted
+    to; so running a week again gives the same result, and weeks run one by one and together give the same.
     """
     make_tables(connection, PERSONA_TABLES)
-    features = read_features(connection, catalogue, week, "is_persona_input")
-    standing = _standing_model(connection, week)
-    is_due = standing is None or not set(standing.model.preparation.features_) <= set(features.columns)
-    if standing is not None:
-        age = (week.as_of - standing.fitted_as_of).days // 7
-        is_due = is_due or age >= workspace.settings.personas.refit_every_weeks
-    if is_due:
-        try:
-            standing = _refit(connection, workspace, catalogue, features, week, standing)
-        except TooFewPeople:
-            standing = None
-    if standing is None:
-        _write(connection, week, [], pl.DataFrame(schema=ASSIGNMENT_SCHEMA), pl.DataFrame(schema=PERSONA_SCHEMA))
-        return PersonaWeek(week.as_of, 0, None, False, pl.DataFrame(schema=PERSONA_SCHEMA))
-    assignments = _assign(standing, features, week)
-    names, descriptions = _names(features, assignments, catalogue, standing)
-    personas = (
-        assignments.group_by("persona_id")
-        .agg(people=pl.len().cast(pl.Int64))
-        .sort("persona_id")
-        .with_columns(
-            as_of=pl.lit(week.as_of),
-            persona_name=pl.col("persona_id").replace_strict(names, default=None, return_dtype=pl.String),
-            description=pl.col("persona_id").replace_strict(descriptions, default=None, return_dtype=pl.String),
-            model_id=pl.lit(standing.model.model_id),
-        )
-        .select(list(PERSONA_SCHEMA))
+    inputs = inputs_of(catalogue, catalogue["feature"].to_list(), "is_persona_input")
+    ruled = [rule.feature for one in workspace.personas_file.definitions() for rule in one.rules]
+    there = set(catalogue["feature"].to_list())
+    features = read_feature_columns(connection, [*inputs, *(name for name in ruled if name in there)], week)
+    before, before_as_of = incumbents(connection, week, DISCOVERED)
+    standing = standing_model(connection, week, workspace.rollbacks)
+    drift = _find_drift(connection, features, week, standing)
+    previous = model_of_week(connection, Week.ending(before_as_of)) if before_as_of else None
+    odds = ODDS_TO_MOVE
+    if previous is not None and _can_place(previous, features):
+        odds = odds_for_week(previous.personas, features, before)
+    trigger = _why_refit(connection, workspace, features, week, standing, drift)
+    models: list[dict[str, Any]] = []
+    challenge: Challenge | None = None
+    fitted_now, refit = None, ""
+    if trigger and features.height:
+        challenge, row = _challenge(connection, workspace, catalogue, features, week, standing, before, trigger, odds)
+        if challenge is not None:
+            models, refit = [row], f"{row['status']} ({trigger}): {row['reason']}"
+        if challenge is not None and row["status"] == CHAMPION:
+            names = standing.names if standing else {}
+            fitted_now = StandingModel(challenge.personas, week.as_of, names, [])
+    standing_before, standing = standing, fitted_now or standing
+    if standing is None or not _can_place(standing, features):
+        write_week(connection, week, {"persona_models": pl.DataFrame(models, schema=MODEL_SCHEMA)})
+        return PersonaWeek(week.as_of, 0, None, False, pl.DataFrame(schema=PERSONA_SCHEMA), refit)
+
+    placed = place_people(standing.personas, features, before, odds)
+    tracked = _track(placed, features, before, before_as_of, previous, standing, week, odds)
+    reasoned = deciding_features(standing.model.preparation, features, tracked)
+    assignments = _assignments(reasoned, week, standing.model.model_id)
+    names, descriptions = _names(features, placed, catalogue, standing)
+    given = {persona: name for persona, name in workspace.personas_file.rename.items() if persona in names}
+    personas = _personas(placed, _unique(names | given, given), descriptions, week, standing.model.model_id)
+    ledger = _ledger(week, challenge if fitted_now else None, standing_before, previous, standing)
+    defined = run_defined_personas(connection, workspace, catalogue, features, week, placed, personas)
+    if fitted_now is not None:
+        models[0]["persona_names"] = json.dumps(names | {p: n for p, n in standing.names.items() if p not in names})
+    movement = count_movement(tracked) if before_as_of == week.back(1).as_of else {}
+    write_week(
+        connection,
+        week,
+        {
+            "persona_models": pl.DataFrame(models, schema=MODEL_SCHEMA),
+            "persona_assignments": pl.concat([assignments, defined.assignments]),
+            "personas": pl.concat([personas, defined.personas]),
+            "persona_ledger": ledger,
+            "persona_weeks": _week_row(connection, workspace, week, standing, movement, drift, refit, placed, defined, odds),
+            "persona_medoids": _medoids(standing, features, placed, week),
+            **defined.tables,
+        },
     )
-    fitted_now = standing.fitted_as_of == week.as_of
-    rows = [_model_row(standing, names, week, features.height)] if fitted_now else []
-    _write(connection, week, rows, assignments, personas)
-    return PersonaWeek(week.as_of, features.height, standing.model, fitted_now, personas)
+    return PersonaWeek(
+        week.as_of,
+        features.height,
+        standing.model,
+        fitted_now is not None,
+        personas,
+        refit,
+        movement,
+        ledger,
+        drift,
+        defined,
+    )
 
 
-def read_features(
-    connection: duckdb.DuckDBPyConnection, catalogue: pl.DataFrame, week: Week, purpose: Any
-) -> pl.DataFrame:
-    """The feature rows of one week: person_id, as_of and the inputs for a purpose, by person."""
-    inputs = inputs_of(catalogue, catalogue["feature"].to_list(), purpose)
-    columns = ", ".join(identifier(name) for name in ["person_id", "as_of", *inputs])
+def _can_place(standing: StandingModel, features: pl.DataFrame) -> bool:
+    return features.height > 0 and set(standing.model.preparation.features_) <= set(features.columns)
+
+
+def _find_drift(
+    connection: duckdb.DuckDBPyConnection, features: pl.DataFrame, week: Week, standing: StandingModel | None
+) -> DriftFindings | None:
+    if standing is None or not standing.references or not _can_place(standing, features):
+        return None
+    columns = test_columns(hash_sample(features, DRIFT_SAMPLE, DRIFT_SEED), standing.references)
+    preparation = standing.model.preparation
+    fitted_to = _sample_of_week(connection, preparation.features_, standing.fitted_as_of)
+    if fitted_to.is_empty() or preparation.n_columns_ == 0:
+        return DriftFindings(columns, None)
+    now = hash_sample(features, CLASSIFIER_SAMPLE, DRIFT_SEED)
+    together = classifier_test(
+        preparation.transform(fitted_to).astype(np.float64),
+        preparation.transform(now).astype(np.float64),
+        fitted_to["person_id"],
+        now["person_id"],
+    )
+    return DriftFindings(columns, together)
+
+
+def _sample_of_week(connection: duckdb.DuckDBPyConnection, names: list[str], as_of: date) -> pl.DataFrame:
+    """A sample of the people a model was fitted to, always the same one; empty where their features are gone."""
+    people = connection.execute(
+        "select person_id from features.person_features where as_of = ? order by md5(person_id || '17'), person_id "
+        "limit ?",
+        [as_of, CLASSIFIER_SAMPLE],
+    ).pl()
+    there = {
+        row[0]
+        for row in connection.execute(
+            "select column_name from duckdb_columns() where schema_name = 'features' and table_name = 'person_features'"
+        ).fetchall()
+    }
+    if people.is_empty() or not set(names) <= there:
+        return pl.DataFrame()
+    columns = ", ".join(f'f."{name}"' for name in ["person_id", *names])
     return connection.execute(
-        f"select {columns} from features.person_features where as_of = ? order by person_id", [week.as_of]
+        f"select {columns} from features.person_features as f inner join people as p on p.person_id = f.person_id "
+        "where f.as_of = ? order by f.person_id",
+        [as_of],
     ).pl()
 
 
-def _standing_model(connection: duckdb.DuckDBPyConnection, week: Week) -> StandingModel | None:
-    row = connection.execute(
-        "select model, as_of, persona_ids, persona_names from ml.persona_models where as_of < ? "
-        "order by as_of desc limit 1",
-        [week.as_of],
-    ).fetchone()
-    if row is None:
-        return None
-    model, fitted_as_of, persona_ids, names = row
-    return StandingModel(
-        PersonaModel.from_dict(json.loads(model)),
-        fitted_as_of,
-        {int(cluster): persona for cluster, persona in json.loads(persona_ids).items()},
-        json.loads(names),
-    )
+def _why_refit(
+    connection: duckdb.DuckDBPyConnection,
+    workspace: Workspace,
+    features: pl.DataFrame,
+    week: Week,
+    standing: StandingModel | None,
+    drift: DriftFindings | None,
+) -> str:
+    """Why a model has to be fitted this week; empty where none has to."""
+    settings = workspace.settings.personas
+    if standing is None:
+        return "first"
+    if not _can_place(standing, features):
+        return "features"
+    attempted = last_attempt(connection, week) or standing.fitted_as_of
+    age = (week.as_of - attempted).days // 7
+    if age >= settings.refit_every_weeks:
+        return "schedule"
+    if drift is not None and drift.asks_for_refit and age >= settings.refit_on_drift_after_weeks:
+        return "drift"
+    return ""
 
 
-def _refit(
+def _challenge(
     connection: duckdb.DuckDBPyConnection,
     workspace: Workspace,
     catalogue: pl.DataFrame,
     features: pl.DataFrame,
     week: Week,
     standing: StandingModel | None,
-) -> StandingModel:
-    """Fit anew; a group that continues a persona keeps its id and its name."""
-    k = workspace.settings.personas.k
-    settings = PersonaSettings(
-        k=k if isinstance(k, int) else None,
-        k_range=(k, k) if isinstance(k, int) else k,
-        seed=workspace.settings.personas.seed,
+    before: pl.DataFrame,
+    trigger: str,
+    odds: float,
+) -> tuple[Challenge | None, dict[str, Any]]:
+    """Fit a challenger; returns it, and its row of `ml.persona_models` with what became of it."""
+    settings = workspace.settings.personas
+    fit = PersonaSettings(
+        k=settings.k if isinstance(settings.k, int) else None,
+        k_range=(settings.k, settings.k) if isinstance(settings.k, int) else settings.k,
+        seed=settings.seed,
     )
-    model = fit_personas(features, catalogue, settings)
-    current = model.assign(features).select("person_id", "cluster")
-    previous = pl.DataFrame(schema={"person_id": pl.String, "persona_id": pl.String})
-    if standing is not None and set(standing.model.preparation.features_) <= set(features.columns):
-        previous = _assign(standing, features, week).select("person_id", "persona_id")
-    used = [
-        persona
-        for (ids,) in connection.execute(
-            "select persona_ids from ml.persona_models where as_of < ? order by as_of", [week.as_of]
-        ).fetchall()
-        for persona in json.loads(ids).values()
-    ]
-    match = match_personas(previous, current, retired_ids=sorted(set(used)))
-    kept = {persona: name for persona, name in (standing.names if standing else {}).items()}
-    return StandingModel(model, week.as_of, match.persona_ids, kept)
-
-
-def _assign(standing: StandingModel, features: pl.DataFrame, week: Week) -> pl.DataFrame:
-    def persona(cluster: str) -> pl.Expr:
-        return pl.col(cluster).replace_strict(standing.persona_ids, default=None, return_dtype=pl.String)
-
-    return (
-        standing.model.assign(features)
-        .with_columns(
-            as_of=pl.lit(week.as_of),
-            persona_id=persona("cluster"),
-            runner_up_persona_id=persona("runner_up"),
-            model_id=pl.lit(standing.model.model_id),
+    champion = standing.personas if standing is not None and _can_place(standing, features) else None
+    gate = GateSettings(**settings.challenger.model_dump())
+    try:
+        challenge = fit_challenger(
+            features, catalogue, fit, champion, before, used_ids(connection, week), gate, odds
         )
-        .select(list(ASSIGNMENT_SCHEMA))
-    )
+    except TooFewPeople:
+        return None, {}
+    turned_back = next((one for one in workspace.rollbacks if one.excludes(week.as_of, week)), None)
+    if turned_back is not None:
+        status, reason = ROLLED_BACK, f"turned back from by hand: {turned_back.reason or 'no reason given'}"
+    else:
+        status, reason = (CHAMPION if challenge.verdict.passed else REJECTED), challenge.verdict.reason
+    model = challenge.personas.model
+    chosen = model.k_evidence.filter(pl.col("is_chosen"))
+    inputs = inputs_of(catalogue, model.preparation.features_, "is_persona_input")
+    references = learn_references(hash_sample(features, DRIFT_SAMPLE, DRIFT_SEED), inputs)
+    ids = challenge.personas.persona_ids
+    return challenge, {
+        "as_of": week.as_of,
+        "model_id": model.model_id,
+        "status": status,
+        "reason": reason,
+        "trigger": trigger,
+        "people": features.height,
+        "k": model.k,
+        "silhouette": chosen["silhouette"][0] if chosen.height else None,
+        "choice": model.choice,
+        "persona_ids": json.dumps({str(cluster): persona for cluster, persona in ids.items()}),
+        "persona_names": json.dumps(standing.names if standing else {}),
+        "k_evidence": json.dumps(model.k_evidence.to_dicts()),
+        "figures": json.dumps(challenge.verdict.figures),
+        "reference": json.dumps([one.to_dict() for one in references]),
+        "model": json.dumps(model.to_dict()),
+    }
+
+
+def _track(
+    placed: pl.DataFrame,
+    features: pl.DataFrame,
+    before: pl.DataFrame,
+    before_as_of: date | None,
+    previous: StandingModel | None,
+    standing: StandingModel,
+    week: Week,
+    odds: float,
+) -> pl.DataFrame:
+    """Tell moves from boundaries drawn anew, against the week before; a gap in the weeks tells nothing."""
+    if before_as_of != week.back(1).as_of:
+        return tell_movement(placed, None, before.clear())
+    is_same = previous is None or previous.fitted_as_of == standing.fitted_as_of
+    if is_same or previous is None or not _can_place(previous, features):
+        return tell_movement(placed, None, before)
+    return tell_movement(placed, place_people(previous.personas, features, before, odds), before)
+
+
+def _assignments(reasoned: pl.DataFrame, week: Week, model_id: str) -> pl.DataFrame:
+    return reasoned.with_columns(
+        as_of=pl.lit(week.as_of),
+        persona_type=pl.lit(DISCOVERED),
+        fit_score=pl.lit(None, pl.Float64),
+        model_id=pl.lit(model_id),
+    ).select(pl.col(name).cast(kind) for name, kind in ASSIGNMENT_SCHEMA.items())
 
 
 def _names(
-    features: pl.DataFrame, assignments: pl.DataFrame, catalogue: pl.DataFrame, standing: StandingModel
+    features: pl.DataFrame, placed: pl.DataFrame, catalogue: pl.DataFrame, standing: StandingModel
 ) -> tuple[dict[str, str], dict[str, str]]:
-    profiles = profile_personas(features, assignments.select("person_id", "persona_id"), catalogue)
-    alive = set(assignments["persona_id"].unique().to_list())
+    """Names and descriptions of the week's personas, before anybody renamed them."""
+    profiles = profile_personas(features, placed.select("person_id", "persona_id"), catalogue)
+    alive = set(placed["persona_id"].unique().to_list())
     kept = {persona: name for persona, name in standing.names.items() if persona in alive}
     names = name_personas(profiles, catalogue, kept) | kept
     return names, describe_personas(profiles)
 
 
-def _model_row(standing: StandingModel, names: dict[str, str], week: Week, people: int) -> dict[str, Any]:
-    model = standing.model
-    chosen = model.k_evidence.filter(pl.col("is_chosen"))
-    return {
-        "as_of": week.as_of,
-        "model_id": model.model_id,
-        "people": people,
-        "k": model.k,
-        "silhouette": chosen["silhouette"][0] if chosen.height else None,
-        "choice": model.choice,
-        "persona_ids": json.dumps({str(cluster): persona for cluster, persona in standing.persona_ids.items()}),
-        "persona_names": json.dumps(names | {p: n for p, n in standing.names.items() if p not in names}),
-        "k_evidence": json.dumps(model.k_evidence.to_dicts()),
-        "model": json.dumps(model.to_dict()),
-    }
+def _unique(names: dict[str, str], given: dict[str, str]) -> dict[str, str]:
+    """Where somebody gave a persona the name another one had found, that one gets a number."""
+    taken = {name.casefold() for name in given.values()}
+    unique = dict(names)
+    for persona, name in sorted(names.items()):
+        if persona in given:
+            continue
+        number, candidate = 2, name
+        while candidate.casefold() in taken:
+            candidate, number = f"{name} ({number})", number + 1
+        taken.add(candidate.casefold())
+        unique[persona] = candidate
+    return unique
 
 
-def _write(
-    connection: duckdb.DuckDBPyConnection,
+def _personas(
+    placed: pl.DataFrame, names: dict[str, str], descriptions: dict[str, str], week: Week, model_id: str
+) -> pl.DataFrame:
+    return (
+        placed.group_by("persona_id")
+        .agg(people=pl.len().cast(pl.Int64))
+        .sort("persona_id")
+        .with_columns(
+            as_of=pl.lit(week.as_of),
+            persona_type=pl.lit(DISCOVERED),
+            persona_name=pl.col("persona_id").replace_strict(names, default=None, return_dtype=pl.String),
+            description=pl.col("persona_id").replace_strict(descriptions, default=None, return_dtype=pl.String),
+            model_id=pl.lit(model_id),
+        )
+        .select(list(PERSONA_SCHEMA))
+    )
+
+
+def _ledger(
     week: Week,
-    models: list[dict[str, Any]],
-    assignments: pl.DataFrame,
-    personas: pl.DataFrame,
-) -> None:
-    with transaction(connection):
-        for table, frame in (
-            ("persona_models", pl.DataFrame(models, schema=MODEL_SCHEMA)),
-            ("persona_assignments", assignments),
-            ("personas", personas),
-        ):
-            replace_weeks(connection, f"ml.{table}", frame, [week.as_of])
+    adopted: Challenge | None,
+    standing_before: StandingModel | None,
+    previous: StandingModel | None,
+    standing: StandingModel,
+) -> pl.DataFrame:
+    """What became of each persona; no rows in a week whose model is last week's."""
+    if adopted is not None:
+        events = adopted.match.events
+        old_id = standing_before.model.model_id if standing_before else None
+    elif previous is not None and previous.fitted_as_of != standing.fitted_as_of:
+        events, old_id = _events_of_return(previous, standing), previous.model.model_id
+    else:
+        return pl.DataFrame(schema=LEDGER_SCHEMA)
+    return events.with_columns(
+        pl.col("overlap", "distance").round(4),
+        as_of=pl.lit(week.as_of),
+        from_model_id=pl.lit(old_id, pl.String),
+        to_model_id=pl.lit(standing.model.model_id),
+    ).select(list(LEDGER_SCHEMA))
+
+
+def _events_of_return(previous: StandingModel, standing: StandingModel) -> pl.DataFrame:
+    """Personas that end and come back because somebody turned back to an earlier model."""
+    left, now = set(previous.personas.persona_ids.values()), set(standing.personas.persona_ids.values())
+    reason = f"turned back to the model of the week before {standing.fitted_as_of}"
+    event_of = {persona: "death" for persona in left - now} | {persona: "return" for persona in now - left}
+    event_of |= {persona: "continuation" for persona in left & now}
+    return pl.DataFrame(
+        [
+            {
+                "persona_id": persona,
+                "event": event,
+                "from_ids": persona if persona in left else None,
+                "to_ids": persona if persona in now else None,
+                "overlap": None,
+                "distance": None,
+                "reason": reason,
+            }
+            for persona, event in sorted(event_of.items())
+        ],
+        schema={name: kind for name, kind in LEDGER_SCHEMA.items() if name not in ("as_of", "from_model_id", "to_model_id")},
+    )
+
+
+def _week_row(
+    connection: duckdb.DuckDBPyConnection,
+    workspace: Workspace,
+    week: Week,
+    standing: StandingModel,
+    movement: dict[str, int],
+    drift: DriftFindings | None,
+    refit: str,
+    placed: pl.DataFrame,
+    defined: DefinedWeek,
+    odds: float,
+) -> pl.DataFrame:
+    """What the week was made from, so that it can be made again, and what was noticed."""
+    fingerprint = connection.execute(
+        "select any_value(feature_fingerprint) from features.person_features where as_of = ?", [week.as_of]
+    ).fetchone()
+    together = drift.together if drift else None
+    row = {
+        "as_of": week.as_of,
+        "model_id": standing.model.model_id,
+        "fitted_as_of": standing.fitted_as_of,
+        "defined_model_id": defined.model_id,
+        "feature_fingerprint": fingerprint[0] if fingerprint else None,
+        "settings_hash": workspace.settings_hash(),
+        "code_version": code_version(),
+        "people": placed.height,
+        "odds_to_move": round(odds, 4),
+        "moved": movement.get("moved"),
+        "redrawn": movement.get("redrawn"),
+        "moved_by_refit_alone": movement.get("by_refit_alone"),
+        "drifted_columns": drift.drifted if drift else None,
+        "tested_columns": drift.columns.height if drift else None,
+        "drift_auc": round(together.auc, 4) if together else None,
+        "drift": json.dumps(drift.columns.filter(pl.col("is_drifted")).to_dicts()) if drift else None,
+        "refit": refit or None,
+    }
+    return pl.DataFrame([row], schema=WEEK_SCHEMA)
+
+
+def _medoids(standing: StandingModel, features: pl.DataFrame, placed: pl.DataFrame, week: Week) -> pl.DataFrame:
+    typical = typical_people(standing.model.preparation, features, placed)
+    return typical.with_columns(as_of=pl.lit(week.as_of)).select(list(PORTRAIT_SCHEMA))

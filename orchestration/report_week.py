@@ -18,7 +18,7 @@ select
     k.revenue_91d as revenue, k.revenue_share, k.reachable_people, k.mean_probability
 from marts.segment_kpis as k
 left join marts.segment_kpis as p on p.as_of = k.as_of - 7 and p.segment_id = k.segment_id
-where k.as_of <= ?
+where k.as_of <= ? and k.segment_type = 'persona'
 order by all
 """
 
@@ -75,7 +75,8 @@ def _frame(connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[o
 
 def _model(connection: duckdb.DuckDBPyConnection, week: Week) -> tuple[str, str, pl.DataFrame]:
     row = connection.execute(
-        "select model_id, choice, k_evidence from ml.persona_models where as_of <= ? order by as_of desc limit 1",
+        "select model_id, choice, k_evidence from ml.persona_models where as_of = "
+        "(select fitted_as_of from ml.persona_weeks where as_of = ?)",
         [week.as_of],
     ).fetchone()
     if row is None:
@@ -91,7 +92,7 @@ def _migrations(connection: duckdb.DuckDBPyConnection, week: Week) -> pl.DataFra
         "t.persona_name as to_segment_name, g.people from marts.segment_migrations as g "
         "left join names as f on f.persona_id = g.from_segment_id and f.as_of = g.previous_as_of "
         "left join names as t on t.persona_id = g.to_segment_id and t.as_of = g.as_of "
-        "where g.as_of = ? order by all",
+        "where g.as_of = ? and g.segment_type = 'persona' order by all",
         [week.as_of],
     )
 

@@ -96,8 +96,13 @@ def replace_weeks(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.D
 
 
 def make_tables(connection: duckdb.DuckDBPyConnection, tables: dict[str, Any]) -> None:
-    """Make the tables of schema `ml` that are missing, by their polars schemas."""
+    """Make the tables of schema `ml` that are missing, by their polars schemas, and columns that a table lacks."""
     connection.execute("create schema if not exists ml")
     for name, schema in tables.items():
         frame = pl.DataFrame(schema=schema)  # noqa: F841 - DuckDB reads it by name
         connection.execute(f'create table if not exists ml."{name}" as select * from frame')
+        wanted = connection.execute("describe select * from frame").fetchall()
+        there = {row[0] for row in connection.execute(f'describe ml."{name}"').fetchall()}
+        for column, kind, *_ in wanted:
+            if column not in there:
+                connection.execute(f'alter table ml."{name}" add column "{column}" {kind}')

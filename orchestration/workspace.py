@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,8 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, Attribute, Mapping, read_mappings, slug
+from orchestration.personas_file import PersonasFile, read_personas_file, standard_features
+from orchestration.rollbacks import Rollback, read_rollbacks
 from orchestration.settings_file import SettingsError, SettingsFile, TimeZoneName, nearest
 from orchestration.weeks import Week
 
@@ -61,11 +63,21 @@ class FeatureSettings(Settings):
         return events
 
 
+class ChallengerSettings(Settings):
+    """What a newly fitted persona model has to show before it replaces the standing one."""
+
+    stability: Annotated[float, Field(ge=0, le=1)] = 0.6
+    validity: Annotated[float, Field(ge=0, le=2)] = 0.9
+    identity: Annotated[float, Field(ge=0, le=1)] = 0.7
+
+
 class PersonaSettings(Settings):
-    """How personas are found: `k` fixed or a range, how often the model is fitted anew."""
+    """How personas are found: `k` fixed or a range, how often the model is fitted anew, what a new one has to show."""
 
     k: int | tuple[int, int] = (3, 8)
     refit_every_weeks: Annotated[int, Field(ge=1, le=520)] = 13
+    refit_on_drift_after_weeks: Annotated[int, Field(ge=1, le=520)] = 4
+    challenger: ChallengerSettings = ChallengerSettings()
     seed: int = 7
     exclude: tuple[str, ...] = ()
 
@@ -160,6 +172,8 @@ class Workspace:
     settings: WorkspaceSettings
     mappings: tuple[Mapping, ...]
     data_folder: Path
+    personas_file: PersonasFile = PersonasFile()
+    rollbacks: tuple[Rollback, ...] = ()
 
     @classmethod
     def open(cls, folder: Path, data_folder: Path | None = None) -> Workspace:
@@ -183,7 +197,21 @@ class Workspace:
         mappings = read_mappings(folder / "mappings", settings.timezone)
         workspace = cls(folder, settings, mappings, data)
         workspace._check_references(file)
-        return workspace
+        return replace(
+            workspace,
+            personas_file=read_personas_file(folder, workspace.feature_kinds()),
+            rollbacks=read_rollbacks(folder),
+        )
+
+    def feature_kinds(self) -> dict[str, str]:
+        """Kind of every feature the settings may name: number, flag or category."""
+        kinds = standard_features(self.entities)
+        kinds |= {f"{slug(name)}_events_28d": "number" for name in self.settings.features.events}
+        for entity, prefix in (("contacts", "contact"), ("accounts", "account")):
+            for attribute in self.attributes(entity):
+                if attribute.role == "feature":
+                    kinds[f"{prefix}_{attribute.name}"] = "number" if attribute.type == "number" else "category"
+        return kinds
 
     def _check_references(self, file: SettingsFile) -> None:
         """What one setting says of another must exist."""
@@ -311,6 +339,16 @@ class Workspace:
             "activation": settings.activation.model_dump(),
             "legal_basis": dict(settings.legal_basis),
         }
+
+    def settings_hash(self) -> str:
+        """A short hash of everything the workspace's files say."""
+        content = {
+            "settings": self.settings.model_dump(mode="json"),
+            "mappings": [mapping.content_hash for mapping in self.mappings],
+            "personas": self.personas_file.model_dump(mode="json"),
+            "rollbacks": [rollback.model_dump(mode="json") for rollback in self.rollbacks],
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     def fingerprint(self) -> str:
         """A short hash of every setting that may change a feature."""

@@ -71,7 +71,7 @@ def _members(connection: duckdb.DuckDBPyConnection, as_of: date, targets: list[s
         f"{columns} from marts.segment_memberships as m "
         "inner join intermediate.int_contactability as c on c.as_of = m.as_of and c.person_id = m.person_id "
         "left join probabilities as q on q.person_id = m.person_id "
-        "where m.as_of = ? and m.segment_type = 'persona' order by m.person_id",
+        "where m.as_of = ? and m.segment_type in ('persona', 'defined_persona') order by m.person_id",
         [*targets, as_of, as_of],
     )
     for batch in result.fetch_record_batch(PEOPLE_AT_A_TIME):

@@ -22,7 +22,10 @@ def persona_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
     descriptions = {
         "persona_models": "Fitted persona models as plain numbers, each with the evidence for its number of personas.",
         "personas": "The personas of each week: name, description and size.",
-        "persona_assignments": "Everybody's persona in each week, how strongly, and the runner-up.",
+        "persona_assignments": "Everybody's persona in each week, how strongly, why, and the runner-up.",
+        "persona_ledger": "What became of each persona: births, continuations, splits, merges and deaths, with the reason.",
+        "persona_weeks": "What each week was made from, how many moved, and whether people behave as when the model was fitted.",
+        "defined_persona_support": "How well the data bear out each persona that marketers defined.",
     }
     specs = {
         name: dg.AssetSpec(
@@ -39,15 +42,19 @@ def persona_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
             catalogue = read_catalogue(connection, workspace, manifest)
             done = [run_persona_week(connection, workspace, catalogue, week) for week in weeks]
             wrong = connection.execute(
-                "select count(*) from (select as_of, person_id, count(*) from ml.persona_assignments "
+                "select count(*) from (select as_of, persona_type, person_id, count(*) from ml.persona_assignments "
                 "where as_of in (select unnest(?::date[])) group by all having count(*) > 1)",
                 [[week.as_of for week in weeks]],
             ).fetchall()[0][0]
         for week in done:
             words = week.model.choice if week.model else "nobody to find personas among"
-            context.log.info(
-                f"{week.as_of}: {week.people:,} people; {'fitted anew' if week.is_refitted else 'assigned'}; {words}"
-            )
+            done_so = week.refit or "assigned with the standing model"
+            context.log.info(f"{week.as_of}: {week.people:,} people; {done_so}; {words}")
+            if week.defined and (week.defined.unfit or week.defined.unknown_examples):
+                context.log.warning(
+                    f"{week.as_of}: personas.yml: {week.defined.unknown_examples} example people are not known; "
+                    f"not fitted: {week.defined.unfit or 'none'}"
+                )
         latest = done[-1]
         yield dg.MaterializeResult(asset_key=specs["persona_models"].key, metadata=_model_metadata(latest, done))
         yield dg.MaterializeResult(asset_key=specs["personas"].key, metadata=_persona_metadata(latest))
@@ -55,6 +62,17 @@ def persona_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
             asset_key=specs["persona_assignments"].key,
             metadata={"dagster/row_count": sum(week.people for week in done)},
             check_results=[dg.AssetCheckResult(passed=wrong == 0, metadata={"people with several": wrong})],
+        )
+        yield dg.MaterializeResult(
+            asset_key=specs["persona_ledger"].key,
+            metadata={
+                "dagster/row_count": sum(week.ledger.height for week in done),
+                "events": dg.MetadataValue.md(_ledger_table(done)),
+            },
+        )
+        yield dg.MaterializeResult(asset_key=specs["persona_weeks"].key, metadata=_movement_metadata(latest, done))
+        yield dg.MaterializeResult(
+            asset_key=specs["defined_persona_support"].key, metadata=_defined_metadata(latest)
         )
 
     return find_personas
@@ -77,6 +95,42 @@ def _model_metadata(latest: PersonaWeek, weeks: list[PersonaWeek]) -> dict[str, 
         metadata["silhouette"] = dg.MetadataValue.float(float(chosen["silhouette"][0]))
         metadata["k evidence"] = picture(plot_k_evidence(latest.model.k_evidence))
     return metadata
+
+
+def _ledger_table(weeks: list[PersonaWeek]) -> str:
+    """The events of a run but continuations, as a table; groups are too large to name a person."""
+    rows = [
+        f"| {week.as_of} | {row['persona_id']} | {row['event']} | {row['reason']} |"
+        for week in weeks
+        for row in week.ledger.filter(pl.col("event") != "continuation").iter_rows(named=True)
+    ]
+    return "\n".join(["| week ends | persona | event | why |", "| --- | --- | --- | --- |", *rows]) if rows else "none"
+
+
+def _movement_metadata(latest: PersonaWeek, weeks: list[PersonaWeek]) -> dict[str, dg.MetadataValue]:
+    metadata: dict[str, dg.MetadataValue] = {"dagster/row_count": dg.MetadataValue.int(len(weeks))}
+    if latest.refit:
+        metadata["refit"] = dg.MetadataValue.text(latest.refit)
+    for name, words in (("moved", "people who moved"), ("redrawn", "people redrawn by the refit")):
+        if name in latest.movement:
+            metadata[words] = dg.MetadataValue.int(latest.movement[name])
+    if latest.drift is not None:
+        metadata["columns that drifted"] = dg.MetadataValue.int(latest.drift.drifted)
+        if latest.drift.together is not None:
+            metadata["drift AUC"] = dg.MetadataValue.float(round(latest.drift.together.auc, 4))
+    return metadata
+
+
+def _defined_metadata(latest: PersonaWeek) -> dict[str, dg.MetadataValue]:
+    defined = latest.defined
+    if defined is None:
+        return {"dagster/row_count": dg.MetadataValue.int(0)}
+    sizes = dict(defined.personas.select("persona_name", "people").iter_rows())
+    return {
+        "dagster/row_count": dg.MetadataValue.int(len(sizes) + len(defined.unfit)),
+        "people": dg.MetadataValue.json(sizes),
+        "not fitted": dg.MetadataValue.json(defined.unfit),
+    }
 
 
 def _persona_metadata(latest: PersonaWeek) -> dict[str, dg.MetadataValue]:

@@ -20,8 +20,8 @@ from orchestration.workspace import Workspace
 PUBLISHED_TABLES = {
     "segment_memberships": ("person_id", "segment_type", "segment_id"),
     "segment_profiles": ("segment_type", "segment_id", "characteristic"),
-    "segment_migrations": ("previous_as_of", "from_segment_id", "to_segment_id"),
-    "segment_kpis": ("segment_id",),
+    "segment_migrations": ("segment_type", "previous_as_of", "from_segment_id", "to_segment_id"),
+    "segment_kpis": ("segment_type", "segment_id"),
     "person_propensities": ("person_id", "target"),
 }
 
@@ -67,7 +67,13 @@ def _write_week(
     connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, folder: Path, rows: dict[str, int]
 ) -> None:
     """The files of one week: the same rows give the same bytes."""
-    manifest = {"week": week.key, "as_of": week.as_of.isoformat(), "company": workspace.settings.company, "tables": {}}
+    manifest = {
+        "week": week.key,
+        "as_of": week.as_of.isoformat(),
+        "company": workspace.settings.company,
+        "made_from": _made_from(connection, week),
+        "tables": {},
+    }
     for table, order in PUBLISHED_TABLES.items():
         ordered = ", ".join(f"{identifier(column)} nulls first" for column in order)
         path = literal(str(folder / f"{table}.parquet"))
@@ -79,3 +85,10 @@ def _write_week(
         manifest["tables"][table] = count  # type: ignore[index]
     shutil.copyfile(workspace.report_folder / f"{week.key}.html", folder / "report.html")
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def _made_from(connection: duckdb.DuckDBPyConnection, week: Week) -> dict[str, str | None]:
+    """What the week can be made from again: its model, its inputs, the settings and the code, each as a hash."""
+    columns = ("model_id", "defined_model_id", "feature_fingerprint", "settings_hash", "code_version")
+    row = connection.execute(f"select {', '.join(columns)} from ml.persona_weeks where as_of = ?", [week.as_of]).fetchone()
+    return dict(zip(columns, row, strict=True)) if row else dict.fromkeys(columns)

@@ -48,6 +48,7 @@ people as (
 
     select
         persona_assignments.as_of,
+        persona_assignments.persona_type,
         persona_assignments.persona_id,
         {{ 'person_features.revenue_91d' if has_revenue else 'cast(null as double)' }} as revenue_91d,
         coalesce(contactability.is_allowed, false) as is_reachable,
@@ -71,6 +72,7 @@ persona_totals as (
 
     select
         as_of,
+        persona_type,
         persona_id,
         count(*) as people,
         cast(sum({{ exact('revenue_91d') }}) as double) as revenue_91d,
@@ -79,6 +81,7 @@ persona_totals as (
     from people
     group by
         as_of,
+        persona_type,
         persona_id
 
 ),
@@ -88,6 +91,7 @@ personas_of_weeks as (
 
     select
         personas.as_of,
+        personas.persona_type,
         personas.persona_id,
         personas.persona_name,
         personas.description,
@@ -100,6 +104,7 @@ personas_of_weeks as (
         on personas.as_of = weeks.as_of
     left join persona_totals
         on personas.as_of = persona_totals.as_of
+        and personas.persona_type = persona_totals.persona_type
         and personas.persona_id = persona_totals.persona_id
 
 ),
@@ -108,14 +113,22 @@ segment_kpis as (
 
     select
         as_of,
+        cast(persona_type as varchar) as segment_type,
         cast(persona_id as varchar) as segment_id,
         cast(persona_name as varchar) as segment_name,
         cast(description as varchar) as description,
         cast(people as bigint) as people,
-        cast(people as double) / nullif(sum(people) over (partition by as_of), 0) as people_share,
+        cast(people as double)
+            / nullif(sum(case when persona_type = 'persona' then people end) over (partition by as_of), 0) as people_share,
         cast(revenue_91d as double) as revenue_91d,
         cast(revenue_91d as double)
-            / nullif(cast(sum({{ exact('revenue_91d') }}) over (partition by as_of) as double), 0) as revenue_share,
+            / nullif(
+                cast(
+                    sum(case when persona_type = 'persona' then {{ exact('revenue_91d') }} end) over (partition by as_of)
+                    as double
+                ),
+                0
+            ) as revenue_share,
         cast(reachable_people as bigint) as reachable_people,
         cast({{ literal(first_target) if first_target else 'null' }} as varchar) as target,
         cast(mean_probability as double) as mean_probability

@@ -32,10 +32,16 @@ persona_memberships as (
     select
         persona_assignments.as_of,
         persona_assignments.person_id,
-        'persona' as segment_type,
+        persona_assignments.persona_type as segment_type,
         persona_assignments.persona_id as segment_id,
         coalesce(personas.persona_name, persona_assignments.persona_id) as segment_name,
         persona_assignments.strength as membership_strength,
+        persona_assignments.margin,
+        persona_assignments.runner_up_persona_id as runner_up_segment_id,
+        persona_assignments.fit_score,
+        persona_assignments.deciding_feature_1,
+        persona_assignments.deciding_feature_2,
+        persona_assignments.deciding_feature_3,
         persona_assignments.model_id
     from persona_assignments
     inner join weeks
@@ -56,6 +62,12 @@ band_memberships as (
         propensity_scores.target || ':' || propensity_scores.band as segment_id,
         replace(propensity_scores.target, '_', ' ') || ': ' || propensity_scores.band as segment_name,
         propensity_scores.probability as membership_strength,
+        cast(null as double) as margin,
+        cast(null as varchar) as runner_up_segment_id,
+        cast(null as double) as fit_score,
+        cast(null as varchar) as deciding_feature_1,
+        cast(null as varchar) as deciding_feature_2,
+        cast(null as varchar) as deciding_feature_3,
         propensity_scores.model_id
     from propensity_scores
     inner join weeks
@@ -81,6 +93,12 @@ typed as (
         cast(segment_id as varchar) as segment_id,
         cast(segment_name as varchar) as segment_name,
         cast(membership_strength as double) as membership_strength,
+        cast(margin as double) as margin,
+        cast(runner_up_segment_id as varchar) as runner_up_segment_id,
+        cast(fit_score as double) as fit_score,
+        cast(deciding_feature_1 as varchar) as deciding_feature_1,
+        cast(deciding_feature_2 as varchar) as deciding_feature_2,
+        cast(deciding_feature_3 as varchar) as deciding_feature_3,
         cast(model_id as varchar) as model_id
     from memberships
 

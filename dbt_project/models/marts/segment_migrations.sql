@@ -18,7 +18,10 @@ persona_assignments as (
 
 weeks_with_assignments as (
 
-    select distinct as_of from persona_assignments
+    select distinct
+        as_of,
+        persona_type
+    from persona_assignments
 
 ),
 
@@ -27,12 +30,14 @@ comparable_weeks as (
 
     select
         weeks.as_of,
-        previous.as_of as previous_as_of
+        previous.as_of as previous_as_of,
+        previous.persona_type
     from weeks
     inner join weeks_with_assignments as previous
         on weeks.as_of - 7 = previous.as_of
     inner join weeks_with_assignments as current_week
         on weeks.as_of = current_week.as_of
+        and previous.persona_type = current_week.persona_type
 
 ),
 
@@ -41,11 +46,14 @@ now_in as (
     select
         comparable_weeks.as_of,
         comparable_weeks.previous_as_of,
+        persona_assignments.persona_type,
         persona_assignments.person_id,
-        persona_assignments.persona_id
+        persona_assignments.persona_id,
+        persona_assignments.movement
     from persona_assignments
     inner join comparable_weeks
         on persona_assignments.as_of = comparable_weeks.as_of
+        and persona_assignments.persona_type = comparable_weeks.persona_type
 
 ),
 
@@ -54,11 +62,13 @@ before_in as (
     select
         comparable_weeks.as_of,
         comparable_weeks.previous_as_of,
+        persona_assignments.persona_type,
         persona_assignments.person_id,
         persona_assignments.persona_id
     from persona_assignments
     inner join comparable_weeks
         on persona_assignments.as_of = comparable_weeks.previous_as_of
+        and persona_assignments.persona_type = comparable_weeks.persona_type
 
 ),
 
@@ -67,14 +77,20 @@ moves as (
     select
         coalesce(now_in.as_of, before_in.as_of) as as_of,
         coalesce(now_in.previous_as_of, before_in.previous_as_of) as previous_as_of,
+        coalesce(now_in.persona_type, before_in.persona_type) as segment_type,
         before_in.persona_id as from_segment_id,
         now_in.persona_id as to_segment_id,
-        count(*) as people
+        count(*) as people,
+        count(*) filter (
+            where before_in.persona_id <> now_in.persona_id and now_in.movement = 'redrawn'
+        ) as redrawn_people,
+        count(*) filter (where before_in.persona_id <> now_in.persona_id) as changed_people
     from now_in
     full outer join before_in
         on now_in.as_of = before_in.as_of
+        and now_in.persona_type = before_in.persona_type
         and now_in.person_id = before_in.person_id
-    group by 1, 2, 3, 4
+    group by 1, 2, 3, 4, 5
 
 ),
 
@@ -83,10 +99,13 @@ segment_migrations as (
     select
         as_of,
         previous_as_of,
+        cast(segment_type as varchar) as segment_type,
         cast(from_segment_id as varchar) as from_segment_id,
         cast(to_segment_id as varchar) as to_segment_id,
         cast(people as bigint) as people,
-        cast(people as double) / sum(people) over (partition by as_of) as people_share
+        cast(people as double) / sum(people) over (partition by as_of, segment_type) as people_share,
+        cast(changed_people - redrawn_people as bigint) as moved_people,
+        cast(redrawn_people as bigint) as redrawn_people
     from moves
 
 )

@@ -23,11 +23,14 @@ DBT_PROJECT = Path(__file__).parents[3] / "dbt_project"
 ML_TABLES = """
 create schema if not exists ml;
 create table ml.persona_assignments (
-    as_of date, person_id varchar, persona_id varchar, strength double,
-    runner_up_persona_id varchar, margin double, model_id varchar
+    as_of date, person_id varchar, persona_type varchar default 'persona', persona_id varchar, strength double,
+    runner_up_persona_id varchar, margin double, fit_score double, deciding_feature_1 varchar,
+    deciding_feature_2 varchar, deciding_feature_3 varchar, previous_model_persona_id varchar, movement varchar,
+    model_id varchar
 );
 create table ml.personas (
-    as_of date, persona_id varchar, persona_name varchar, description varchar, people bigint, model_id varchar
+    as_of date, persona_type varchar default 'persona', persona_id varchar, persona_name varchar, description varchar,
+    people bigint, model_id varchar
 );
 create table ml.propensity_scores (
     as_of date, person_id varchar, target varchar, probability double,
