@@ -5,12 +5,14 @@ Here belongs what concerns a single column. How columns are combined stands in `
 A frozen encoding is plain numbers and words, so it can be written as JSON and applied to a later week unchanged.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from ml.catalogue import Kind
 
@@ -20,17 +22,31 @@ ZERO_INFLATED_SHARE = 0.2
 """From this share of zeros on, "any at all" is told apart from "how much"."""
 WINSOR_SHARE = 0.001
 """Values beyond these two quantiles are drawn in to them."""
-SKEWED_FROM = 1.0
-"""Absolute skewness from which a logarithm is considered."""
+NORMAL_FROM = 0.97
+"""A number whose normal probability plot is this straight is left as it is."""
+STRAIGHTER_BY = 0.002
+"""A transformation with more freedom has to make the plot straighter by this much."""
+SHAPE_SAMPLE = 5_000
+"""Values that the shape of a number is judged by."""
+YEO_JOHNSON_POWERS = (-0.5, -0.25, 0.0, 0.25, 0.5, 0.75)
+RAREST_FLAG = 0.05
+"""A rarer flag is scaled as one of this share: a few people would otherwise lie ten standard deviations away."""
 SAME_FROM = 0.98
 """Absolute correlation from which two encoded columns say the same, and only the first is kept."""
 MOST_LEVELS = 20
+FEWEST_ANSWERS = 3
 _HALF_A_VOTE = np.float32(np.sqrt(0.5))
+MISSING_WEIGHT = np.float32(0.5)
+"""What the scale of "is missing" is multiplied by: whether a source knows a person is not what the person is like. At
+full weight, with a source absent for a quarter of simulated people, groups were those with and without the source
+(adjusted Rand index .52 to the planted groups); at half weight they were the planted ones (.86)."""
 OTHER = "other"
+Shape = Literal["as it is", "signed log", "Yeo-Johnson"]
 
 
 def _standardized_flag(is_set: NDArray[np.bool_], share: float) -> NDArray[np.float32]:
-    return ((is_set - share) / np.sqrt(share * (1 - share))).astype(np.float32)
+    scaled_as = min(max(share, RAREST_FLAG), 1 - RAREST_FLAG)
+    return ((is_set - share) / np.sqrt(scaled_as * (1 - scaled_as))).astype(np.float32)
 
 
 def _is_telling(share: float) -> bool:
@@ -41,13 +57,22 @@ def _telling_or_none(share: float) -> float | None:
     return float(share) if _is_telling(share) else None
 
 
-def _signed_log(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.sign(values) * np.log1p(np.abs(values))
+def _signed_log(values: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
+    return np.sign(values) * np.log1p(np.abs(values) / unit)
 
 
-def _skewness(values: NDArray[np.float64]) -> float:
-    spread = values.std()
-    return float((((values - values.mean()) / spread) ** 3).mean()) if spread > 0 else 0.0
+def _yeo_johnson(values: NDArray[np.float64], unit: float, power: float) -> NDArray[np.float64]:
+    """Yeo and Johnson 2000, "A new family of power transformations to improve normality or symmetry"."""
+    scaled = values / unit
+    above, below = np.maximum(scaled, 0.0), np.maximum(-scaled, 0.0)
+    upper = np.log1p(above) if power == 0 else ((above + 1) ** power - 1) / power
+    return np.where(scaled >= 0, upper, -((below + 1) ** (2 - power) - 1) / (2 - power))
+
+
+def _straightness(ordered: NDArray[np.float64], quantiles: NDArray[np.float64]) -> float:
+    """Correlation of the normal probability plot (Filliben 1975, "The probability plot correlation coefficient")."""
+    spread = ordered.std()
+    return float(((ordered - ordered.mean()) * quantiles).mean() / spread / quantiles.std()) if spread > 0 else 0.0
 
 
 def finite_floats(column: pl.Series) -> NDArray[np.float64]:
@@ -66,7 +91,7 @@ def finite_floats(column: pl.Series) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class NumberEncoding:
-    """A number: winsorized, log where that lowers the skewness, standardized; missing is the mean.
+    """A number: winsorized, its heavy tails drawn in, standardized; missing is the mean.
 
     Where zeros are frequent, "any at all" becomes a column of its own, and the two share the variance of one.
 
@@ -74,7 +99,9 @@ class NumberEncoding:
         feature: Column name.
         low: Lower winsor limit, in the unit of the column.
         high: Upper winsor limit.
-        is_log: Whether sign(x) * log(1 + |x|) is taken.
+        shape: "as it is"; "signed log", sign(x) * log(1 + |x| / unit); or "Yeo-Johnson" of x / unit.
+        unit: The typical size that the shape is relative to, so that cents give the same personas as euros.
+        power: The power of Yeo-Johnson; else 1.
         mean: Mean after these steps.
         scale: Standard deviation after these steps.
         any_share: Share of people above or below zero, where "any" is an extra 0/1 column; else None.
@@ -84,7 +111,9 @@ class NumberEncoding:
     feature: str
     low: float
     high: float
-    is_log: bool
+    shape: Shape
+    unit: float
+    power: float
     mean: float
     scale: float
     any_share: float | None
@@ -98,9 +127,9 @@ class NumberEncoding:
         return [self.feature, *any_name, *missing_name]
 
     def standardize(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Winsorize, take the log if it is taken, and standardize; NaN stays NaN."""
+        """Winsorize, change the shape if it is changed, and standardize; NaN stays NaN."""
         drawn_in = np.clip(values, self.low, self.high)
-        return ((_signed_log(drawn_in) if self.is_log else drawn_in) - self.mean) / self.scale
+        return (_reshaped(drawn_in, self.shape, self.unit, self.power) - self.mean) / self.scale
 
     def encode(self, column: pl.Series) -> NDArray[np.float32]:
         """Encode a column to (rows, len(names))."""
@@ -111,7 +140,7 @@ class NumberEncoding:
             columns.append(_standardized_flag(~is_missing & (values != 0), self.any_share))
             columns = [column * _HALF_A_VOTE for column in columns]
         if self.missing_share is not None:
-            columns.append(_standardized_flag(is_missing, self.missing_share))
+            columns.append(_standardized_flag(is_missing, self.missing_share) * MISSING_WEIGHT)
         return np.column_stack(columns)
 
 
@@ -140,7 +169,7 @@ class FlagEncoding:
         is_missing = np.isnan(values)
         columns = [np.where(is_missing, np.float32(0), _standardized_flag(values > 0, self.share))]
         if self.missing_share is not None:
-            columns.append(_standardized_flag(is_missing, self.missing_share))
+            columns.append(_standardized_flag(is_missing, self.missing_share) * MISSING_WEIGHT)
         return np.column_stack(columns)
 
 
@@ -185,12 +214,98 @@ class CategoryEncoding:
             for code, share in enumerate(shares)
         ]
         if self.missing_share is not None:
-            columns.append(_standardized_flag(is_missing, self.missing_share))
+            columns.append(_standardized_flag(is_missing, self.missing_share) * MISSING_WEIGHT)
         return np.column_stack(columns)
 
 
-Encoding = NumberEncoding | FlagEncoding | CategoryEncoding
-_KIND_OF: dict[type, Kind] = {NumberEncoding: "number", FlagEncoding: "flag", CategoryEncoding: "category"}
+def _reshaped(values: NDArray[np.float64], shape: Shape, unit: float, power: float) -> NDArray[np.float64]:
+    if shape == "signed log":
+        return _signed_log(values, unit)
+    return _yeo_johnson(values, unit, power) if shape == "Yeo-Johnson" else values
+
+
+@dataclass(frozen=True)
+class AnswerEncoding:
+    """A yes or no among nothing but such answers: centred, on its own scale, so that all answers count alike.
+
+    Missing is the mean, and no column of its own: in a survey, who did not answer is not a kind of people.
+
+    Attributes:
+        feature: Column name.
+        yes: The word that means yes; None where the column is a flag.
+        share: Share of yes among those with a value.
+    """
+
+    feature: str
+    yes: str | None
+    share: float
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the encoded columns."""
+        return [self.feature]
+
+    def encode(self, column: pl.Series) -> NDArray[np.float32]:
+        """Encode a column to (rows, 1)."""
+        if self.yes is None:
+            values = finite_floats(column)
+            is_missing, is_yes = np.isnan(values), values > 0
+        else:
+            is_missing = column.is_null().to_numpy()
+            is_yes = (column.cast(pl.String) == self.yes).fill_null(False).to_numpy()
+        return np.where(is_missing, 0.0, is_yes - self.share).astype(np.float32)[:, None]
+
+
+Encoding = NumberEncoding | AnswerEncoding | FlagEncoding | CategoryEncoding
+_KIND_OF: dict[type, str] = {
+    NumberEncoding: "number",
+    AnswerEncoding: "answer",
+    FlagEncoding: "flag",
+    CategoryEncoding: "category",
+}
+
+
+def missing_rows(encoding: Encoding, column: pl.Series) -> NDArray[np.bool_]:
+    """Which rows an encoding takes for missing.
+
+    Args:
+        encoding: A learned encoding.
+        column: Values of its feature.
+
+    Returns:
+        One truth value per row.
+    """
+    if isinstance(encoding, CategoryEncoding) or (isinstance(encoding, AnswerEncoding) and encoding.yes is not None):
+        return column.is_null().to_numpy()
+    return np.isnan(finite_floats(column))
+
+
+def as_answers(encodings: Sequence[Encoding]) -> list[AnswerEncoding] | None:
+    """Take features for answers of one survey, where every one of them is a yes or no.
+
+    Args:
+        encodings: Of all features.
+
+    Returns:
+        One per feature, or None where some feature is something else, or there are fewer than three.
+    """
+    if len(encodings) < FEWEST_ANSWERS or not all(_is_answer(encoding) for encoding in encodings):
+        return None
+    return [_as_answer(encoding) for encoding in encodings]
+
+
+def _is_answer(encoding: Encoding) -> bool:
+    if isinstance(encoding, CategoryEncoding):
+        return len(encoding.levels) == 2 and encoding.other_share is None
+    return isinstance(encoding, FlagEncoding)
+
+
+def _as_answer(encoding: Encoding) -> AnswerEncoding:
+    if isinstance(encoding, CategoryEncoding):
+        yes = max(encoding.levels)  # "Yes" comes after "No", "true" after "false"
+        return AnswerEncoding(encoding.feature, yes, encoding.shares[encoding.levels.index(yes)])
+    assert isinstance(encoding, FlagEncoding)  # noqa: S101
+    return AnswerEncoding(encoding.feature, None, encoding.share)
 
 
 def learn_encoding(column: pl.Series, kind: Kind) -> Encoding | None:
@@ -214,9 +329,8 @@ def _learn_number(column: pl.Series) -> NumberEncoding | None:
         return None
     low, high = np.quantile(present, [WINSOR_SHARE, 1 - WINSOR_SHARE])
     drawn_in = np.clip(present, low, high)
-    skewness = abs(_skewness(drawn_in))
-    is_log = skewness > SKEWED_FROM and abs(_skewness(_signed_log(drawn_in))) < skewness
-    drawn_in = _signed_log(drawn_in) if is_log else drawn_in
+    shape, unit, power = _shape_of(drawn_in)
+    drawn_in = _reshaped(drawn_in, shape, unit, power)
     scale = float(drawn_in.std())
     if scale <= 1e-12:
         return None
@@ -230,12 +344,35 @@ def _learn_number(column: pl.Series) -> NumberEncoding | None:
         feature=column.name,
         low=float(low),
         high=float(high),
-        is_log=bool(is_log),
+        shape=shape,
+        unit=unit,
+        power=power,
         mean=float(drawn_in.mean()),
         scale=scale,
         any_share=_telling_or_none(is_any.sum() / len(values)) if is_inflated else None,
         missing_share=_telling_or_none(1 - len(present) / len(values)),
     )
+
+
+def _shape_of(values: NDArray[np.float64]) -> tuple[Shape, float, float]:
+    """The simplest shape in which the values that are not zero look normal; shape, unit and power."""
+    not_zero = values[values != 0]
+    step = max(1, len(not_zero) // SHAPE_SAMPLE)
+    ordered = np.sort(not_zero)[step // 2 :: step]
+    if len(np.unique(ordered)) <= MOST_LEVELS // 4:
+        return "as it is", 1.0, 1.0
+    quantiles = ndtri((np.arange(len(ordered)) + 0.5) / len(ordered))
+    typical = float(f"{np.median(np.abs(ordered)):.3g}")
+    best, best_shape = _straightness(ordered, quantiles), ("as it is", 1.0, 1.0)
+    if best >= NORMAL_FROM:
+        return "as it is", 1.0, 1.0
+    candidates: list[tuple[Shape, float, float]] = [("signed log", typical, 1.0), ("signed log", typical / 10, 1.0)]
+    candidates += [("Yeo-Johnson", typical, power) for power in YEO_JOHNSON_POWERS if power != 0]
+    for candidate in candidates:
+        straightness = _straightness(_reshaped(ordered, *candidate), quantiles)
+        if straightness > best + STRAIGHTER_BY:
+            best, best_shape = straightness, candidate
+    return best_shape
 
 
 def _share_of_commonest(values: NDArray[np.float64]) -> float:
@@ -288,4 +425,6 @@ def encoding_from_dict(state: dict[str, Any]) -> Encoding:
     """Read an encoding that `encoding_to_dict` wrote."""
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in state.items()}
     kind = fields.pop("kind")
+    if "is_log" in fields:  # written before numbers had other shapes
+        fields |= {"shape": "signed log" if fields.pop("is_log") else "as it is", "unit": 1.0, "power": 1.0}
     return next(of for of, name in _KIND_OF.items() if name == kind)(**fields)

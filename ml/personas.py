@@ -6,6 +6,7 @@ Here belong fitting a persona model and assigning people with it. How many perso
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
@@ -16,12 +17,29 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from ml.catalogue import Kind, inputs_of, require_one_week
+from ml.clustering import ALGORITHMS, GroupRule, group_means, round_groups
+from ml.many_starts import Labels, Matrix, best_of_many_starts
+from ml.null_model import test_for_groups
 from ml.people_order import hash_sample
-from ml.persona_count import EVIDENCE_SCHEMA, best_of_many_starts, choose_count, gather_evidence, squared_distances
+from ml.persona_count import EVIDENCE_SCHEMA, THOROUGH, WEEKLY, CountEvidence, Effort, choose_count, gather_evidence
+from ml.persona_evidence import (
+    Merge,
+    PersonaEvidence,
+    Segment,
+    judge_segments,
+    kind_of_solution,
+    merge_weak_segments,
+    size_notes,
+    solution_notes,
+)
 from ml.preparation import Preparation
+from ml.stability import FindGroups, k_means_finder
 
 PEOPLE_PER_PERSONA = 10
 """With fewer people than this for each persona, groups are chance."""
+SMALL_BASE = 5_000
+REDRAWN_STARTS = 4
+"""Starts per redrawn sample for the algorithms that are slow."""
 SETTLING_ROUNDS = 100
 CONTINUATION_SAMPLE = 20_000
 """People among whom a further or a lesser group is looked for."""
@@ -48,17 +66,35 @@ class PersonaSettings:
         k: Number of personas, or None to choose it within `k_range`.
         k_range: Fewest and most personas to choose from.
         sample_size: People the groups are searched among before everybody is used.
-        starts: k-means starts; reproducibility comes from many.
-        minimum_share: A chosen number has no persona with a smaller share of the people, 0..1.
+        starts: Starts of the chosen solution; below `SMALL_BASE` people twice as many. Reproducibility comes from many.
+        minimum_share: A persona has at least this share of the people, 0..1.
+        minimum_people: And at least as many people; where the base is too small for that, half of an even share.
+        algorithm: One of `ALGORITHMS`; None chooses by the kind of data: latent classes for surveys, k-means else.
+        families: Weight by feature family; see `Preparation`.
+        is_thorough: Whether evidence is gathered for minutes instead of seconds.
         seed: Random seed.
     """
 
     k: int | None = None
     k_range: tuple[int, int] = (3, 8)
     sample_size: int = 20_000
-    starts: int = 20
+    starts: int = 50
     minimum_share: float = 0.02
+    minimum_people: int = 50
+    algorithm: str | None = None
+    families: Mapping[str, float] | None = None
+    is_thorough: bool = False
     seed: int = 7
+
+    @property
+    def effort(self) -> Effort:
+        """How much is computed to judge solutions."""
+        return THOROUGH if self.is_thorough else WEEKLY
+
+    def smallest_persona(self, people: int) -> float:
+        """People that a persona needs, in a base of so many."""
+        fewest = self.k if self.k is not None else self.k_range[0]
+        return min(max(self.minimum_people, self.minimum_share * people), people / (2 * max(fewest, 1)))
 
 
 @dataclass(frozen=True)
@@ -70,10 +106,12 @@ class PersonaModel:
         centres: (k, columns) in the space of the preparation, largest group first.
         spread: Mean variance within groups per column; the scale on which strength is measured.
         shares: Share of the people in each group when the model was fitted.
-        k_evidence: k, silhouette, stability, prediction_strength, bic, within_sum_of_squares, smallest_share,
-            is_chosen; no rows where there was nothing to choose from.
+        k_evidence: As `gather_evidence` gives it; no rows where there was nothing to choose from.
         choice: Why this number of personas, in words.
         settings: The settings it was fitted with.
+        algorithm: One of `ALGORITHMS`.
+        rule: How people are assigned where it is not to the nearest centre, with groups alike; else None.
+        evidence: What is known of the solution.
     """
 
     preparation: Preparation
@@ -83,6 +121,9 @@ class PersonaModel:
     k_evidence: pl.DataFrame
     choice: str
     settings: PersonaSettings
+    algorithm: str = "k_means"
+    rule: GroupRule | None = None
+    evidence: PersonaEvidence = PersonaEvidence()
 
     @property
     def k(self) -> int:
@@ -96,14 +137,14 @@ class PersonaModel:
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     def assign(self, features: pl.DataFrame) -> pl.DataFrame:
-        """Assign each person to the nearest centre.
+        """Assign each person to the most probable persona: the nearest centre, unless there is another rule.
 
         Args:
             features: One week: person_id, as_of (optional) and the features the model was fitted on.
 
         Returns:
-            By person_id: person_id; cluster 0..k-1; strength 0..1, the probability of the cluster if all were
-            round, of the same spread and equally likely; runner_up, the second nearest (null if k = 1);
+            By person_id: person_id; cluster 0..k-1; strength 0..1, the probability of the cluster; of k-means,
+            if all were round, of the same spread and equally likely; runner_up, the second (null if k = 1);
             margin 0..1, strength less that of the runner-up. Does not depend on the order of the rows.
 
         Raises:
@@ -121,7 +162,7 @@ class PersonaModel:
         probabilities = np.empty((features.height, 2))
         for start, scores in self.preparation.transform_chunks(features, order):
             rows = slice(start, start + len(scores))
-            ranks[rows], probabilities[rows] = _two_nearest(scores.astype(np.float64), self.centres, self.spread)
+            ranks[rows], probabilities[rows] = _two_likeliest(self._log_probabilities(scores))
         return pl.DataFrame(
             {
                 "person_id": people,
@@ -151,10 +192,12 @@ class PersonaModel:
         probabilities = np.ones((features.height, self.k))
         if self.k > 1:
             for start, scores in self.preparation.transform_chunks(features, order):
-                distances = squared_distances(scores.astype(np.float64), self.centres)
-                likelihoods = np.exp((distances.min(axis=1, keepdims=True) - distances) / (2 * self.spread))
-                probabilities[start : start + len(scores)] = likelihoods / likelihoods.sum(axis=1, keepdims=True)
+                probabilities[start : start + len(scores)] = np.exp(self._log_probabilities(scores))
         return people, probabilities
+
+    def _log_probabilities(self, scores: NDArray[np.float32]) -> Matrix:
+        rule = self.rule if self.rule is not None else round_groups(self.centres, self.spread)
+        return rule.log_probabilities(scores.astype(np.float64))
 
     def to_dict(self) -> dict[str, Any]:
         """Write the model as a JSON object."""
@@ -166,6 +209,9 @@ class PersonaModel:
             "k_evidence": self.k_evidence.to_dicts(),
             "choice": self.choice,
             "settings": {**asdict(self.settings), "k_range": list(self.settings.k_range)},
+            "algorithm": self.algorithm,
+            "rule": None if self.rule is None else self.rule.to_dict(),
+            "evidence": self.evidence.to_dict(),
         }
 
     @classmethod
@@ -179,6 +225,9 @@ class PersonaModel:
             k_evidence=pl.DataFrame(state["k_evidence"], schema=EVIDENCE_SCHEMA),
             choice=state["choice"],
             settings=PersonaSettings(**{**state["settings"], "k_range": tuple(state["settings"]["k_range"])}),
+            algorithm=state.get("algorithm", "k_means"),
+            rule=GroupRule.from_dict(state["rule"]) if state.get("rule") else None,
+            evidence=PersonaEvidence.from_dict(state["evidence"]) if "evidence" in state else PersonaEvidence(),
         )
 
 
@@ -222,7 +271,7 @@ def fit_personas(
         return _single_persona(features, {}, settings, f"One persona: {reason}")
     with threadpool_limits(limits=1):  # threads add up in a different order every time, and so would the centres
         sample = hash_sample(features, settings.sample_size, settings.seed)
-        preparation = Preparation(sample_size=settings.sample_size, random_state=settings.seed).fit(sample, inputs)
+        preparation = _prepare(sample, inputs, catalogue, settings)
         if preparation.n_columns_ == 0:
             return _single_persona(features, inputs, settings, "One persona: no feature tells people apart.")
         if most == 1:
@@ -233,21 +282,164 @@ def fit_personas(
             reason = f"people fall into {distinct} kinds that are all alike, fewer than {fewest}."
             return _single_persona(features, inputs, settings, f"One persona: {reason}")
         candidates = range(max(fewest, 2), min(most, distinct) + 1)
-        evidence = gather_evidence(scores, candidates, settings.starts, settings.seed)
-        k, choice = choose_count(evidence, settings.minimum_share)
-        if len(candidates) == 1:
-            choice = f"{k} personas, as set." if settings.k is not None else f"{k} personas, the only number possible."
-        start = best_of_many_starts(scores, k, settings.starts, settings.seed)
-        centres, shares, spread = _settle(features, preparation, start)
-    return PersonaModel(
-        preparation=preparation,
-        centres=centres,
-        spread=spread,
-        shares=shares,
-        k_evidence=evidence.with_columns(is_chosen=pl.col("k") == k),
-        choice=choice,
-        settings=settings,
+        found = _find(sample, preparation, scores, candidates, features.height, settings)
+        model = PersonaModel(
+            preparation=preparation,
+            centres=found.centres,
+            spread=1.0,
+            shares=(),
+            k_evidence=found.counted.table.with_columns(is_chosen=pl.col("k") == found.k),
+            choice=found.choice,
+            settings=settings,
+            algorithm=found.algorithm,
+            rule=found.rule,
+        )
+        model = _settled(model, features)
+        evidence = _evidence(model, sample, scores, found, len(inputs), features.height)
+    return replace(model, evidence=evidence)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A solution among the sample, and how it came about."""
+
+    algorithm: str
+    k: int
+    centres: Matrix
+    rule: GroupRule | None
+    counted: CountEvidence
+    choice: str
+    merges: tuple[Merge, ...]
+    notes: tuple[str, ...]
+
+
+def _prepare(
+    sample: pl.DataFrame, inputs: dict[str, Kind], catalogue: pl.DataFrame, settings: PersonaSettings
+) -> Preparation:
+    families = dict(catalogue.select("feature", "family").iter_rows())
+    estimator = Preparation(
+        sample_size=settings.sample_size, random_state=settings.seed, family_weights=settings.families
     )
+    return estimator.fit(sample, inputs, families)
+
+
+def _find(
+    sample: pl.DataFrame,
+    preparation: Preparation,
+    scores: Matrix,
+    candidates: Sequence[int],
+    people: int,
+    settings: PersonaSettings,
+) -> _Found:
+    """Choose the number of groups, find them among the sample, and join those that are too weak to stand alone."""
+    effort, notes = settings.effort, []
+    algorithm = settings.algorithm or ("latent_class" if preparation.is_survey_ else "k_means")
+    if algorithm == "latent_class" and not preparation.is_survey_:
+        notes.append("Latent classes are for yes-or-no answers, and there are other features; k-means was used.")
+        algorithm = "k_means"
+    counted = gather_evidence(scores, candidates, effort, settings.seed)
+    smallest_share = settings.smallest_persona(people) / people
+    k, choice = choose_count(counted.table, smallest_share)
+    if len(candidates) == 1:
+        choice = f"{k} personas, as set." if settings.k is not None else f"{k} personas, the only number possible."
+    starts = settings.starts * (2 if people < SMALL_BASE else 1)
+    fewest = k if settings.k is not None else max(2, settings.k_range[0])
+    merges: list[Merge] = []
+    rule = None
+    if algorithm == "k_means":
+        centres = best_of_many_starts(scores, k, starts, settings.seed)
+        part = scores[: effort.rows]
+        centres, merges = merge_weak_segments(
+            part, centres, fewest, smallest_share, k_means_finder(effort.sample_starts), effort.pairs, settings.seed
+        )
+    else:
+        groups = ALGORITHMS[algorithm](n_clusters=k, random_state=settings.seed).fit(scores)
+        centres = groups.cluster_centers_
+        rule = None if algorithm == "ward" else groups.rule_
+    return _Found(algorithm, k, centres, rule, counted, choice, tuple(merges), tuple(notes))
+
+
+def _settled(model: PersonaModel, features: pl.DataFrame) -> PersonaModel:
+    """The model with its centres and shares among everybody, the largest group first."""
+    if model.algorithm == "k_means":
+        centres, shares, spread = _settle(features, model.preparation, model.centres)
+        return replace(model, centres=centres, shares=shares, spread=spread)
+    sums, people, squares = np.zeros_like(model.centres), np.zeros(model.k), 0.0
+    order = features["person_id"].arg_sort().to_numpy().astype(np.int64)
+    for _, scores in model.preparation.transform_chunks(features, order):
+        labels = model._log_probabilities(scores).argmax(axis=1)
+        counts = np.bincount(labels, minlength=model.k)
+        sums += group_means(scores.astype(np.float64), labels, model.k) * counts[:, None]
+        people += counts
+        squares += float((scores.astype(np.float64) ** 2).sum())
+    centres = np.where(people[:, None] > 0, sums / np.maximum(people, 1)[:, None], model.centres)
+    spread = max((squares - float((people[:, None] * centres**2).sum())) / (people.sum() * centres.shape[1]), 1e-9)
+    by_size = np.lexsort((centres[:, 0], -people))
+    return replace(
+        model,
+        centres=centres[by_size].round(6) if model.rule is not None else model.centres[by_size].round(6),
+        spread=round(spread, 9),
+        shares=tuple((people[by_size] / people.sum()).tolist()),
+        rule=None if model.rule is None else model.rule.ordered(by_size),
+    )
+
+
+def _evidence(
+    model: PersonaModel, sample: pl.DataFrame, scores: Matrix, found: _Found, inputs: int, people: int
+) -> PersonaEvidence:
+    """Test the sample against people without groups, and judge the groups the model has."""
+    effort, seed = model.settings.effort, model.settings.seed
+    null_sample = sample.head(effort.null_rows)
+    null_candidates = range(2, min(max(8, model.k), len(np.unique(scores[: effort.null_rows], axis=0)) - 1) + 1)
+    null_test = None
+    if len(null_candidates):
+        null_test = test_for_groups(model.preparation, null_sample, null_candidates, effort.null_replicates, seed)
+    stability, segments = _judge(model, scores, effort)
+    table = found.counted.table
+    notes = (
+        *size_notes(people, inputs),
+        *found.notes,
+        *solution_notes(
+            table.filter(~pl.col("is_reproducible"))["k"].to_list(), segments
+        ),
+    )
+    return PersonaEvidence(
+        solution_kind=kind_of_solution(null_test, stability),
+        null_test=null_test,
+        stability=stability,
+        segments=segments,
+        merges=found.merges,
+        notes=notes,
+        origins=tuple(found.counted.origins.to_dicts()),
+        features=inputs,
+        people=people,
+    )
+
+
+def _judge(model: PersonaModel, scores: Matrix, effort: Effort) -> tuple[float, tuple[Segment, ...]]:
+    def labels_of(rows: Matrix) -> Labels:
+        return model._log_probabilities(rows.astype(np.float32)).argmax(axis=1)
+
+    if model.algorithm == "k_means":
+        find = k_means_finder(effort.sample_starts)
+        return judge_segments(scores[: effort.rows], labels_of, model.centres, find, effort.pairs, model.settings.seed)
+    find = _finder(model.algorithm)
+    rows, pairs = effort.rows // 2, max(effort.pairs // 2, 2)
+    return judge_segments(scores[:rows], labels_of, model.centres, find, pairs, model.settings.seed)
+
+
+def _finder(algorithm: str) -> FindGroups:
+    """Group redrawn samples as a model of this algorithm was found."""
+
+    def find(scores: Matrix, k: int, seed: int, samples: Matrix) -> Labels:
+        labels = []
+        for turn, counts in enumerate(samples.T):
+            rows = np.repeat(np.arange(len(scores)), counts.astype(np.int64))
+            groups = ALGORITHMS[algorithm](n_clusters=k, starts=REDRAWN_STARTS, random_state=seed + turn)
+            labels.append(groups.fit(scores[rows]).predict(scores))
+        return np.array(labels)
+
+    return find
 
 
 def continue_personas(
@@ -289,7 +481,30 @@ def continue_personas(
         while len(start) > wanted:
             start = _best_start(scores, [np.delete(start, place, axis=0) for place in range(len(start))])
         centres, shares, spread = _settle(features, model.preparation, start, rounds)
-    return replace(model, centres=centres, shares=shares, spread=spread)
+    evidence = replace(model.evidence, segments=(), stability=None)
+    return replace(
+        model, centres=centres, shares=shares, spread=spread, algorithm="k_means", rule=None, evidence=evidence
+    )
+
+
+def judge_again(model: PersonaModel, features: pl.DataFrame) -> PersonaModel:
+    """Judge the groups of a model that went on with those of another.
+
+    Args:
+        model: As `continue_personas` returns it; a model that is judged already is returned as it is.
+        features: One week.
+
+    Returns:
+        The model with the stability and the segments of its own groups.
+    """
+    if model.k < 2 or model.evidence.segments:
+        return model
+    sample = hash_sample(features, model.settings.effort.rows, model.settings.seed)
+    with threadpool_limits(limits=1):
+        stability, segments = _judge(model, model.preparation.transform(sample).astype(np.float64), model.settings.effort)
+    kind = kind_of_solution(model.evidence.null_test, stability)
+    evidence = replace(model.evidence, stability=stability, segments=segments, solution_kind=kind)
+    return replace(model, evidence=evidence)
 
 
 def _best_start(scores: NDArray[np.float32], starts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -318,14 +533,9 @@ def _settle(
     return centres, tuple((people[by_size] / people.sum()).tolist()), round(spread, 9)
 
 
-def _two_nearest(
-    scores: NDArray[np.float64], centres: NDArray[np.float64], spread: float
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    distances = squared_distances(scores, centres)
-    nearest = distances.argsort(axis=1, kind="stable")[:, :2]
-    likelihoods = np.exp((distances.min(axis=1, keepdims=True) - distances) / (2 * spread))
-    probabilities = likelihoods / likelihoods.sum(axis=1, keepdims=True)
-    return nearest, np.take_along_axis(probabilities, nearest, axis=1)
+def _two_likeliest(log_probabilities: Matrix) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    likeliest = (-log_probabilities).argsort(axis=1, kind="stable")[:, :2]
+    return likeliest, np.exp(np.take_along_axis(log_probabilities, likeliest, axis=1))
 
 
 def _single_persona(
@@ -340,4 +550,5 @@ def _single_persona(
         k_evidence=pl.DataFrame(schema=EVIDENCE_SCHEMA),
         choice=choice,
         settings=settings,
+        evidence=PersonaEvidence(people=features.height, features=len(inputs)),
     )

@@ -14,7 +14,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from ml.catalogue import Kind
 from ml.decorrelation import Decorrelation
-from ml.encoding import SAME_FROM, encoding_from_dict, encoding_to_dict, learn_encoding
+from ml.encoding import (
+    SAME_FROM,
+    Encoding,
+    NumberEncoding,
+    as_answers,
+    encoding_from_dict,
+    encoding_to_dict,
+    learn_encoding,
+)
 from ml.people_order import hash_sample
 
 CHUNK_ROWS = 65_536
@@ -29,11 +37,15 @@ class Preparation(BaseEstimator):
         balance: As in `Decorrelation`.
         sample_size: People that are looked at to learn the scales.
         random_state: Seed of the sample and of the parallel analysis.
+        family_weights: Weight by feature family, 1 for those not named. With it, each family is decorrelated on its
+            own and takes its weight's share of all variance, however many features it has. By default features, not
+            families, are what counts.
 
     Attributes:
         encodings_: One per feature that varies, in the order of the inputs.
         kept_: Positions of the encoded columns that are no near copies of an earlier one.
         decorrelation_: The fitted `Decorrelation`, or None.
+        is_survey_: Whether all features are yes-or-no answers, which are then left on their own scale.
 
     Examples:
         >>> people = pl.DataFrame({"person_id": ["a", "b", "c", "d"], "orders": [0, 1, 2, 9]})
@@ -42,37 +54,47 @@ class Preparation(BaseEstimator):
     """
 
     def __init__(
-        self, decorrelate: bool = True, balance: float = 0.5, sample_size: int = 50_000, random_state: int = 7
+        self,
+        decorrelate: bool = True,
+        balance: float = 0.5,
+        sample_size: int = 50_000,
+        random_state: int = 7,
+        family_weights: Mapping[str, float] | None = None,
     ) -> None:
         """Store the settings."""
+        self.family_weights = family_weights
         self.decorrelate = decorrelate
         self.balance = balance
         self.sample_size = sample_size
         self.random_state = random_state
 
-    def fit(self, features: pl.DataFrame, inputs: Mapping[str, Kind]) -> Self:
+    def fit(
+        self, features: pl.DataFrame, inputs: Mapping[str, Kind], families: Mapping[str, str] | None = None
+    ) -> Self:
         """Learn the scales.
 
         Args:
             features: person_id, as_of (optional) and the input columns.
             inputs: Kind by column, in the order the columns shall have.
+            families: Family by column; only needed where families have weights.
 
         Returns:
             Itself. `n_columns_` is 0 if no column varies.
         """
         sample = hash_sample(features, self.sample_size, self.random_state)
         learned = (learn_encoding(sample[name], kind) for name, kind in inputs.items())
-        self.encodings_ = [encoding for encoding in learned if encoding is not None]
+        self.encodings_: list[Encoding] = [encoding for encoding in learned if encoding is not None]
         self.kept_ = np.empty(0, dtype=np.int64)
         self.decorrelation_ = None
-        if self.encodings_:
-            encoded = self._encode(sample)
-            self.kept_ = _first_of_its_kind(encoded)
-            if self.decorrelate:
-                widths = [len(encoding.names) for encoding in self.encodings_]
-                blocks = np.repeat(np.arange(len(widths)), widths)[self.kept_].tolist()
-                estimator = Decorrelation(balance=self.balance, blocks=blocks, random_state=self.random_state)
-                self.decorrelation_ = estimator.fit(encoded[:, self.kept_])
+        self.is_survey_ = False
+        if not self.encodings_:
+            return self
+        if self.decorrelate and not self.family_weights and (answers := as_answers(self.encodings_)) is not None:
+            self.encodings_, self.is_survey_ = list(answers), True
+        encoded = self._encode(sample)
+        self.kept_ = _first_of_its_kind(encoded)
+        if self.decorrelate and not self.is_survey_:
+            self.decorrelation_ = self._decorrelate(encoded[:, self.kept_].astype(np.float64), families or {})
         return self
 
     @property
@@ -131,10 +153,57 @@ class Preparation(BaseEstimator):
         for start in range(0, features.height, CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
             chunk = needed[rows] if order is None else needed[order[rows]]
-            encoded = self._encode(chunk)[:, self.kept_] if self.encodings_ else np.empty((chunk.height, 0))
-            if self.decorrelation_ is not None:
-                encoded = self.decorrelation_.transform(encoded)
-            yield start, encoded.astype(np.float32, copy=False)
+            yield start, self.combine(self._encode(chunk) if self.encodings_ else np.empty((chunk.height, 0)))
+
+    def combine(self, encoded: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Make the matrix of rows whose columns are encoded already.
+
+        Args:
+            encoded: (rows, encoded columns), the columns of all `encodings_` side by side.
+
+        Returns:
+            (rows, n_columns_).
+        """
+        kept = encoded[:, self.kept_]
+        if self.decorrelation_ is not None:
+            kept = self.decorrelation_.transform(kept)
+        return kept.astype(np.float32, copy=False)
+
+    def _decorrelate(self, encoded: NDArray[np.float64], families: Mapping[str, str]) -> Decorrelation:
+        """Fit one decorrelation, or one per family, put together to one whose components keep to their family."""
+        widths = [len(encoding.names) for encoding in self.encodings_]
+        feature_of = np.repeat(np.arange(len(widths)), widths)[self.kept_]
+        is_own = np.array([_has_a_part_of_its_own(self.encodings_[feature]) for feature in feature_of])
+        if not self.family_weights:
+            return self._fit_block(encoded, feature_of, is_own)
+        family_of = np.array([families.get(self.encodings_[feature].feature, "") for feature in feature_of])
+        names = sorted(set(family_of))
+        weights = {name: float(self.family_weights.get(name, 1.0)) for name in names}
+        together = Decorrelation(balance=self.balance, random_state=self.random_state)
+        together.mean_, together.n_features_in_ = encoded.mean(axis=0), encoded.shape[1]
+        components, variances = [], []
+        for name in names:
+            columns = np.flatnonzero(family_of == name)
+            block = self._fit_block(encoded[:, columns], feature_of[columns], is_own[columns])
+            total = block.transform(encoded[:, columns]).var(axis=0).sum()
+            share = weights[name] / max(sum(weights.values()), 1e-12)
+            placed = np.zeros((len(block.components_), encoded.shape[1]))
+            placed[:, columns] = block.components_ * np.sqrt(share * len(names) / max(total, 1e-12))
+            components.append(placed)
+            variances.append(block.variances_)
+        together.components_, together.variances_ = np.vstack(components), np.concatenate(variances)
+        return together
+
+    def _fit_block(
+        self, encoded: NDArray[np.float64], feature_of: NDArray[np.int64], is_own: NDArray[np.bool_]
+    ) -> Decorrelation:
+        estimator = Decorrelation(
+            balance=self.balance,
+            blocks=feature_of.tolist(),
+            own=np.flatnonzero(is_own).tolist(),
+            random_state=self.random_state,
+        )
+        return estimator.fit(encoded)
 
     def to_dict(self) -> dict[str, Any]:
         """Write the fitted state as a JSON object."""
@@ -143,6 +212,7 @@ class Preparation(BaseEstimator):
             "settings": self.get_params(),
             "encodings": [encoding_to_dict(encoding) for encoding in self.encodings_],
             "kept": self.kept_.tolist(),
+            "is_survey": self.is_survey_,
             "decorrelation": None,
         }
         if self.decorrelation_ is not None:
@@ -156,6 +226,7 @@ class Preparation(BaseEstimator):
         preparation = cls(**state["settings"])
         preparation.encodings_ = [encoding_from_dict(encoding) for encoding in state["encodings"]]
         preparation.kept_ = np.asarray(state["kept"], dtype=np.int64)
+        preparation.is_survey_ = state.get("is_survey", False)
         preparation.decorrelation_ = None
         if state["decorrelation"] is not None:
             estimator = Decorrelation(balance=preparation.balance, random_state=preparation.random_state)
@@ -167,6 +238,11 @@ class Preparation(BaseEstimator):
 
     def _encode(self, features: pl.DataFrame) -> NDArray[np.float32]:
         return np.hstack([encoding.encode(features[encoding.feature]) for encoding in self.encodings_])
+
+
+def _has_a_part_of_its_own(encoding: Encoding) -> bool:
+    """Whether what a feature says alone is kept: numbers, but not those that are often zero or missing."""
+    return isinstance(encoding, NumberEncoding) and encoding.any_share is None and encoding.missing_share is None
 
 
 def _first_of_its_kind(encoded: NDArray[np.float32]) -> NDArray[np.int64]:
