@@ -125,7 +125,9 @@ def null_scores(preparation: Preparation, features: pl.DataFrame, replicates: in
         for place, part in enumerate(parts):
             block = part.table[ranks[:, place] * len(part.table) // people]
             if part.missing_latent is not None:
-                block[ranks[:, part.missing_latent] >= latents[part.missing_latent].bounds[0] * people] = part.missing_row
+                block[ranks[:, part.missing_latent] >= latents[part.missing_latent].bounds[0] * people] = (
+                    part.missing_row
+                )
             blocks.append(block)
         yield preparation.combine(np.hstack(blocks)).astype(np.float64)
 

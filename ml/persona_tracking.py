@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ml.people_order import hash_sample
 from ml.persona_identity import PersonaMatch, group_centres, match_personas
 from ml.preparation import Preparation
-from ml.personas import PersonaModel, PersonaSettings, continue_personas, fit_personas
+from ml.personas import PersonaModel, PersonaSettings, continue_personas, fit_personas, judge_again
 
 ODDS_TO_MOVE = 4.0
 """A person moves to another persona when it is this many times as probable as the one they are in."""
@@ -254,7 +254,8 @@ def _prefer_going_on(
     champion does not is not held back here; whether it may take over is for the gate.
     """
     known, wanted = set(champion.model.preparation.features_), set(fresh.preparation.features_)
-    if fresh.k < 2 or champion.model.k < 2 or len(known & wanted) < SAME_VIEW_FROM * len(wanted):
+    is_alike = {fresh.algorithm, champion.model.algorithm} == {"k_means"}
+    if not is_alike or min(fresh.k, champion.model.k) < 2 or len(known & wanted) < SAME_VIEW_FROM * len(wanted):
         return fresh, current
     continued = continue_personas(champion.model, features, previous, fresh.k)
     continued = replace(continued, k_evidence=fresh.k_evidence, choice=fresh.choice, settings=fresh.settings)
@@ -262,7 +263,7 @@ def _prefer_going_on(
     sample = hash_sample(features, GATE_SAMPLE, GATE_SEED)
     if explained_share(fresh, sample, groups) < AS_TELLING_FROM * explained_share(fresh, sample, current):
         return fresh, current
-    return continued, groups
+    return judge_again(continued, features), groups
 
 
 def explained_share(model: PersonaModel, features: pl.DataFrame, groups: pl.DataFrame) -> float:
@@ -323,6 +324,8 @@ def _judge(
 
 
 def _stability_of(model: PersonaModel) -> float | None:
+    if model.evidence.stability is not None:
+        return model.evidence.stability
     evidence = model.k_evidence
     if not {"stability", "is_chosen"} <= set(evidence.columns):
         return None

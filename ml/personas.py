@@ -399,9 +399,7 @@ def _evidence(
     notes = (
         *size_notes(people, inputs),
         *found.notes,
-        *solution_notes(
-            table.filter(~pl.col("is_reproducible"))["k"].to_list(), segments
-        ),
+        *solution_notes(table.filter(~pl.col("is_reproducible"))["k"].to_list(), segments),
     )
     return PersonaEvidence(
         solution_kind=kind_of_solution(null_test, stability),
@@ -501,7 +499,9 @@ def judge_again(model: PersonaModel, features: pl.DataFrame) -> PersonaModel:
         return model
     sample = hash_sample(features, model.settings.effort.rows, model.settings.seed)
     with threadpool_limits(limits=1):
-        stability, segments = _judge(model, model.preparation.transform(sample).astype(np.float64), model.settings.effort)
+        stability, segments = _judge(
+            model, model.preparation.transform(sample).astype(np.float64), model.settings.effort
+        )
     kind = kind_of_solution(model.evidence.null_test, stability)
     evidence = replace(model.evidence, stability=stability, segments=segments, solution_kind=kind)
     return replace(model, evidence=evidence)
