@@ -63,7 +63,12 @@ def tell_defined(data: ReportData, personas: dict[str, Persona]) -> DefinedView:
 def _tell(row: dict, data: ReportData, personas: dict[str, Persona]) -> DefinedPersona:
     people = row["people"]
     is_told = people is not None and people >= data.minimum_cell
-    suggestions = data.range_suggestions.filter(pl.col("segment_id") == row["segment_id"])
+    suggestions = (
+        data.range_suggestions.filter(pl.col("segment_id") == row["segment_id"])
+        .drop_nulls(["label", "reason"])
+        .filter(pl.col("low").is_not_null() | pl.col("high").is_not_null())
+        .sort("label")
+    )
     return DefinedPersona(
         name=row["segment_name"] or row["segment_id"],
         description=row["description"] or "",

@@ -139,7 +139,7 @@ def _say_more(traits: pl.DataFrame, persona: Persona) -> str:
     told = f"{lead} {_trait_words(first)}"
     if others:
         told += _turn(persona, "; they also stand out in ", ", followed by ", ", along with ")
-        told += listed([_trait_words(other) for other in others])
+        told += listed([_label_words(other) for other in others])
     return f"{told}."
 
 
@@ -148,7 +148,8 @@ def _say_less(traits: pl.DataFrame, persona: Persona) -> str:
     if not chosen:
         return ""
     lead = _turn(persona, "They are below the average in", "Less is seen of them in", "They fall behind in")
-    return f"{lead} {listed([_trait_words(one) for one in chosen])}."
+    first, *others = chosen
+    return f"{lead} {listed([_trait_words(first), *(_label_words(one) for one in others)])}."
 
 
 def _striking(traits: pl.DataFrame, direction: int) -> list[dict]:
@@ -163,10 +164,15 @@ def _striking(traits: pl.DataFrame, direction: int) -> list[dict]:
     return ranked.head(3).rows(named=True)
 
 
-def _trait_words(row: dict) -> str:
-    """A characteristic in the middle of a sentence: `active days in 4 weeks (9.1 on average, twice everybody's 4.5)`."""
+def _label_words(row: dict) -> str:
+    """A characteristic in the middle of a sentence; an abbreviation keeps its capital."""
     label = row["label"] or row["characteristic"]
-    label = label[:1].lower() + label[1:] if label[1:2].islower() or label[1:2] == "" else label
+    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
+
+
+def _trait_words(row: dict) -> str:
+    """The same with figures: `active days in 4 weeks (9.1 on average, twice everybody's 4.5)`."""
+    label = _label_words(row)
     value, base = row["segment_value"], row["base_value"]
     if row["kind"] != "number":
         return f"{label} ({percent(value)} against {percent(base)})"
@@ -182,7 +188,11 @@ def _times(ratio: float) -> str:
 
 
 def _cells(data: ReportData, persona: Persona) -> pl.DataFrame:
-    cells = data.rhythms.filter(pl.col("segment_id") == persona.persona_id)
+    cells = data.rhythms.filter(
+        (pl.col("segment_id") == persona.persona_id)
+        & pl.col("weekday").is_between(1, len(WEEKDAYS))
+        & pl.col("day_part").is_in(DAY_PARTS)
+    )
     lengths = cells["day_part"].replace_strict(_LENGTH, default=None, return_dtype=pl.Float64)
     return cells.with_columns(per_hour=pl.col("events") / lengths)
 

@@ -58,5 +58,5 @@ def _give_aways(
     covered = [cell for cell in line if cell in hidden]
     if not covered or (len(covered) > 1 and sum(counts[cell] for cell in covered) >= minimum):
         return []
-    told = sorted((counts[cell], line.index(cell)) for cell in line if cell not in hidden and counts[cell] > 0)
-    return [line[told[0][1]]] if told else []
+    told = sorted((counts[cell], repr(cell)) for cell in line if cell not in hidden and counts[cell] > 0)
+    return [cell for cell in line if told and repr(cell) == told[0][1]]
