@@ -7,7 +7,7 @@ read and written in `persona_store.py`, what marketers define in `defined_person
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -31,9 +31,10 @@ from ml.persona_tracking import (
     tell_movement,
     typical_people,
 )
-from ml.personas import PersonaModel, PersonaSettings, TooFewPeople
+from ml.personas import PersonaModel, TooFewPeople, judge_again
 from orchestration.code_version import code_version
 from orchestration.defined_persona_week import DefinedWeek, run_defined_personas
+from orchestration.persona_evidence import fit_settings
 from orchestration.persona_store import (
     ASSIGNMENT_SCHEMA,
     CHAMPION,
@@ -264,11 +265,7 @@ def _challenge(
 ) -> tuple[Challenge | None, dict[str, Any]]:
     """Fit a challenger; returns it, and its row of `ml.persona_models` with what became of it."""
     settings = workspace.settings.personas
-    fit = PersonaSettings(
-        k=settings.k if isinstance(settings.k, int) else None,
-        k_range=(settings.k, settings.k) if isinstance(settings.k, int) else settings.k,
-        seed=settings.seed,
-    )
+    fit = fit_settings(settings)
     champion = standing.personas if standing is not None and _can_place(standing, features) else None
     gate = GateSettings(**settings.challenger.model_dump())
     try:
@@ -282,7 +279,8 @@ def _challenge(
         status, reason = ROLLED_BACK, f"turned back from by hand: {turned_back.reason or 'no reason given'}"
     else:
         status, reason = (CHAMPION if challenge.verdict.passed else REJECTED), challenge.verdict.reason
-    model = challenge.personas.model
+    model = judge_again(challenge.personas.model, features)
+    challenge = replace(challenge, personas=replace(challenge.personas, model=model))
     chosen = model.k_evidence.filter(pl.col("is_chosen"))
     inputs = inputs_of(catalogue, model.preparation.features_, "is_persona_input")
     references = learn_references(hash_sample(features, DRIFT_SAMPLE, DRIFT_SEED), inputs)
@@ -297,6 +295,9 @@ def _challenge(
         "k": model.k,
         "silhouette": chosen["silhouette"][0] if chosen.height else None,
         "choice": model.choice,
+        "solution_kind": model.evidence.solution_kind,
+        "stability": model.evidence.stability,
+        "notes": json.dumps([model.evidence.kind_words, *(one.words for one in model.evidence.merges), *model.evidence.notes]),
         "persona_ids": json.dumps({str(cluster): persona for cluster, persona in ids.items()}),
         "persona_names": json.dumps(standing.names if standing else {}),
         "k_evidence": json.dumps(model.k_evidence.to_dicts()),
