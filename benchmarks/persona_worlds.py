@@ -157,6 +157,4 @@ def _features(
             values = np.exp(0.7 * values) if column % 2 else values
             values = np.where(random.random(len(values)) < 0.05, np.nan, values)
         columns[f"x{column}"] = pl.Series(values, nan_to_null=True)
-    return pl.DataFrame(
-        {"person_id": _names(ids), "as_of": FIRST_WEEK + timedelta(weeks=number + 1), **columns}
-    )
+    return pl.DataFrame({"person_id": _names(ids), "as_of": FIRST_WEEK + timedelta(weeks=number + 1), **columns})

@@ -117,9 +117,7 @@ def track_world(
     return result
 
 
-def _compare_with_truth(
-    result: Tracked, week: WorldWeek, placed: pl.DataFrame, id_of_persona: dict[int, str]
-) -> None:
+def _compare_with_truth(result: Tracked, week: WorldWeek, placed: pl.DataFrame, id_of_persona: dict[int, str]) -> None:
     both = placed.join(week.truth, on="person_id")
     majority = (
         both.group_by("persona_id", "persona")

@@ -567,7 +567,9 @@ def suggest_ranges(model: DefinedModel, features: pl.DataFrame, assigned: pl.Dat
             if not others and not one.examples:
                 continue
             if others:
-                fits_otherwise = rule_fit(features, (PersonaDefinition(one.persona_id, others),), model.scales)[:, 0] >= 1
+                fits_otherwise = (
+                    rule_fit(features, (PersonaDefinition(one.persona_id, others),), model.scales)[:, 0] >= 1
+                )
             else:
                 probabilities = model.score(features)[0] if probabilities is None else probabilities
                 fits_otherwise = probabilities[:, place] >= MEMBER_FROM

@@ -167,7 +167,9 @@ def test_columns(
         )
     tested = pl.DataFrame(rows, schema=COLUMN_DRIFT_SCHEMA)
     rejected = benjamini_hochberg(tested["p_value"].to_numpy(), false_alarms)
-    return tested.with_columns(is_drifted=pl.Series(rejected, dtype=pl.Boolean) & (pl.col("js_distance") >= matters_from))
+    return tested.with_columns(
+        is_drifted=pl.Series(rejected, dtype=pl.Boolean) & (pl.col("js_distance") >= matters_from)
+    )
 
 
 test_columns.__test__ = False  # type: ignore[attr-defined]  # a test of statistics, not of this project

@@ -181,8 +181,10 @@ def odds_for_week(standing: StandingPersonas, features: pl.DataFrame, before: pl
     people, probabilities = standing.model.probabilities(
         features.join(near.select("person_id"), on="person_id", how="semi")
     )
-    places = [near[column].replace_strict(ids, range(len(ids)), return_dtype=pl.Int64).to_numpy() for column in
-              ("persona_id", "runner_up_persona_id")]
+    places = [
+        near[column].replace_strict(ids, range(len(ids)), return_dtype=pl.Int64).to_numpy()
+        for column in ("persona_id", "runner_up_persona_id")
+    ]
     rows = np.arange(len(people))
     with np.errstate(divide="ignore"):
         logs = np.log(np.maximum(probabilities, 1e-12))
@@ -279,7 +281,8 @@ def explained_share(model: PersonaModel, features: pl.DataFrame, groups: pl.Data
     total = ((encoded - encoded.mean(axis=0)) ** 2).sum()
     numbers = labels.to_numpy()
     within = sum(
-        ((encoded[numbers == group] - encoded[numbers == group].mean(axis=0)) ** 2).sum() for group in np.unique(numbers)
+        ((encoded[numbers == group] - encoded[numbers == group].mean(axis=0)) ** 2).sum()
+        for group in np.unique(numbers)
     )
     return float(1 - within / total) if total > 0 else 0.0
 
@@ -384,9 +387,7 @@ def tell_movement(
         on="person_id",
         how="left",
         maintain_order="left",
-    ).join(
-        incumbents.select("person_id", __before="persona_id"), on="person_id", how="left", maintain_order="left"
-    )
+    ).join(incumbents.select("person_id", __before="persona_id"), on="person_id", how="left", maintain_order="left")
     return joined.with_columns(
         movement=pl.when(pl.col("__before").is_null())
         .then(None)

@@ -156,9 +156,7 @@ def fit_seeded_mixture(
     return best[1]
 
 
-def _spread_of_examples(
-    scores: Matrix, examples: Sequence[NDArray[np.int64]], anchors: Matrix
-) -> NDArray[np.float64]:
+def _spread_of_examples(scores: Matrix, examples: Sequence[NDArray[np.int64]], anchors: Matrix) -> NDArray[np.float64]:
     """Variance within groups by their examples, drawn together across columns, at most that of everybody."""
     overall = np.maximum(scores.var(axis=0), 1e-9)
     degrees = sum(len(rows) - 1 for rows in examples)

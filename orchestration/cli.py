@@ -1,4 +1,4 @@
-"""`personae init | demo | run | ui`: thin over the same job that Dagster schedules."""
+"""`personae init | demo | run | ui | why | rollback`: thin over the same job that Dagster schedules."""
 
 from __future__ import annotations
 
@@ -105,6 +105,70 @@ def run(
         console.print(f"[bold red]The run failed[/bold red] after {seconds:.0f} s. What was published before stands.")
         raise typer.Exit(EXIT_RUN_FAILED)
     _print_outcome(workspace, wanted, seconds)
+
+
+@app.command()
+def why(
+    folder: Folder,
+    person: Annotated[str, typer.Argument(help="A person id or a contact id.")],
+    week: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Any day of the week to look at; default: the latest one that was run."),
+    ] = None,
+    not_in: Annotated[
+        str | None, typer.Option("--not", help="Why not in this persona (id or name); default: the runner-up.")
+    ] = None,
+    data: DataFolder = None,
+) -> None:
+    """Say why a person is in a persona, a band and an audience, and why not in another."""
+    from orchestration.dbt_runs import prepare_manifest
+    from orchestration.feature_catalogue import read_catalogue
+    from orchestration.warehouse import Warehouse
+    from orchestration.why import NotFound, Question, explain
+
+    with _settings_errors():
+        workspace = Workspace.open(folder, data)
+    if not workspace.warehouse_file.is_file():
+        _fail("no week was run yet; `personae run DIR` first", EXIT_WRONG_SETTING)
+    question = Question(person, Week.containing(week.date()) if week else None, not_in)
+    manifest = prepare_manifest(workspace)
+    try:
+        with Warehouse.of(workspace).connect(read_only=True) as connection:
+            lines = explain(connection, workspace, read_catalogue(connection, workspace, manifest), question)
+    except NotFound as error:
+        _fail(str(error), EXIT_WRONG_SETTING)
+    for line in lines:
+        console.print(line, markup=False)
+
+
+@app.command()
+def rollback(
+    folder: Folder,
+    week: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="From this week on; default: the latest one that was run."),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why, for whoever reads it later.")] = "",
+    data: DataFolder = None,
+) -> None:
+    """Go back from the standing persona model to the one before it. Weeks before --week stay as they are."""
+    from orchestration.turning_back import NothingToTurnBackFrom, turn_back
+    from orchestration.warehouse import Warehouse
+
+    with _settings_errors():
+        workspace = Workspace.open(folder, data)
+    if not workspace.warehouse_file.is_file():
+        _fail("no week was run yet; `personae run DIR` first", EXIT_WRONG_SETTING)
+    try:
+        with _one_run_at_a_time(workspace), Warehouse.of(workspace).connect(read_only=True) as connection:
+            turned = turn_back(connection, workspace, Week.containing(week.date()) if week else None, reason)
+    except NothingToTurnBackFrom as error:
+        _fail(str(error), EXIT_WRONG_SETTING)
+    console.print(
+        f"From week {turned.from_week.key} on, the model of week {turned.fitted.key} is not used; the one of week "
+        f"{turned.back_to.key} is. Written to {turned.path}."
+    )
+    console.print(f"Publish again with: [bold]personae run {folder} --week {turned.last_week.key} --weeks {turned.weeks}[/bold]")
 
 
 @app.command()

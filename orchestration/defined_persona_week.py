@@ -74,9 +74,7 @@ def run_defined_personas(
     if standing is not None and not set(standing.features_) <= set(features.columns):
         standing = None
     tables: dict[str, pl.DataFrame] = {}
-    fitted = standing or fit_defined_personas(
-        features, catalogue, definitions, workspace.settings.personas.seed
-    )
+    fitted = standing or fit_defined_personas(features, catalogue, definitions, workspace.settings.personas.seed)
     if not isinstance(fitted, DefinedModel):
         return DefinedWeek(
             tables={"defined_persona_support": _unfit_rows(fitted, week)}, unfit=fitted, unknown_examples=unknown
@@ -224,7 +222,8 @@ def _support(
 
 def _unfit_rows(unfit: dict[str, str], week: Week) -> pl.DataFrame:
     rows = [
-        {"as_of": week.as_of, "persona_id": persona, "unfit_reason": reason} for persona, reason in sorted(unfit.items())
+        {"as_of": week.as_of, "persona_id": persona, "unfit_reason": reason}
+        for persona, reason in sorted(unfit.items())
     ]
     return pl.DataFrame(rows, schema=SUPPORT_TABLE_SCHEMA)
 

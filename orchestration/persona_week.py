@@ -163,7 +163,9 @@ def run_persona_week(
             "persona_assignments": pl.concat([assignments, defined.assignments]),
             "personas": pl.concat([personas, defined.personas]),
             "persona_ledger": ledger,
-            "persona_weeks": _week_row(connection, workspace, week, standing, movement, drift, refit, placed, defined, odds),
+            "persona_weeks": _week_row(
+                connection, workspace, week, standing, movement, drift, refit, placed, defined, odds
+            ),
             "persona_medoids": _medoids(standing, features, placed, week),
             **defined.tables,
         },
@@ -269,9 +271,7 @@ def _challenge(
     champion = standing.personas if standing is not None and _can_place(standing, features) else None
     gate = GateSettings(**settings.challenger.model_dump())
     try:
-        challenge = fit_challenger(
-            features, catalogue, fit, champion, before, used_ids(connection, week), gate, odds
-        )
+        challenge = fit_challenger(features, catalogue, fit, champion, before, used_ids(connection, week), gate, odds)
     except TooFewPeople:
         return None, {}
     turned_back = next((one for one in workspace.rollbacks if one.excludes(week.as_of, week)), None)
@@ -421,7 +421,9 @@ def _events_of_return(previous: StandingModel, standing: StandingModel) -> pl.Da
             }
             for persona, event in sorted(event_of.items())
         ],
-        schema={name: kind for name, kind in LEDGER_SCHEMA.items() if name not in ("as_of", "from_model_id", "to_model_id")},
+        schema={
+            name: kind for name, kind in LEDGER_SCHEMA.items() if name not in ("as_of", "from_model_id", "to_model_id")
+        },
     )
 
 

@@ -71,9 +71,7 @@ def persona_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
             },
         )
         yield dg.MaterializeResult(asset_key=specs["persona_weeks"].key, metadata=_movement_metadata(latest, done))
-        yield dg.MaterializeResult(
-            asset_key=specs["defined_persona_support"].key, metadata=_defined_metadata(latest)
-        )
+        yield dg.MaterializeResult(asset_key=specs["defined_persona_support"].key, metadata=_defined_metadata(latest))
 
     return find_personas
 

@@ -90,5 +90,7 @@ def _write_week(
 def _made_from(connection: duckdb.DuckDBPyConnection, week: Week) -> dict[str, str | None]:
     """What the week can be made from again: its model, its inputs, the settings and the code, each as a hash."""
     columns = ("model_id", "defined_model_id", "feature_fingerprint", "settings_hash", "code_version")
-    row = connection.execute(f"select {', '.join(columns)} from ml.persona_weeks where as_of = ?", [week.as_of]).fetchone()
+    row = connection.execute(
+        f"select {', '.join(columns)} from ml.persona_weeks where as_of = ?", [week.as_of]
+    ).fetchone()
     return dict(zip(columns, row, strict=True)) if row else dict.fromkeys(columns)

@@ -1,0 +1,361 @@
+"""`personae why DIR PERSON`: why somebody is in a persona, a band, an audience, and why not in another.
+
+What belongs here: one person's answers, as lines of text, from what a week recorded. It reads, and writes nothing. No name,
+address or other personal data is printed: whoever asks knows whom they ask for.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import numpy as np
+import polars as pl
+
+from ml.defined_personas import DefinedModel, FeatureRule, PersonaDefinition, rule_fit
+from ml.membership_reasons import REASON_COLUMNS, evidence_for, learn_scales
+from orchestration.persona_store import DEFINED, DISCOVERED, StandingModel, model_of_week
+from orchestration.settings_file import nearest
+from orchestration.sql import identifier
+from orchestration.weeks import Week
+from orchestration.workspace import Workspace
+
+SAMPLE = 20_000
+SHOWN = 3
+
+
+class NotFound(Exception):
+    """There is no such person, week or persona; the message says which and what there is instead."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Who is asked for, in which week, and against which persona."""
+
+    person: str
+    week: Week | None = None
+    not_in: str | None = None
+
+
+def explain(
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, catalogue: pl.DataFrame, question: Question
+) -> list[str]:
+    """Answer a question.
+
+    Args:
+        connection: the warehouse; reading is enough.
+        workspace: the workspace.
+        catalogue: the feature catalogue, for plain words.
+        question: a person id or contact id, a week (default: the latest), a persona they are not in (default: the runner-up).
+
+    Returns:
+        The answer, line by line.
+
+    Raises:
+        NotFound: no such person, week or persona.
+    """
+    week = _week(connection, question.week)
+    person_id = _person(connection, workspace, question.person, week)
+    labels = dict(catalogue.select("feature", "label").iter_rows())
+    return [
+        f"Person {person_id}, week {week.key}",
+        *_persona_lines(connection, week, person_id, labels, question.not_in),
+        *_defined_lines(connection, workspace, week, person_id, labels),
+        *_propensity_lines(connection, week, person_id),
+        *_audience_lines(connection, workspace, week, person_id),
+    ]
+
+
+def _week(connection: duckdb.DuckDBPyConnection, wanted: Week | None) -> Week:
+    try:
+        weeks = [
+            row[0]
+            for row in connection.execute("select as_of from ml.persona_weeks where people > 0 order by 1").fetchall()
+        ]
+    except duckdb.CatalogException:
+        weeks = []
+    if not weeks:
+        raise NotFound("no week was run yet; `personae run DIR` first")
+    if wanted is None:
+        return Week.ending(weeks[-1])
+    if wanted.as_of not in weeks:
+        first, last = Week.ending(weeks[0]).key, Week.ending(weeks[-1]).key
+        raise NotFound(f"the week {wanted.key} was not run; there are weeks from {first} to {last}")
+    return wanted
+
+
+def _person(connection: duckdb.DuckDBPyConnection, workspace: Workspace, given: str, week: Week) -> str:
+    at = week.as_of_at(workspace.settings.timezone)
+    row = connection.execute(
+        "select max(person_id) from intermediate.int_identities_resolved where identity_kind = 'contact' "
+        "and identity_id = ? and valid_from < ? and coalesce(valid_to > ?, true)",
+        [given, at, at],
+    ).fetchone()
+    person_id = row[0] if row and row[0] else given
+    known = connection.execute(
+        "select 1 from features.person_features where as_of = ? and person_id = ?", [week.as_of, person_id]
+    ).fetchone()
+    if known is None:
+        raise NotFound(f"nobody is known by the person id or contact id '{given}' in the week {week.key}")
+    return str(person_id)
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, query: str, values: list[Any]) -> list[dict[str, Any]]:
+    result = connection.execute(query, values)
+    names = [column[0] for column in result.description or []]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def _names(connection: duckdb.DuckDBPyConnection, week: Week) -> dict[str, str]:
+    rows = connection.execute(
+        "select persona_id, persona_name from ml.personas where as_of = ? order by persona_id", [week.as_of]
+    ).fetchall()
+    return {persona: name or persona for persona, name in rows}
+
+
+def _persona_lines(
+    connection: duckdb.DuckDBPyConnection, week: Week, person_id: str, labels: dict[str, str], not_in: str | None
+) -> Iterator[str]:
+    names = _names(connection, week)
+    rows = _rows(
+        connection,
+        "select * from ml.persona_assignments where as_of = ? and person_id = ? and persona_type = ?",
+        [week.as_of, person_id, DISCOVERED],
+    )
+    yield ""
+    yield "Persona"
+    if not rows:
+        yield "  none was assigned"
+        return
+    row = rows[0]
+    own, runner_up = row["persona_id"], row["runner_up_persona_id"]
+    yield f"  {names[own]} ({own}), with a probability of {row['strength']:.0%}"
+    if runner_up:
+        second = row["strength"] - row["margin"]
+        yield f"  next comes {names.get(runner_up, runner_up)} ({runner_up}) with {second:.0%}"
+        if row["margin"] < 0:
+            yield "  kept there although the other is somewhat more probable: people move when the odds are clear"
+    yield from _movement_lines(connection, week, row, names)
+    standing = model_of_week(connection, week)
+    rival = _rival(not_in, own, runner_up, names, standing)
+    if standing is None or rival is None:
+        return
+    evidence, person = _evidence(connection, week, person_id, standing, own, rival)
+    order = np.argsort(-evidence, kind="stable")
+    features = standing.model.preparation.features_
+    stored = [row[column] for column in REASON_COLUMNS if row[column]]
+    if stored and rival == runner_up:
+        yield f"  what decided it: {', '.join(labels.get(name, name) for name in stored)}"
+    yield f"  what speaks for {names[own]} rather than {names.get(rival, rival)}:"
+    for place in order[:SHOWN]:
+        if evidence[place] > 0:
+            yield f"    + {_compared(connection, week, features[place], labels, person, own, rival, names)}"
+    against = [place for place in order[::-1][:SHOWN] if evidence[place] < 0]
+    yield f"  what would speak for {names.get(rival, rival)}:" + ("" if against else " nothing")
+    for place in against:
+        yield f"    - {_compared(connection, week, features[place], labels, person, own, rival, names)}"
+
+
+def _movement_lines(
+    connection: duckdb.DuckDBPyConnection, week: Week, row: dict[str, Any], names: dict[str, str]
+) -> Iterator[str]:
+    before = connection.execute(
+        "select persona_id from ml.persona_assignments where as_of = ? and person_id = ? and persona_type = ?",
+        [week.back(1).as_of, row["person_id"], DISCOVERED],
+    ).fetchone()
+    if before is None:
+        yield "  in no persona the week before"
+    elif row["movement"] == "moved":
+        yield f"  moved this week, from {names.get(before[0], before[0])}: their behaviour changed"
+    elif row["movement"] == "redrawn":
+        yield f"  was in {names.get(before[0], before[0])}; the boundary was drawn anew, their behaviour did not change persona"
+    else:
+        yield "  as the week before"
+
+
+def _rival(
+    not_in: str | None, own: str, runner_up: str | None, names: dict[str, str], standing: StandingModel | None
+) -> str | None:
+    if not_in is None:
+        return runner_up
+    known = set(standing.personas.persona_ids.values()) if standing else set()
+    by_name = {name.casefold(): persona for persona, name in names.items() if persona in known}
+    wanted = not_in if not_in in known else by_name.get(not_in.casefold())
+    if wanted is None:
+        raise NotFound(f"there is no persona '{not_in}' this week; {nearest(not_in, [*known, *by_name])}")
+    if wanted == own:
+        raise NotFound(f"the person is in {wanted}")
+    return wanted
+
+
+def _evidence(
+    connection: duckdb.DuckDBPyConnection, week: Week, person_id: str, standing: StandingModel, own: str, rival: str
+) -> tuple[np.ndarray, dict[str, Any]]:
+    preparation = standing.model.preparation
+    columns = ", ".join(f"f.{identifier(name)}" for name in ["person_id", *preparation.features_])
+    sample = connection.execute(
+        f"with drawn as (select a.person_id, a.persona_id from ml.persona_assignments as a where a.as_of = ? "
+        "and a.persona_type = ? order by a.person_id = ? desc, md5(a.person_id), a.person_id limit ?) "
+        f"select {columns}, d.persona_id as __persona from drawn as d inner join features.person_features as f "
+        "on f.person_id = d.person_id and f.as_of = ? order by f.person_id",
+        [week.as_of, DISCOVERED, person_id, SAMPLE, week.as_of],
+    ).pl()
+    placed = sample.select("person_id", persona_id="__persona")
+    scales = learn_scales(preparation, sample, placed)
+    person = sample.filter(pl.col("person_id") == person_id)
+    return evidence_for(preparation, scales, person, [own], [rival])[0], person.row(0, named=True)
+
+
+def _compared(
+    connection: duckdb.DuckDBPyConnection,
+    week: Week,
+    feature: str,
+    labels: dict[str, str],
+    person: dict[str, Any],
+    own: str,
+    rival: str,
+    names: dict[str, str],
+) -> str:
+    means = dict(
+        connection.execute(
+            "select segment_id, segment_value from marts.segment_profiles where as_of = ? and segment_type = 'persona' "
+            "and characteristic = ? and segment_id in (?, ?)",
+            [week.as_of, feature, own, rival],
+        ).fetchall()
+    )
+    told = f"{labels.get(feature, feature)}: {_value(person[feature])}"
+    shown = [f"{_value(means[one])} in {names.get(one, one)}" for one in (own, rival) if one in means]
+    return f"{told} (on average {' and '.join(shown)})" if shown else told
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return str(value)
+
+
+def _defined_lines(
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, person_id: str, labels: dict[str, str]
+) -> Iterator[str]:
+    row = connection.execute(
+        "select m.model from ml.persona_weeks as w inner join ml.defined_persona_models as m "
+        "on m.model_id = w.defined_model_id where w.as_of = ? and m.as_of <= w.as_of order by m.as_of desc limit 1",
+        [week.as_of],
+    ).fetchone()
+    if row is None:
+        return
+    model = DefinedModel.from_dict(json.loads(row[0]))
+    names = _names(connection, week)
+    columns = ", ".join(identifier(name) for name in ["person_id", *model.features_])
+    person = connection.execute(
+        f"select {columns} from features.person_features where as_of = ? and person_id = ?", [week.as_of, person_id]
+    ).pl()
+    probabilities, fits = model.score(person)
+    mine = connection.execute(
+        "select persona_id, strength from ml.persona_assignments where as_of = ? and person_id = ? and persona_type = ?",
+        [week.as_of, person_id, DEFINED],
+    ).fetchone()
+    yield ""
+    yield "Personas you defined"
+    if mine is None:
+        yield f"  none of these (probability that none fits: {probabilities[0, -1]:.0%})"
+    for place, definition in enumerate(model.definitions):
+        persona = definition.persona_id
+        is_in = mine is not None and mine[0] == persona
+        state = "in" if is_in else "not in"
+        yield (
+            f"  {state} {names.get(persona, persona)}: fit {fits[0, place]:.2f}, "
+            f"probability {(mine[1] if is_in and mine else probabilities[0, place]):.0%}"
+        )
+        for rule in definition.rules:
+            yield f"    {_rule_line(rule, person, model, labels)}"
+        if not definition.rules:
+            yield "    by likeness to its example people"
+
+
+def _rule_line(rule: FeatureRule, person: pl.DataFrame, model: DefinedModel, labels: dict[str, str]) -> str:
+    met = rule_fit(person, (PersonaDefinition("one", (rule,)),), model.scales)[0, 0] >= 1
+    if rule.values:
+        asked = f"one of {', '.join(rule.values)}"
+    elif rule.low is not None and rule.high is not None:
+        asked = f"{rule.low:,.4g} to {rule.high:,.4g}"
+    else:
+        asked = f"at least {rule.low:,.4g}" if rule.low is not None else f"at most {rule.high:,.4g}"
+    value = _value(person[rule.feature][0])
+    return f"{'yes' if met else 'no '}  {labels.get(rule.feature, rule.feature)}: {value}, asked for is {asked}"
+
+
+def _propensity_lines(connection: duckdb.DuckDBPyConnection, week: Week, person_id: str) -> Iterator[str]:
+    rows = _rows(
+        connection,
+        "select s.target, r.label, s.probability, s.band, s.abstained_reason, r.high_from, r.medium_from, "
+        "(select avg(a.probability) from ml.propensity_scores as a where a.as_of = s.as_of and a.target = s.target) "
+        "as everybody from ml.propensity_scores as s left join ml.model_runs as r "
+        "on r.as_of = s.as_of and r.target = s.target where s.as_of = ? and s.person_id = ? order by s.target",
+        [week.as_of, person_id],
+    )
+    if not rows:
+        return
+    yield ""
+    yield "What is likely"
+    for row in rows:
+        label = row["label"] or row["target"]
+        if row["probability"] is None:
+            yield f"  {label}: nothing is said, because {row['abstained_reason']}"
+            continue
+        yield f"  {label}: {row['probability']:.1%}, {row['probability'] / row['everybody']:.1f} times everybody's mean"
+        if row["band"] and row["high_from"] is not None:
+            yield (
+                f"    in the band '{row['band']}': high begins at {row['high_from']:.1%}, "
+                f"medium at {row['medium_from']:.1%}"
+            )
+        yield "    how much each feature contributed is not recorded"
+
+
+def _audience_lines(
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, person_id: str
+) -> Iterator[str]:
+    rows = _rows(
+        connection,
+        "select * from intermediate.int_contactability where as_of = ? and person_id = ?",
+        [week.as_of, person_id],
+    )
+    yield ""
+    yield "Audiences"
+    if not rows:
+        yield "  whether they may be contacted was not decided this week"
+    for row in rows:
+        verb = "may" if row["is_allowed"] else "may not"
+        yield f"  {verb} be contacted over {row['channel']} for {row['purpose']}: {row['decision_reason']}"
+        if row["is_allowed"] and row["channel"] == "email" and not row.get("email"):
+            yield "    but there is no e-mail address"
+    memberships = connection.execute(
+        "select persona_id from ml.persona_assignments where as_of = ? and person_id = ? order by persona_id",
+        [week.as_of, person_id],
+    ).fetchall()
+    names = _names(connection, week)
+    for (persona,) in memberships:
+        path = workspace.activation_folder / week.key / f"{persona}.csv"
+        if not path.is_file():
+            yield f"  no file was written for {names.get(persona, persona)}"
+            continue
+        with path.open(encoding="utf-8", newline="") as lines:
+            is_in = any(line.get("person_id") == person_id for line in csv.DictReader(lines))
+        if is_in:
+            yield f"  in the file of {names.get(persona, persona)} ({persona}.csv)"
+        else:
+            allowed = any(row["is_allowed"] for row in rows)
+            because = (
+                "the address is missing, in the file already, or refused by somebody else who uses it"
+                if allowed
+                else "they may not be contacted"
+            )
+            yield f"  not in the file of {names.get(persona, persona)}: {because}"
