@@ -254,10 +254,17 @@ def _prefer_going_on(
     champion does not is not held back here; whether it may take over is for the gate.
     """
     known, wanted = set(champion.model.preparation.features_), set(fresh.preparation.features_)
-    if fresh.k < 2 or champion.model.k < 2 or len(known & wanted) < SAME_VIEW_FROM * len(wanted):
+    has_own_rule = fresh.rule is not None or champion.model.rule is not None  # answers, mixtures, markets
+    if has_own_rule or fresh.k < 2 or champion.model.k < 2 or len(known & wanted) < SAME_VIEW_FROM * len(wanted):
         return fresh, current
     continued = continue_personas(champion.model, features, previous, fresh.k)
-    continued = replace(continued, k_evidence=fresh.k_evidence, choice=fresh.choice, settings=fresh.settings)
+    continued = replace(
+        continued,
+        k_evidence=fresh.k_evidence,
+        choice=fresh.choice,
+        settings=fresh.settings,
+        evidence=replace(fresh.evidence, segments=(), stability=None),
+    )
     groups = continued.assign(features).select("person_id", "cluster")
     sample = hash_sample(features, GATE_SAMPLE, GATE_SEED)
     if explained_share(fresh, sample, groups) < AS_TELLING_FROM * explained_share(fresh, sample, current):
