@@ -34,9 +34,10 @@ from ml.persona_tracking import (
 from ml.personas import PersonaModel, TooFewPeople, judge_again
 from orchestration.code_version import code_version
 from orchestration.defined_persona_week import DefinedWeek, run_defined_personas
-from orchestration.persona_evidence import fit_settings
+from orchestration.persona_evidence import card_row, fit_settings, persona_values
 from orchestration.persona_store import (
     ASSIGNMENT_SCHEMA,
+    CARD_SCHEMA,
     CHAMPION,
     DISCOVERED,
     LEDGER_SCHEMA,
@@ -167,6 +168,8 @@ def run_persona_week(
                 connection, workspace, week, standing, movement, drift, refit, placed, defined, odds
             ),
             "persona_medoids": _medoids(standing, features, placed, week),
+            "persona_model_cards": card_row(standing.model, week) if fitted_now else pl.DataFrame(schema=CARD_SCHEMA),
+            "persona_values": persona_values(connection, workspace, week, standing.fitted_as_of, placed),
             **defined.tables,
         },
     )

@@ -106,6 +106,7 @@ class PersonaSettings(Settings):
     families: dict[str, Annotated[float, Field(ge=0, le=100)]] = Field(default_factory=dict)
     per_market: MarketSettings | None = None
     costs: CostSettings | None = None
+    kpis: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*_28d$")], ...] = ()
     refit_every_weeks: Annotated[int, Field(ge=1, le=520)] = 13
     refit_on_drift_after_weeks: Annotated[int, Field(ge=1, le=520)] = 4
     challenger: ChallengerSettings = ChallengerSettings()
