@@ -106,6 +106,9 @@ class PersonaWeek:
     ledger: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LEDGER_SCHEMA))
     drift: DriftFindings | None = None
     defined: DefinedWeek | None = None
+    fitted_as_of: date | None = None
+    cluster_names: dict[int, str] = field(default_factory=dict)
+    profiles: pl.DataFrame = field(default_factory=pl.DataFrame)
 
 
 def run_persona_week(
@@ -148,7 +151,8 @@ def run_persona_week(
     tracked = _track(placed, features, before, before_as_of, previous, standing, week, odds)
     reasoned = deciding_features(standing.model.preparation, features, tracked)
     assignments = _assignments(reasoned, week, standing.model.model_id)
-    names, descriptions = _names(features, placed, catalogue, standing)
+    profiles = profile_personas(features, placed.select("person_id", "persona_id"), catalogue)
+    names, descriptions = _names(profiles, placed, catalogue, standing)
     given = {persona: name for persona, name in workspace.personas_file.rename.items() if persona in names}
     personas = _personas(placed, _unique(names | given, given), descriptions, week, standing.model.model_id)
     ledger = _ledger(week, challenge if fitted_now else None, standing_before, previous, standing)
@@ -184,6 +188,9 @@ def run_persona_week(
         ledger,
         drift,
         defined,
+        standing.fitted_as_of,
+        {cluster: names.get(persona, persona) for cluster, persona in standing.personas.persona_ids.items()},
+        profiles,
     )
 
 
@@ -339,10 +346,9 @@ def _assignments(reasoned: pl.DataFrame, week: Week, model_id: str) -> pl.DataFr
 
 
 def _names(
-    features: pl.DataFrame, placed: pl.DataFrame, catalogue: pl.DataFrame, standing: StandingModel
+    profiles: pl.DataFrame, placed: pl.DataFrame, catalogue: pl.DataFrame, standing: StandingModel
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Names and descriptions of the week's personas, before anybody renamed them."""
-    profiles = profile_personas(features, placed.select("person_id", "persona_id"), catalogue)
     alive = set(placed["persona_id"].unique().to_list())
     kept = {persona: name for persona, name in standing.names.items() if persona in alive}
     names = name_personas(profiles, catalogue, kept) | kept

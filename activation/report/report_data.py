@@ -90,6 +90,21 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A drawing for the report.
+
+    Attributes:
+        title: What it shows.
+        caption: How to read it.
+        svg: The `<svg>` element; drawn by us, of aggregates only, every text in it escaped.
+    """
+
+    title: str
+    caption: str
+    svg: str
+
+
+@dataclass(frozen=True)
 class ReportData:
     """Everything one week's report says, as aggregates.
 
@@ -115,6 +130,9 @@ class ReportData:
         deliveries: Rows received per entity; `latest_row_at` in UTC.
         checks: Contract rules per entity; each is counted once, as passed, failed or a warning.
         minimum_cell: Groups of fewer people are not counted out, nor described.
+        solution_words: Whether the personas are natural segments or constructed cuts, in a sentence.
+        k_notes: What else a reader has to know of the model, in sentences.
+        pictures: Drawings of the evidence for the personas.
 
     Raises:
         ValueError: A frame lacks a column or holds one of the wrong type, the time zone is unknown, or the week does
@@ -139,6 +157,9 @@ class ReportData:
     deliveries: pl.DataFrame
     checks: pl.DataFrame
     minimum_cell: int = 10
+    solution_words: str = ""
+    k_notes: tuple[str, ...] = ()
+    pictures: tuple[Picture, ...] = ()
 
     def __post_init__(self) -> None:
         """Hold every frame to its columns and keep only the weeks the report may know of."""
