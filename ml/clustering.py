@@ -41,9 +41,16 @@ class GroupRule:
     linear: Matrix
     square: Matrix
 
-    def log_probabilities(self, scores: Matrix) -> Matrix:
-        """Log probability of each group, (rows, groups), adding up to 1 in each row."""
+    def log_probabilities(self, scores: Matrix, is_open: NDArray[np.bool_] | None = None) -> Matrix:
+        """Log probability of each group, (rows, groups), adding up to 1 in each row.
+
+        Args:
+            scores: (rows, columns).
+            is_open: (rows, groups), whether a row may be in a group; by default in all.
+        """
         joint = scores @ self.linear.T + (scores**2) @ self.square.T + self.constant
+        if is_open is not None:
+            joint = np.where(is_open, joint, -np.inf)
         joint -= joint.max(axis=1, keepdims=True)
         return joint - np.log(np.exp(joint).sum(axis=1, keepdims=True))
 

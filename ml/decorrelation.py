@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-
 OWN_FROM = 0.3
 """Own components are kept from this share of the variance of a column on."""
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from ml.people_order import hash_sample
 from ml.persona_identity import PersonaMatch, group_centres, match_personas
-from ml.preparation import Preparation
 from ml.personas import PersonaModel, PersonaSettings, continue_personas, fit_personas, judge_again
+from ml.preparation import Preparation
 
 ODDS_TO_MOVE = 4.0
 """A person moves to another persona when it is this many times as probable as the one they are in."""
@@ -254,11 +254,17 @@ def _prefer_going_on(
     champion does not is not held back here; whether it may take over is for the gate.
     """
     known, wanted = set(champion.model.preparation.features_), set(fresh.preparation.features_)
-    is_alike = {fresh.algorithm, champion.model.algorithm} == {"k_means"}
-    if not is_alike or min(fresh.k, champion.model.k) < 2 or len(known & wanted) < SAME_VIEW_FROM * len(wanted):
+    has_own_rule = fresh.rule is not None or champion.model.rule is not None  # answers, mixtures, markets
+    if has_own_rule or fresh.k < 2 or champion.model.k < 2 or len(known & wanted) < SAME_VIEW_FROM * len(wanted):
         return fresh, current
     continued = continue_personas(champion.model, features, previous, fresh.k)
-    continued = replace(continued, k_evidence=fresh.k_evidence, choice=fresh.choice, settings=fresh.settings)
+    continued = replace(
+        continued,
+        k_evidence=fresh.k_evidence,
+        choice=fresh.choice,
+        settings=fresh.settings,
+        evidence=replace(fresh.evidence, segments=(), stability=None),
+    )
     groups = continued.assign(features).select("person_id", "cluster")
     sample = hash_sample(features, GATE_SAMPLE, GATE_SEED)
     if explained_share(fresh, sample, groups) < AS_TELLING_FROM * explained_share(fresh, sample, current):

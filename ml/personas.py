@@ -71,6 +71,8 @@ class PersonaSettings:
         minimum_people: And at least as many people; where the base is too small for that, half of an even share.
         algorithm: One of `ALGORITHMS`; None chooses by the kind of data: latent classes for surveys, k-means else.
         families: Weight by feature family; see `Preparation`.
+        market_feature: A category: people of each of its values have personas of their own; None: all are in one.
+        market_minimum: People a market needs for that; smaller ones share personas.
         is_thorough: Whether evidence is gathered for minutes instead of seconds.
         seed: Random seed.
     """
@@ -83,6 +85,8 @@ class PersonaSettings:
     minimum_people: int = 50
     algorithm: str | None = None
     families: Mapping[str, float] | None = None
+    market_feature: str | None = None
+    market_minimum: int = 2_000
     is_thorough: bool = False
     seed: int = 7
 
@@ -111,7 +115,8 @@ class PersonaModel:
         settings: The settings it was fitted with.
         algorithm: One of `ALGORITHMS`.
         rule: How people are assigned where it is not to the nearest centre, with groups alike; else None.
-        evidence: What is known of the solution.
+        evidence: What is known of the solution; with markets, that of the largest.
+        markets: Per persona the market its people are in, None for those who share; empty without markets.
     """
 
     preparation: Preparation
@@ -124,6 +129,7 @@ class PersonaModel:
     algorithm: str = "k_means"
     rule: GroupRule | None = None
     evidence: PersonaEvidence = PersonaEvidence()
+    markets: tuple[str | None, ...] = ()
 
     @property
     def k(self) -> int:
@@ -162,7 +168,7 @@ class PersonaModel:
         probabilities = np.empty((features.height, 2))
         for start, scores in self.preparation.transform_chunks(features, order):
             rows = slice(start, start + len(scores))
-            ranks[rows], probabilities[rows] = _two_likeliest(self._log_probabilities(scores))
+            ranks[rows], probabilities[rows] = _two_likeliest(self._log_probabilities(scores, features, order[rows]))
         return pl.DataFrame(
             {
                 "person_id": people,
@@ -192,12 +198,25 @@ class PersonaModel:
         probabilities = np.ones((features.height, self.k))
         if self.k > 1:
             for start, scores in self.preparation.transform_chunks(features, order):
-                probabilities[start : start + len(scores)] = np.exp(self._log_probabilities(scores))
+                rows = slice(start, start + len(scores))
+                probabilities[rows] = np.exp(self._log_probabilities(scores, features, order[rows]))
         return people, probabilities
 
-    def _log_probabilities(self, scores: NDArray[np.float32]) -> Matrix:
+    def _log_probabilities(
+        self, scores: NDArray[np.float32], features: pl.DataFrame | None = None, rows: NDArray[np.int64] | None = None
+    ) -> Matrix:
+        """Log probability of each group, (people, k); with markets, only of those in the market of each row."""
         rule = self.rule if self.rule is not None else round_groups(self.centres, self.spread)
-        return rule.log_probabilities(scores.astype(np.float64))
+        if not self.markets or features is None or rows is None:
+            return rule.log_probabilities(scores.astype(np.float64))
+        feature = self.settings.market_feature
+        if feature not in features.columns:
+            raise ValueError(f"the features lack the column that says the market: {feature}")
+        known = sorted({market for market in self.markets if market is not None})
+        places = {market: place for place, market in enumerate(known)}
+        codes = features[feature][rows].cast(pl.String).replace_strict(places, default=-1, return_dtype=pl.Int64)
+        own = np.array([-1 if market is None else places[market] for market in self.markets])
+        return rule.log_probabilities(scores.astype(np.float64), codes.fill_null(-1).to_numpy()[:, None] == own)
 
     def to_dict(self) -> dict[str, Any]:
         """Write the model as a JSON object."""
@@ -212,6 +231,7 @@ class PersonaModel:
             "algorithm": self.algorithm,
             "rule": None if self.rule is None else self.rule.to_dict(),
             "evidence": self.evidence.to_dict(),
+            "markets": list(self.markets),
         }
 
     @classmethod
@@ -228,6 +248,7 @@ class PersonaModel:
             algorithm=state.get("algorithm", "k_means"),
             rule=GroupRule.from_dict(state["rule"]) if state.get("rule") else None,
             evidence=PersonaEvidence.from_dict(state["evidence"]) if "evidence" in state else PersonaEvidence(),
+            markets=tuple(state.get("markets", ())),
         )
 
 
@@ -263,40 +284,149 @@ def fit_personas(
     require_one_week(features)
     inputs = inputs_of(catalogue, features.columns, "is_persona_input")
 
-    most = min(most, features.height // PEOPLE_PER_PERSONA)
-    if most < fewest:
-        reason = (
-            f"{features.height} people are too few for {fewest} personas; {fewest * PEOPLE_PER_PERSONA} are needed."
-        )
-        return _single_persona(features, {}, settings, f"One persona: {reason}")
+    if settings.market_feature is not None:
+        inputs.pop(settings.market_feature, None)
     with threadpool_limits(limits=1):  # threads add up in a different order every time, and so would the centres
+        if features.height // PEOPLE_PER_PERSONA < fewest:
+            return _single_persona(features, {}, settings, _too_few(features.height, fewest))
         sample = hash_sample(features, settings.sample_size, settings.seed)
         preparation = _prepare(sample, inputs, catalogue, settings)
-        if preparation.n_columns_ == 0:
-            return _single_persona(features, inputs, settings, "One persona: no feature tells people apart.")
-        if most == 1:
-            return _single_persona(features, inputs, settings, "One persona, as set.")
-        scores = preparation.transform(sample).astype(np.float64)
-        distinct = len(np.unique(scores, axis=0))
-        if distinct < fewest:
-            reason = f"people fall into {distinct} kinds that are all alike, fewer than {fewest}."
-            return _single_persona(features, inputs, settings, f"One persona: {reason}")
-        candidates = range(max(fewest, 2), min(most, distinct) + 1)
-        found = _find(sample, preparation, scores, candidates, features.height, settings)
-        model = PersonaModel(
-            preparation=preparation,
-            centres=found.centres,
-            spread=1.0,
-            shares=(),
-            k_evidence=found.counted.table.with_columns(is_chosen=pl.col("k") == found.k),
-            choice=found.choice,
-            settings=settings,
-            algorithm=found.algorithm,
-            rule=found.rule,
+        if settings.market_feature is None:
+            return _fit(features, sample, preparation, inputs, settings)
+        return _fit_markets(features, sample, preparation, inputs, settings)
+
+
+def _too_few(people: int, fewest: int) -> str:
+    needed = fewest * PEOPLE_PER_PERSONA
+    return f"One persona: {people} people are too few for {fewest} personas; {needed} are needed."
+
+
+def _fit(
+    features: pl.DataFrame,
+    sample: pl.DataFrame,
+    preparation: Preparation,
+    inputs: dict[str, Kind],
+    settings: PersonaSettings,
+) -> PersonaModel:
+    """Find personas among people who are measured already."""
+    fewest, most = (settings.k, settings.k) if settings.k is not None else settings.k_range
+    most = min(most, features.height // PEOPLE_PER_PERSONA)
+    if most < fewest:
+        return _one_persona(preparation, features, settings, _too_few(features.height, fewest))
+    if preparation.n_columns_ == 0:
+        return _single_persona(features, inputs, settings, "One persona: no feature tells people apart.")
+    if most == 1:
+        return _single_persona(features, inputs, settings, "One persona, as set.")
+    scores = preparation.transform(sample).astype(np.float64)
+    distinct = len(np.unique(scores, axis=0))
+    if distinct < fewest:
+        reason = f"people fall into {distinct} kinds that are all alike, fewer than {fewest}."
+        return _one_persona(preparation, features, settings, f"One persona: {reason}")
+    candidates = range(max(fewest, 2), min(most, distinct) + 1)
+    found = _find(preparation, scores, candidates, features.height, settings)
+    model = PersonaModel(
+        preparation=preparation,
+        centres=found.centres,
+        spread=1.0,
+        shares=(),
+        k_evidence=found.counted.table.with_columns(is_chosen=pl.col("k") == found.k),
+        choice=found.choice,
+        settings=settings,
+        algorithm=found.algorithm,
+        rule=found.rule,
+    )
+    model = _settled(model, features)
+    return replace(model, evidence=_evidence(model, sample, scores, found, len(inputs), features.height))
+
+
+def _fit_markets(
+    features: pl.DataFrame,
+    sample: pl.DataFrame,
+    preparation: Preparation,
+    inputs: dict[str, Kind],
+    settings: PersonaSettings,
+) -> PersonaModel:
+    """Find personas in each market that is large enough, and shared ones for everybody else, all on one scale."""
+    feature = settings.market_feature
+    if feature not in features.columns:
+        raise ValueError(f"the features lack the column that says the market: {feature}")
+    counts = features[feature].cast(pl.String).drop_nulls().value_counts(sort=True)
+    large = sorted(counts.filter(pl.col("count") >= settings.market_minimum)[feature].to_list())
+    if not large:
+        note = f"No market has {settings.market_minimum:,} people; all share personas."
+        model = _fit(features, sample, preparation, inputs, settings)
+        return replace(model, evidence=replace(model.evidence, notes=(*model.evidence.notes, note)))
+    market = pl.col(feature).cast(pl.String)
+    parts: list[tuple[str | None, PersonaModel]] = []
+    for name in large:
+        people = features.filter(market == name)
+        own_sample = hash_sample(people, settings.sample_size, settings.seed)
+        parts.append((name, _fit(people, own_sample, preparation, inputs, settings)))
+    rest = features.filter(~market.is_in(large).fill_null(False))
+    notes = []
+    is_thin = 0 < rest.height < settings.market_minimum
+    if is_thin:
+        notes.append(
+            f"{rest.height:,} people of small or unknown markets are too few for personas of their own; theirs were "
+            "found among everybody."
         )
-        model = _settled(model, features)
-        evidence = _evidence(model, sample, scores, found, len(inputs), features.height)
-    return replace(model, evidence=evidence)
+    if rest.height:
+        # Even where the rest is too few to be learned from, everybody has a persona: the pooled one.
+        fitted_on, own_sample = (
+            (features, sample) if is_thin else (rest, hash_sample(rest, settings.sample_size, settings.seed))
+        )
+        parts.append((None, _fit(fitted_on, own_sample, preparation, inputs, settings)))
+    return _together(parts, features, settings, notes)
+
+
+def _together(
+    parts: list[tuple[str | None, PersonaModel]], features: pl.DataFrame, settings: PersonaSettings, notes: list[str]
+) -> PersonaModel:
+    """One model of the models of all markets, its personas numbered from the largest."""
+    rules = [part.rule if part.rule is not None else round_groups(part.centres, part.spread) for _, part in parts]
+    names = [name if name is not None else "all other people" for name, _ in parts]
+    largest = max(parts, key=lambda part: part[1].evidence.people if part[0] is not None else -1)[1]
+    told = [f"{name}: {part.evidence.kind_words}" for name, (_, part) in zip(names, parts, strict=True)]
+    told += [f"{name}: {note}" for name, (_, part) in zip(names, parts, strict=True) for note in part.evidence.notes]
+    model = PersonaModel(
+        preparation=largest.preparation,
+        centres=np.vstack([part.centres for _, part in parts]),
+        spread=float(np.mean([part.spread for _, part in parts])),
+        shares=(),
+        k_evidence=largest.k_evidence,
+        choice=" ".join(f"{name}: {part.choice}" for name, (_, part) in zip(names, parts, strict=True)),
+        settings=settings,
+        algorithm=largest.algorithm,
+        rule=GroupRule(
+            *(np.concatenate([getattr(rule, name) for rule in rules]) for name in ("constant", "linear", "square"))
+        ),
+        evidence=replace(largest.evidence, notes=(*told, *notes), segments=(), people=features.height),
+        markets=tuple(name for name, part in parts for _ in range(part.k)),
+    )
+    assigned = model.assign(features)["cluster"].to_numpy()
+    people = np.bincount(assigned, minlength=model.k)
+    by_size = np.lexsort((model.centres[:, 0], -people))
+    segments = [one for _, part in parts for one in _segments_of(part)]
+    share_of = people / people.sum()
+    judged = tuple(
+        replace(segments[old], cluster=new, people_share=round(float(share_of[old]), 6))
+        for new, old in enumerate(by_size)
+        if segments[old] is not None
+    )
+    return replace(
+        model,
+        centres=model.centres[by_size],
+        shares=tuple(share_of[by_size].tolist()),
+        rule=model.rule.ordered(by_size) if model.rule is not None else None,
+        markets=tuple(model.markets[old] for old in by_size),
+        evidence=replace(model.evidence, segments=judged),
+    )
+
+
+def _segments_of(part: PersonaModel) -> list[Any]:
+    """The judged segment of each cluster; None where nothing was judged."""
+    by_cluster = {one.cluster: one for one in part.evidence.segments}
+    return [by_cluster.get(cluster) for cluster in range(part.k)]
 
 
 @dataclass(frozen=True)
@@ -324,7 +454,6 @@ def _prepare(
 
 
 def _find(
-    sample: pl.DataFrame,
     preparation: Preparation,
     scores: Matrix,
     candidates: Sequence[int],
@@ -392,7 +521,7 @@ def _evidence(
     null_sample = sample.head(effort.null_rows)
     null_candidates = range(2, min(max(8, model.k), len(np.unique(scores[: effort.null_rows], axis=0)) - 1) + 1)
     null_test = None
-    if len(null_candidates):
+    if null_candidates:
         null_test = test_for_groups(model.preparation, null_sample, null_candidates, effort.null_replicates, seed)
     stability, segments = _judge(model, scores, effort)
     table = found.counted.table
@@ -538,10 +667,10 @@ def _two_likeliest(log_probabilities: Matrix) -> tuple[NDArray[np.int64], NDArra
     return likeliest, np.exp(np.take_along_axis(log_probabilities, likeliest, axis=1))
 
 
-def _single_persona(
-    features: pl.DataFrame, inputs: dict[str, Kind], settings: PersonaSettings, choice: str
+def _one_persona(
+    preparation: Preparation, features: pl.DataFrame, settings: PersonaSettings, choice: str
 ) -> PersonaModel:
-    preparation = Preparation(sample_size=settings.sample_size, random_state=settings.seed).fit(features, inputs)
+    """One persona for everybody, in the space of a preparation that is fitted already."""
     return PersonaModel(
         preparation=preparation,
         centres=np.zeros((1, preparation.n_columns_)),
@@ -550,5 +679,12 @@ def _single_persona(
         k_evidence=pl.DataFrame(schema=EVIDENCE_SCHEMA),
         choice=choice,
         settings=settings,
-        evidence=PersonaEvidence(people=features.height, features=len(inputs)),
+        evidence=PersonaEvidence(people=features.height, features=len(preparation.features_)),
     )
+
+
+def _single_persona(
+    features: pl.DataFrame, inputs: dict[str, Kind], settings: PersonaSettings, choice: str
+) -> PersonaModel:
+    preparation = Preparation(sample_size=settings.sample_size, random_state=settings.seed).fit(features, inputs)
+    return _one_persona(preparation, features, settings, choice)

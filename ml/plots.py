@@ -1,12 +1,12 @@
 """Small pictures of what a run found, as PNG, for whoever watches the runs.
 
-Here belong pictures only. The marketer's report draws its own.
+Here belong pictures only. Those of the evidence for personas stand in `persona_plots`; the marketer's report draws
+its own.
 """
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 
-import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -36,29 +36,6 @@ def plot_persona_sizes(people: Mapping[str, int]) -> bytes:
     axes.margins(x=0.25)
     axes.set_xticks([])
     axes.set_title("People per persona", fontsize=10, color=_INK)
-    return _png(figure)
-
-
-def plot_k_evidence(evidence: pl.DataFrame) -> bytes:
-    """Draw silhouette, stability and prediction strength per number of personas.
-
-    Args:
-        evidence: `PersonaModel.k_evidence`.
-
-    Returns:
-        PNG bytes.
-    """
-    figure, axes = _canvas(6.0, 3.2)
-    measures = {"stability": _ACCENT, "prediction_strength": _INK, "silhouette": _QUIET}
-    for name, color in measures.items():
-        axes.plot(evidence["k"], evidence[name], marker="o", color=color, label=name.replace("_", " "))
-    for k in evidence.filter(pl.col("is_chosen"))["k"]:
-        axes.axvline(k, color=_INK, linestyle=":", linewidth=1)
-    axes.set_xticks(evidence["k"].to_list())
-    axes.set_ylim(min([0.0, *evidence["silhouette"].drop_nulls()]), 1.05)
-    axes.set_xlabel("number of personas (dotted: chosen)", fontsize=8)
-    axes.legend(fontsize=8, frameon=False)
-    axes.set_title("Evidence for the number of personas", fontsize=10, color=_INK)
     return _png(figure)
 
 

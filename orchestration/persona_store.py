@@ -36,6 +36,9 @@ MODEL_SCHEMA = {
     "k": pl.Int64,
     "silhouette": pl.Float64,
     "choice": pl.String,
+    "solution_kind": pl.String,
+    "stability": pl.Float64,
+    "notes": pl.String,
     "persona_ids": pl.String,
     "persona_names": pl.String,
     "k_evidence": pl.String,
@@ -131,6 +134,18 @@ PORTRAIT_SCHEMA = {
     "person_id": pl.String,
     "rank": pl.Int64,
 }
+CARD_SCHEMA = {"as_of": pl.Date, "model_id": pl.String, "card": pl.String, "markdown": pl.String}
+VALUE_SCHEMA = {
+    "as_of": pl.Date,
+    "persona_id": pl.String,
+    "fitted_as_of": pl.Date,
+    "alike_persona_id": pl.String,
+    "differs_in": pl.String,
+    "net_value": pl.Float64,
+    "net_value_high": pl.Float64,
+    "unprofitable_weeks": pl.Int64,
+    "flags": pl.String,
+}
 PERSONA_TABLES = {
     "persona_models": MODEL_SCHEMA,
     "persona_assignments": ASSIGNMENT_SCHEMA,
@@ -138,6 +153,8 @@ PERSONA_TABLES = {
     "persona_ledger": LEDGER_SCHEMA,
     "persona_weeks": WEEK_SCHEMA,
     "persona_medoids": PORTRAIT_SCHEMA,
+    "persona_model_cards": CARD_SCHEMA,
+    "persona_values": VALUE_SCHEMA,
     "defined_persona_models": DEFINED_MODEL_SCHEMA,
     "defined_persona_support": SUPPORT_TABLE_SCHEMA,
     "persona_suggestions": SUGGESTION_SCHEMA,

@@ -7,7 +7,7 @@ read and written in `persona_store.py`, what marketers define in `defined_person
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -31,11 +31,13 @@ from ml.persona_tracking import (
     tell_movement,
     typical_people,
 )
-from ml.personas import PersonaModel, PersonaSettings, TooFewPeople
+from ml.personas import PersonaModel, TooFewPeople, judge_again
 from orchestration.code_version import code_version
 from orchestration.defined_persona_week import DefinedWeek, run_defined_personas
+from orchestration.persona_evidence import card_row, fit_settings, persona_values
 from orchestration.persona_store import (
     ASSIGNMENT_SCHEMA,
+    CARD_SCHEMA,
     CHAMPION,
     DISCOVERED,
     LEDGER_SCHEMA,
@@ -104,6 +106,9 @@ class PersonaWeek:
     ledger: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LEDGER_SCHEMA))
     drift: DriftFindings | None = None
     defined: DefinedWeek | None = None
+    fitted_as_of: date | None = None
+    cluster_names: dict[int, str] = field(default_factory=dict)
+    profiles: pl.DataFrame = field(default_factory=pl.DataFrame)
 
 
 def run_persona_week(
@@ -146,7 +151,8 @@ def run_persona_week(
     tracked = _track(placed, features, before, before_as_of, previous, standing, week, odds)
     reasoned = deciding_features(standing.model.preparation, features, tracked)
     assignments = _assignments(reasoned, week, standing.model.model_id)
-    names, descriptions = _names(features, placed, catalogue, standing)
+    profiles = profile_personas(features, placed.select("person_id", "persona_id"), catalogue)
+    names, descriptions = _names(profiles, placed, catalogue, standing)
     given = {persona: name for persona, name in workspace.personas_file.rename.items() if persona in names}
     personas = _personas(placed, _unique(names | given, given), descriptions, week, standing.model.model_id)
     ledger = _ledger(week, challenge if fitted_now else None, standing_before, previous, standing)
@@ -166,6 +172,8 @@ def run_persona_week(
                 connection, workspace, week, standing, movement, drift, refit, placed, defined, odds
             ),
             "persona_medoids": _medoids(standing, features, placed, week),
+            "persona_model_cards": card_row(standing.model, week) if fitted_now else pl.DataFrame(schema=CARD_SCHEMA),
+            "persona_values": persona_values(connection, workspace, week, standing.fitted_as_of, placed),
             **defined.tables,
         },
     )
@@ -180,6 +188,9 @@ def run_persona_week(
         ledger,
         drift,
         defined,
+        standing.fitted_as_of,
+        {cluster: names.get(persona, persona) for cluster, persona in standing.personas.persona_ids.items()},
+        profiles,
     )
 
 
@@ -266,11 +277,7 @@ def _challenge(
 ) -> tuple[Challenge | None, dict[str, Any]]:
     """Fit a challenger; returns it, and its row of `ml.persona_models` with what became of it."""
     settings = workspace.settings.personas
-    fit = PersonaSettings(
-        k=settings.k if isinstance(settings.k, int) else None,
-        k_range=(settings.k, settings.k) if isinstance(settings.k, int) else settings.k,
-        seed=settings.seed,
-    )
+    fit = fit_settings(settings)
     champion = standing.personas if standing is not None and _can_place(standing, features) else None
     gate = GateSettings(**settings.challenger.model_dump())
     try:
@@ -282,7 +289,8 @@ def _challenge(
         status, reason = ROLLED_BACK, f"turned back from by hand: {turned_back.reason or 'no reason given'}"
     else:
         status, reason = (CHAMPION if challenge.verdict.passed else REJECTED), challenge.verdict.reason
-    model = challenge.personas.model
+    model = judge_again(challenge.personas.model, features)
+    challenge = replace(challenge, personas=replace(challenge.personas, model=model))
     chosen = model.k_evidence.filter(pl.col("is_chosen"))
     inputs = inputs_of(catalogue, model.preparation.features_, "is_persona_input")
     references = learn_references(hash_sample(features, DRIFT_SAMPLE, DRIFT_SEED), inputs)
@@ -297,6 +305,11 @@ def _challenge(
         "k": model.k,
         "silhouette": chosen["silhouette"][0] if chosen.height else None,
         "choice": model.choice,
+        "solution_kind": model.evidence.solution_kind,
+        "stability": model.evidence.stability,
+        "notes": json.dumps(
+            [model.evidence.kind_words, *(one.words for one in model.evidence.merges), *model.evidence.notes]
+        ),
         "persona_ids": json.dumps({str(cluster): persona for cluster, persona in ids.items()}),
         "persona_names": json.dumps(standing.names if standing else {}),
         "k_evidence": json.dumps(model.k_evidence.to_dicts()),
@@ -335,10 +348,9 @@ def _assignments(reasoned: pl.DataFrame, week: Week, model_id: str) -> pl.DataFr
 
 
 def _names(
-    features: pl.DataFrame, placed: pl.DataFrame, catalogue: pl.DataFrame, standing: StandingModel
+    profiles: pl.DataFrame, placed: pl.DataFrame, catalogue: pl.DataFrame, standing: StandingModel
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Names and descriptions of the week's personas, before anybody renamed them."""
-    profiles = profile_personas(features, placed.select("person_id", "persona_id"), catalogue)
     alive = set(placed["persona_id"].unique().to_list())
     kept = {persona: name for persona, name in standing.names.items() if persona in alive}
     names = name_personas(profiles, catalogue, kept) | kept

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 import duckdb
 import polars as pl
 
-from activation.report.report_data import ReportData
+from activation.report.report_data import Picture, ReportData
+from orchestration.persona_evidence import NOT_WORTH_SEPARATING, READ_SO, RETIRE, UNPROFITABLE, evidence_pictures
+from orchestration.persona_store import model_of_week
 from orchestration.sql import identifier
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
@@ -29,6 +31,7 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
     """Everything the report of `week` needs."""
     as_of = [week.as_of]
     model_id, k_choice, k_evidence = _model(connection, week)
+    solution_words, k_notes, pictures = _persona_evidence(connection, week)
     history = _frame(connection, KPIS, as_of)
     refit, moved_by_refit_alone = _week_facts(connection, week)
     return ReportData(
@@ -41,6 +44,9 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
         k_choice=k_choice,
         model_id=model_id,
         k_evidence=k_evidence,
+        solution_words=solution_words,
+        k_notes=k_notes,
+        pictures=pictures,
         history=history,
         kpis=history.filter(pl.col("as_of") == week.as_of),
         profiles=_frame(
@@ -208,6 +214,55 @@ def _model(connection: duckdb.DuckDBPyConnection, week: Week) -> tuple[str, str,
     if row is None:
         return "none", "Nobody to find personas among.", pl.DataFrame()
     return row[0], row[1], pl.DataFrame(json.loads(row[2]))
+
+
+def _persona_evidence(
+    connection: duckdb.DuckDBPyConnection, week: Week
+) -> tuple[str, tuple[str, ...], tuple[Picture, ...]]:
+    """What kind of personas these are, what to know of them, and the drawings of the evidence."""
+    standing = model_of_week(connection, week)
+    if standing is None:
+        return "", (), ()
+    names = dict(
+        connection.execute(
+            "select persona_id, persona_name from ml.personas where as_of = ? and persona_type = 'persona'",
+            [week.as_of],
+        ).fetchall()
+    )
+    evidence = standing.model.evidence
+    notes = [*(one.words for one in evidence.merges), *evidence.notes, *_value_notes(connection, week, names)]
+    clusters = {cluster: names.get(persona, persona) for cluster, persona in standing.personas.persona_ids.items()}
+    profiles = _frame(
+        connection,
+        "select segment_id as persona_id, label, effect_size, segment_value as persona_value, base_value "
+        "from marts.segment_profiles where as_of = ? and segment_type = 'persona' and kind <> 'category' order by all",
+        [week.as_of],
+    )
+    drawn = evidence_pictures(standing.model, clusters, profiles, names, "svg")
+    pictures = tuple(Picture(title, READ_SO[title], svg.decode()) for title, svg in drawn.items())
+    return evidence.kind_words, tuple(notes), pictures
+
+
+def _value_notes(connection: duckdb.DuckDBPyConnection, week: Week, names: dict[str, str]) -> list[str]:
+    rows = connection.execute(
+        "select persona_id, alike_persona_id, net_value, unprofitable_weeks, flags from ml.persona_values "
+        "where as_of = ? order by persona_id",
+        [week.as_of],
+    ).fetchall()
+    notes = []
+    for persona, alike, net_value, weeks, flags in rows:
+        name, told = names.get(persona, persona), json.loads(flags)
+        if NOT_WORTH_SEPARATING in told:
+            notes.append(
+                f"{name}: not worth separating from {names.get(alike, alike)}; since the model was fitted, their people "
+                "did the same in every figure that counts."
+            )
+        if UNPROFITABLE in told:
+            also = "; a candidate for retirement" if RETIRE in told else ""
+            notes.append(
+                f"{name}: costs more than it brings ({net_value:.2f} per person, {weeks} weeks in a row){also}."
+            )
+    return notes
 
 
 def _migrations(connection: duckdb.DuckDBPyConnection, week: Week) -> pl.DataFrame:

@@ -26,6 +26,27 @@ from orchestration.weeks import Week
 
 SETTINGS_FILE = "personae.yml"
 STATE_FOLDER = ".personae"
+FEATURE_FAMILIES = (
+    "account",
+    "engagement",
+    "messages",
+    "product",
+    "profile",
+    "purchases",
+    "sales",
+    "support",
+    "survey",
+)
+"""The families of `person_features.yml`; a test holds them equal."""
+CATEGORY_FEATURES = (
+    "account_industry",
+    "account_plan",
+    "account_country",
+    "contact_country",
+    "contact_language",
+    "contact_job_title",
+)
+"""The standard features of `person_features.yml` whose values are words; a test holds them equal."""
 NAME = re.compile(r"[a-z][a-z0-9_]{0,48}")
 
 
@@ -71,10 +92,38 @@ class ChallengerSettings(Settings):
     identity: Annotated[float, Field(ge=0, le=1)] = 0.7
 
 
+class MarketSettings(Settings):
+    """One persona model per market: the category feature that says which, and from how many people on."""
+
+    feature: str
+    minimum_people: Annotated[int, Field(ge=50)] = 2_000
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_name_is_the_feature(cls, given: Any) -> Any:
+        return {"feature": given} if isinstance(given, str) else given
+
+
+class CostSettings(Settings):
+    """What serving a person costs, and what of their revenue is left: without them, no persona is called unprofitable."""
+
+    margin: Annotated[float, Field(gt=0, le=1)]
+    per_message: Annotated[float, Field(ge=0)] = 0.0
+    per_ticket: Annotated[float, Field(ge=0)] = 0.0
+
+
 class PersonaSettings(Settings):
     """How personas are found: `k` fixed or a range, how often the model is fitted anew, what a new one has to show."""
 
     k: int | tuple[int, int] = (3, 8)
+    algorithm: Literal["auto", "k_means", "gaussian_mixture", "ward", "latent_class"] = "auto"
+    validation: Literal["weekly", "thorough"] = "weekly"
+    minimum_people: Annotated[int, Field(ge=1)] = 50
+    minimum_share: Annotated[float, Field(ge=0, le=0.5)] = 0.02
+    families: dict[str, Annotated[float, Field(ge=0, le=100)]] = Field(default_factory=dict)
+    per_market: MarketSettings | None = None
+    costs: CostSettings | None = None
+    kpis: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*_28d$")], ...] = ()
     refit_every_weeks: Annotated[int, Field(ge=1, le=520)] = 13
     refit_on_drift_after_weeks: Annotated[int, Field(ge=1, le=520)] = 4
     challenger: ChallengerSettings = ChallengerSettings()
@@ -88,6 +137,13 @@ class PersonaSettings(Settings):
         if not 2 <= low <= high <= 20:
             raise ValueError("k must lie between 2 and 20, as a number or as [lowest, highest]")
         return k
+
+    @field_validator("families")
+    @classmethod
+    def _some_family_counts(cls, families: dict[str, float]) -> dict[str, float]:
+        if families and not any(weight > 0 for weight in families.values()):
+            raise ValueError("at least one family needs a weight above 0")
+        return families
 
 
 class Target(Settings):
@@ -215,6 +271,20 @@ class Workspace:
 
     def _check_references(self, file: SettingsFile) -> None:
         """What one setting says of another must exist."""
+        for family in self.settings.personas.families:
+            if family not in FEATURE_FAMILIES:
+                raise file.error(
+                    ("personas", "families", family),
+                    f"'{family}' is no feature family; {nearest(family, FEATURE_FAMILIES)}",
+                )
+        market = self.settings.personas.per_market
+        if market is not None:
+            markets = self._category_features()
+            if market.feature not in markets:
+                raise file.error(
+                    ("personas", "per_market"),
+                    f"'{market.feature}' is no category that says where people are; {nearest(market.feature, markets)}",
+                )
         for entity in ENTITIES_WITH_ATTRIBUTES:
             self._check_roles(entity)
         labels = {attribute.source: attribute.role for attribute in self.attributes("contacts")}
@@ -234,6 +304,16 @@ class Workspace:
                 )
             if target.outcome == "order" and not {"orders", "order_lines"} & set(self.entities):
                 raise file.error(("targets", name, "outcome"), "no mapping delivers orders or order_lines")
+
+    def _category_features(self) -> list[str]:
+        """Features with words for values: of the standard ones, and of the attributes."""
+        attributes = [
+            f"{prefix}_{attribute.name}"
+            for entity, prefix in (("contacts", "contact"), ("accounts", "account"))
+            for attribute in self.attributes(entity)
+            if attribute.role == "feature"
+        ]
+        return [*CATEGORY_FEATURES, *attributes]
 
     def _check_roles(self, entity: str) -> None:
         """What one mapping calls sensitive must not be a feature in another."""

@@ -6,9 +6,19 @@ Here belongs the reading of evidence in words. The evidence is gathered elsewher
 from dataclasses import dataclass
 
 import polars as pl
+from markupsafe import Markup
 
 from activation.report.report_data import ReportData
 from activation.report.words import capitalized, count, counted, listed, moment_words, percent
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture of the evidence; its markup is our own."""
+
+    title: str
+    caption: str
+    svg: Markup
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,9 @@ class EvidenceView:
     check_summary: str
     families: list[tuple[str, list[str]]]
     feature_count: int
+    solution_words: str
+    k_notes: list[str]
+    pictures: list[Drawing]
 
 
 def tell_evidence(data: ReportData) -> EvidenceView:
@@ -73,6 +86,9 @@ def tell_evidence(data: ReportData) -> EvidenceView:
         check_summary=summarize_checks(data),
         families=families,
         feature_count=sum(len(labels) for _, labels in families),
+        solution_words=data.solution_words,
+        k_notes=list(data.k_notes),
+        pictures=[Drawing(one.title, one.caption, Markup(one.svg)) for one in data.pictures],  # noqa: S704
     )
 
 

@@ -132,6 +132,21 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A drawing for the report.
+
+    Attributes:
+        title: What it shows.
+        caption: How to read it.
+        svg: The `<svg>` element; drawn by us, of aggregates only, every text in it escaped.
+    """
+
+    title: str
+    caption: str
+    svg: str
+
+
+@dataclass(frozen=True)
 class ReportData:
     """Everything one week's report says, as aggregates.
 
@@ -166,6 +181,9 @@ class ReportData:
         refit: What became of a model that was fitted this week, in words; empty where none was.
         moved_by_refit_alone: People whom the new model alone puts elsewhere; null without a new model.
         minimum_cell: Groups of fewer people are not counted out, nor described.
+        solution_words: Whether the personas are natural segments or constructed cuts, in a sentence.
+        k_notes: What else a reader has to know of the model, in sentences.
+        pictures: Drawings of the evidence for the personas.
 
     Raises:
         ValueError: A frame lacks a column or holds one of the wrong type, the time zone is unknown, or the week does
@@ -199,6 +217,9 @@ class ReportData:
     suggestions: pl.DataFrame = field(default_factory=pl.DataFrame)
     refit: str = ""
     moved_by_refit_alone: int | None = None
+    solution_words: str = ""
+    k_notes: tuple[str, ...] = ()
+    pictures: tuple[Picture, ...] = ()
 
     def __post_init__(self) -> None:
         """Hold every frame to its columns and keep only the weeks the report may know of."""

@@ -3,13 +3,16 @@
 import base64
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from ml.plots import plot_k_evidence, plot_persona_sizes
+from ml.model_card import card_markdown, model_card
+from ml.plots import plot_persona_sizes
 from orchestration.defs.partitions import run_weeks, weekly
 from orchestration.feature_catalogue import read_catalogue
+from orchestration.persona_evidence import evidence_pictures
 from orchestration.persona_week import PersonaWeek, run_persona_week
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
@@ -33,9 +36,14 @@ def persona_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
         )
         for name, text in descriptions.items()
     }
+    natural = dg.AssetCheckSpec(
+        "personas_are_natural_segments",
+        asset=specs["persona_models"].key,
+        description="People fall into these groups more than people without groups would, and do so again.",
+    )
     one_each = dg.AssetCheckSpec("every_person_has_one_persona", asset=specs["persona_assignments"].key, blocking=True)
 
-    @dg.multi_asset(name="personas", specs=list(specs.values()), check_specs=[one_each], **weekly(workspace))
+    @dg.multi_asset(name="personas", specs=list(specs.values()), check_specs=[one_each, natural], **weekly(workspace))
     def find_personas(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
         weeks = run_weeks(context)
         with warehouse.connect() as connection:
@@ -56,7 +64,11 @@ def persona_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
                     f"not fitted: {week.defined.unfit or 'none'}"
                 )
         latest = done[-1]
-        yield dg.MaterializeResult(asset_key=specs["persona_models"].key, metadata=_model_metadata(latest, done))
+        yield dg.MaterializeResult(
+            asset_key=specs["persona_models"].key,
+            metadata=_model_metadata(latest, done),
+            check_results=[_is_natural(latest, natural.name)],
+        )
         yield dg.MaterializeResult(asset_key=specs["personas"].key, metadata=_persona_metadata(latest))
         yield dg.MaterializeResult(
             asset_key=specs["persona_assignments"].key,
@@ -91,8 +103,36 @@ def _model_metadata(latest: PersonaWeek, weeks: list[PersonaWeek]) -> dict[str, 
     }
     if chosen.height:
         metadata["silhouette"] = dg.MetadataValue.float(float(chosen["silhouette"][0]))
-        metadata["k evidence"] = picture(plot_k_evidence(latest.model.k_evidence))
+    names = dict(
+        latest.sizes.filter(pl.col("persona_type") == "persona").select("persona_id", "persona_name").iter_rows()
+    )
+    for title, png in evidence_pictures(latest.model, latest.cluster_names, latest.profiles, names, "png").items():
+        metadata[title] = picture(png)
+    metadata["solution"] = dg.MetadataValue.text(latest.model.evidence.kind_words)
+    metadata["model card"] = dg.MetadataValue.md(
+        card_markdown(model_card(latest.model, latest.fitted_as_of or latest.as_of))
+    )
     return metadata
+
+
+def _is_natural(latest: PersonaWeek, name: str) -> dg.AssetCheckResult:
+    """A warning, no failure: a useful cut is useful, but nobody should take it for a discovery."""
+    evidence = latest.model.evidence if latest.model else None
+    test = evidence.null_test if evidence else None
+    metadata: dict[str, Any] = {"in words": evidence.kind_words if evidence else "Nobody to find personas among."}
+    if evidence is not None and evidence.stability is not None:
+        metadata["stability"] = float(evidence.stability)
+    if test is not None:
+        metadata |= {
+            "p-value against people without groups": test.p_value,
+            "excess in standard deviations": test.excess,
+        }
+    return dg.AssetCheckResult(
+        check_name=name,
+        passed=evidence is not None and evidence.solution_kind == "natural",
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata=metadata,
+    )
 
 
 def _ledger_table(weeks: list[PersonaWeek]) -> str:

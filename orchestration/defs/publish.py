@@ -86,7 +86,22 @@ def _write_week(
         rows[table] += count
         manifest["tables"][table] = count  # type: ignore[index]
     shutil.copyfile(workspace.report_folder / f"{week.key}.html", folder / "report.html")
+    _write_card(connection, week, folder)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_card(connection: duckdb.DuckDBPyConnection, week: Week, folder: Path) -> None:
+    """The card of the model the week was assigned with: as data, and for people to read."""
+    row = connection.execute(
+        "select card, markdown from ml.persona_model_cards where as_of = "
+        "(select fitted_as_of from ml.persona_weeks where as_of = ?)",
+        [week.as_of],
+    ).fetchone()
+    if row is not None:
+        (folder / "persona_model_card.json").write_text(
+            json.dumps(json.loads(row[0]), indent=2) + "\n", encoding="utf-8"
+        )
+        (folder / "persona_model_card.md").write_text(row[1], encoding="utf-8")
 
 
 def _made_from(connection: duckdb.DuckDBPyConnection, week: Week) -> dict[str, str | None]:

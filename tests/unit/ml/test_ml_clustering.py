@@ -1,11 +1,6 @@
-import json
-
-import numpy as np
-import pytest
-from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from ml.clustering import ALGORITHMS, GroupRule
+from ml.clustering import ALGORITHMS
 
 
 @parametrize_with_checks([algorithm(n_clusters=3, starts=5) for algorithm in ALGORITHMS.values()])
