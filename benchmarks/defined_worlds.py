@@ -60,7 +60,8 @@ def measure_world(seed: int, examples: int, separation: float = SEPARATION) -> M
 
 
 def expected_calibration_error(probability: NDArray[np.float64], is_right: NDArray[np.bool_], bins: int = 10) -> float:
-    """Mean gap between what was said and what was so, over bins of equal width, weighted by people (Naeini et al. 2015).
+    """Mean gap between what was said and what was so, over bins of equal width, weighted by people (Naeini et al.
+    2015).
 
     Everybody counts: who is of a kind nobody named is never right.
     """

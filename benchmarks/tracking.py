@@ -1,4 +1,5 @@
-"""`make bench-tracking`: how well personas stay themselves, and how well definitions are met, as benchmarks/TRACKING.md.
+"""`make bench-tracking`: how well personas stay themselves, and how well definitions are met, as
+benchmarks/TRACKING.md.
 
 What belongs here: which worlds are lived through, and the table that is written. What is measured stands in
 `tracking_measures` and `defined_worlds`. The seeds are fixed, so the figures come out the same again.
@@ -37,14 +38,16 @@ week 15; 1 % truly move and 1 % are replaced each week.
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """  # noqa: E501
 BETWEEN = """
-*Spurious churn*: label changes of people who did not truly move within three weeks, in weeks without a birth or death and
-the three after them. *Found*: within one refit. A birth told as a split, or a death told as a merge, is found; anything else
-that is told is a false event. With refits every four weeks a birth or death is found by the first refit after it.
+*Spurious churn*: label changes of people who did not truly move within three weeks, in weeks without a birth or death
+and the three after them. *Found*: within one refit. A birth told as a split, or a death told as a merge, is found;
+anything else that is told is a false event. With refits every four weeks a birth or death is found by the first refit
+after it.
 
 # How well definitions are met
 
 Six kinds of people named by a few examples each, 15 % of everybody of two kinds nobody named
-(`benchmarks/defined_worlds.py`, separation 3.2). Everybody counts for the calibration error, the unnamed as never right.
+(`benchmarks/defined_worlds.py`, separation 3.2). Everybody counts for the calibration error, the unnamed as never
+right.
 
 | examples per persona | worlds | accuracy (worst) | calibration error | area under the curve of none of these |
 | --- | --- | --- | --- | --- |

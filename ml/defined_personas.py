@@ -1,14 +1,15 @@
 """Personas that a marketer defines, by ranges of features or by example people, and how well the data bear them out.
 
-Here belongs turning a definition into anchors of a mixture, saying who fits, and judging the definition. The mixture itself
-stands in `seeded_mixture`; how a definition is written down, with whoever reads the file.
+Here belongs turning a definition into anchors of a mixture, saying who fits, and judging the definition. The mixture
+itself stands in `seeded_mixture`; how a definition is written down, with whoever reads the file.
 
-A person who meets all ranges of one persona is in it, whatever else they do. Who misses a range a little, or is only like the
-examples, is in it as far as the mixture says so; who is like none of the definitions is in none.
+A person who meets all ranges of one persona is in it, whatever else they do. Who misses a range a little, or is only
+like the examples, is in it as far as the mixture says so; who is like none of the definitions is in none.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -35,7 +36,8 @@ UNKNOWN_COST = 1.0
 FITS_FROM = 0.05
 """Fit by ranges below which a person is out of the question."""
 MEETS_FROM = 0.5
-"""Fit by ranges from which a person may be in a persona although not all rules are met: some .4 standard deviations off."""
+"""Fit by ranges from which a person may be in a persona although not all rules are met: some .4 standard deviations
+off."""
 LIKE_EXAMPLES_FROM = 0.01
 """Share of a persona's people who are farther from its middle, below which a person is not like its examples."""
 MEMBER_FROM = 0.5
@@ -167,8 +169,8 @@ class DefinedModel:
                 they were in.
 
         Returns:
-            By person_id: person_id; persona_id; strength 0..1, its probability; runner_up_persona_id, the most probable other
-            one; margin -1..1; fit_score 0..1.
+            By person_id: person_id; persona_id; strength 0..1, its probability; runner_up_persona_id, the most
+            probable other one; margin -1..1; fit_score 0..1.
 
         Raises:
             ValueError: Several weeks, a person twice, or a feature is missing.
@@ -434,7 +436,7 @@ def _stability(
         chosen = [rows[random.integers(0, len(rows), min(len(rows), 200))] for rows in examples]
         rows = np.concatenate([drawn, *chosen])
         starts = np.cumsum([len(drawn), *(len(one) for one in chosen)])
-        places = [np.arange(first, last) for first, last in zip(starts[:-1], starts[1:], strict=True)]
+        places = [np.arange(first, last) for first, last in pairwise(starts)]
         again = fit_seeded_mixture(scores[rows], places, evidence[rows], free, seed)
         theirs = again.probabilities(scores[part], evidence[part])[:, :-1] >= MEMBER_FROM
         both, either = (members & theirs).sum(axis=0), (members | theirs).sum(axis=0)
@@ -589,7 +591,9 @@ def _better_range(persona_id: str, rule: FeatureRule, values: NDArray[np.float64
     )
     inside = float(((values >= low) & (values <= high)).mean())
     least, most = (float(np.quantile(values, share)) for share in (0.05, 0.95))
-    if inside < RANGE_TOO_NARROW:
+    # Where a one-sided rule would have to give way altogether, it is what the persona is about.
+    is_the_point = (rule.high is None and least <= values.min()) or (rule.low is None and most >= values.max())
+    if inside < RANGE_TOO_NARROW and not is_the_point:
         return RangeSuggestion(
             persona_id,
             rule.feature,
@@ -605,8 +609,8 @@ def _better_range(persona_id: str, rule: FeatureRule, values: NDArray[np.float64
                 rule.feature,
                 _rounded(least),
                 _rounded(most),
-                f"the range is {(rule.high - rule.low) / (most - least):.1f} times as wide as where nine in ten of those "
-                "who fit everything else are",
+                f"the range is {(rule.high - rule.low) / (most - least):.1f} times as wide as where nine in ten of "
+                "those who fit everything else are",
             )
     return None
 

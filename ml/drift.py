@@ -1,4 +1,5 @@
-"""Whether people behave otherwise than those a model was fitted to: tests column by column, and of all columns together.
+"""Whether people behave otherwise than those a model was fitted to: tests column by column, and of all columns
+together.
 
 Here belong the tests, as pure functions over arrays and frames. What a drift leads to is decided where weeks are run.
 
@@ -72,7 +73,13 @@ class ColumnReference:
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Self:
         """Read what `to_dict` wrote."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in state.items()})
+        return cls(
+            feature=state["feature"],
+            kind=state["kind"],
+            edges=tuple(state["edges"]),
+            levels=tuple(state["levels"]),
+            counts=tuple(state["counts"]),
+        )
 
 
 def learn_references(features: pl.DataFrame, inputs: Mapping[str, Kind]) -> list[ColumnReference]:
@@ -119,9 +126,9 @@ def _counts(column: pl.Series, reference: ColumnReference) -> NDArray[np.int64]:
     is_missing = np.isnan(values)
     edges = np.asarray(reference.edges)
     # Three kinds of place: below, at and above each edge, so that a frequent value is not lumped with what lies below.
-    places = np.searchsorted(edges, values, side="left") + np.searchsorted(edges, values, side="right")
-    places = np.where(is_missing, 2 * len(edges) + 1, places)
-    return np.bincount(places, minlength=2 * len(edges) + 2).astype(np.int64)
+    between = np.searchsorted(edges, values, side="left") + np.searchsorted(edges, values, side="right")
+    numbered = np.where(is_missing, 2 * len(edges) + 1, between)
+    return np.bincount(numbered, minlength=2 * len(edges) + 2).astype(np.int64)
 
 
 def test_columns(
@@ -207,8 +214,8 @@ def _join_sparse(before: NDArray[np.float64], now: NDArray[np.float64]) -> tuple
         groups[groups == group] = group - 1
     size = int(groups.max()) + 1 if len(groups) else 0
     return (
-        np.bincount(groups, weights=before, minlength=size),
-        np.bincount(groups, weights=now, minlength=size),
+        np.bincount(groups, weights=before, minlength=size).astype(np.float64),
+        np.bincount(groups, weights=now, minlength=size).astype(np.float64),
     )
 
 

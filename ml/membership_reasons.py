@@ -99,7 +99,7 @@ def evidence_for(
     encoded = _encode(preparation, features).astype(np.float64)
     difference = (scales.means[own] - scales.means[rival]) / scales.variances
     middle = (scales.means[own] + scales.means[rival]) / 2
-    return _by_feature(difference * (encoded - middle), scales)
+    return _by_feature(difference * (encoded - middle), scales).astype(np.float64)
 
 
 def deciding_features(preparation: Preparation, features: pl.DataFrame, placed: pl.DataFrame) -> pl.DataFrame:

@@ -242,13 +242,13 @@ def _numbered(name: str, taken: set[str]) -> str:
 
 
 def describe_personas(profiles: pl.DataFrame) -> dict[str, str]:
-    """Describe each persona in one sentence, from figures only.
+    """Describe each persona in a few sentences, from figures only.
 
     Args:
         profiles: As `profile_personas` returns them.
 
     Returns:
-        Sentence by persona_id: its share of the people, up to three features in which it is above everybody and
+        Text by persona_id: its share of the people, up to three features in which it is above everybody and
         two in which it is below, each with its value and that of everybody.
     """
     sentences = {}
@@ -256,18 +256,23 @@ def describe_personas(profiles: pl.DataFrame) -> dict[str, str]:
         told = _well_known(rows).filter(pl.col("effect_size").abs() >= DESCRIBED_FROM)
         above = told.filter(pl.col("effect_size") > 0).sort("effect_size", "label", descending=[True, False]).head(3)
         below = told.filter(pl.col("effect_size") < 0).sort("effect_size", "label").head(2)
-        parts = [f"{rows['people_share'][0]:.0%} of the people"]
-        parts += [f"above everybody in {_figures(above)}"] if above.height else []
-        parts += [f"below everybody in {_figures(below)}"] if below.height else []
+        said = [f"{rows['people_share'][0]:.0%} of the people."]
+        said += [f"They are above everybody in {_figures(above)}."] if above.height else []
+        said += [f"They are below everybody in {_figures(below)}."] if below.height else []
         if not told.height:
-            parts.append("close to everybody in all that is measured")
-        sentences[persona] = "; ".join(parts) + "."
+            said.append("They are close to everybody in all that is measured.")
+        sentences[persona] = " ".join(said)
     return sentences
 
 
 def _figures(rows: pl.DataFrame) -> str:
-    told = rows.select("label", "kind", "persona_value", "base_value").iter_rows()
-    return ", ".join(f"{label} ({_figure(own, kind)} against {_figure(base, kind)})" for label, kind, own, base in told)
+    """`x (9 against 4), y (3 against 1) and z (2 against 0)`, a label beginning small unless it is an abbreviation."""
+    told = [
+        f"{label if label[1:2].isupper() else label[:1].lower() + label[1:]} "
+        f"({_figure(own, kind)} against {_figure(base, kind)})"
+        for label, kind, own, base in rows.select("label", "kind", "persona_value", "base_value").iter_rows()
+    ]
+    return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
 
 
 def _figure(value: float, kind: str) -> str:

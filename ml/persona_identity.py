@@ -1,7 +1,7 @@
 """Which persona of the past a group continues: ids that outlive refits, and what became of each persona.
 
-Here belongs matching of groups, and what is called a birth, a death, a split or a merge. What a persona is called stands
-in `naming`; whether a new solution may take over, in `persona_tracking`.
+Here belongs matching of groups, and what is called a birth, a death, a split or a merge. What a persona is called
+stands in `naming`; whether a new solution may take over, in `persona_tracking`.
 
 Method: the assignment that keeps the most people together (Kuhn 1955, the Hungarian method), with the transitions of
 MONIC (Spiliopoulou et al. 2006, "MONIC: modeling and monitoring cluster transitions"). Where few people are in both

@@ -1,7 +1,7 @@
 """How personas stay themselves from week to week: who is in which, who has moved, and when a new model may take over.
 
-Here belongs what a week does with a standing model and a challenger, as frames in and frames out. Finding groups stands in
-`personas`, which persona a group continues in `persona_identity`, whether the data have drifted in `drift`.
+Here belongs what a week does with a standing model and a challenger, as frames in and frames out. Finding groups
+stands in `personas`, which persona a group continues in `persona_identity`, whether the data have drifted in `drift`.
 
 People keep their persona until the odds of another one are four to one: on simulated weeks this cuts label changes that
 nobody's behaviour explains from some nine in a hundred people to one, and finds those who did move as soon as before.
@@ -23,12 +23,13 @@ from ml.preparation import Preparation
 ODDS_TO_MOVE = 4.0
 """A person moves to another persona when it is this many times as probable as the one they are in."""
 AS_TELLING_FROM = 0.95
-"""The standing personas, settled anew, are as good as a new solution when they explain this share of what it explains of
-people's differences: solutions of nearly the same quality would otherwise take turns."""
+"""The standing personas, settled anew, are as good as a new solution when they explain this share of what it explains
+of people's differences: solutions of nearly the same quality would otherwise take turns."""
 SAME_VIEW_FROM = 0.9
 """Share of the features a new solution looks at that the champion has to look at, to be settled anew."""
 WAVERS_TO_MOVE = 3.0
-"""... and when the odds are beyond what people's behaviour wavers from week to week, by this many standard deviations."""
+"""... and when the odds are beyond what people's behaviour wavers from week to week, by this many standard
+deviations."""
 BORDER_WITHIN = 5.0
 """Log odds against the runner-up up to which people stand near a border, where wavering matters."""
 FEWEST_WAVERING = 50
@@ -107,8 +108,8 @@ def place_people(
         odds_to_move: How many times as probable another persona has to be before a person moves; 1 moves at once.
 
     Returns:
-        By person_id: person_id; persona_id; strength 0..1, the probability of that persona; runner_up_persona_id, the most
-        probable other one (null if there is none); margin -1..1, strength less that of the runner-up: below zero
+        By person_id: person_id; persona_id; strength 0..1, the probability of that persona; runner_up_persona_id, the
+        most probable other one (null if there is none); margin -1..1, strength less that of the runner-up: below zero
         where a person is kept although another persona is somewhat more probable.
     """
     people, probabilities = standing.model.probabilities(features)
@@ -151,8 +152,8 @@ def odds_for_week(standing: StandingPersonas, features: pl.DataFrame, before: pl
     """From which odds people move this week: four to one, or more where behaviour wavers more than that.
 
     Counts over four weeks change from week to week although nobody has become somebody else. How much, is seen in the
-    people near borders: the spread of the change of their log odds against last week's runner-up, under one and the same
-    model. It is taken as 1.48 times the median absolute deviation, so that those who do move have no say.
+    people near borders: the spread of the change of their log odds against last week's runner-up, under one and the
+    same model. It is taken as 1.48 times the median absolute deviation, so that those who do move have no say.
 
     Args:
         standing: The model last week's people were placed with.
@@ -387,8 +388,8 @@ def tell_movement(
         incumbents: person_id, persona_id of the week before.
 
     Returns:
-        `placed` with previous_model_persona_id (where last week's model puts the person this week) and movement: "moved",
-        "redrawn", "stayed", or null where the person was in no persona the week before.
+        `placed` with previous_model_persona_id (where last week's model puts the person this week) and movement:
+        "moved", "redrawn", "stayed", or null where the person was in no persona the week before.
     """
     same = placed if under_previous_model is None else under_previous_model
     joined = placed.join(

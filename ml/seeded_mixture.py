@@ -4,10 +4,11 @@ Here belongs the mixture over plain arrays. What a marketer says of a persona, a
 `defined_personas`.
 
 Gaussian groups of one common diagonal covariance. Each named group has examples, which stay in it, and a prior that
-holds its centre near theirs; a broad background and up to four free groups, as many as the Bayesian information criterion asks
-for, take whoever is like no example. On twelve simulated bases (six named kinds three standard deviations apart, 15 % of
-the people of two kinds nobody named, five examples each) this placed 93 % right and told the unnamed from the named with an
-area under the curve of .98; a background alone reached 92 % and .86, and called too many of the unnamed certain.
+holds its centre near theirs; a broad background and up to four free groups, as many as the Bayesian information
+criterion asks for, take whoever is like no example. On twelve simulated bases (six named kinds three standard
+deviations apart, 15 % of the people of two kinds nobody named, five examples each) this placed 93 % right and told the
+unnamed from the named with an area under the curve of .98; a background alone reached 92 % and .86, and called too
+many of the unnamed certain.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The personas that marketers define, in one week: who fits them, and how well the data bear them out.
 
-What belongs here: reading and writing what the models need. The models themselves stand in `ml/defined_personas.py`, what the
-file may say in `personas_file.py`.
+What belongs here: reading and writing what the models need. The models themselves stand in `ml/defined_personas.py`,
+what the file may say in `personas_file.py`.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def run_defined_personas(
 ) -> DefinedWeek:
     """Assign the people of `week` to the personas of `personas.yml`.
 
-    A model is frozen, and fitted anew when the definitions change or it is as old as a refit of the personas found in the
-    data. Only models fitted before `week` from the same definitions are looked at.
+    A model is frozen, and fitted anew when the definitions change or it is as old as a refit of the personas found in
+    the data. Only models fitted before `week` from the same definitions are looked at.
     """
     file = workspace.personas_file
     if not file.personas or not features.height:

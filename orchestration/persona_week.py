@@ -1,7 +1,8 @@
-"""Personas of one week: assign with the standing model, let a new one challenge it when that is due, keep the ids people know.
+"""Personas of one week: assign with the standing model, let a new one challenge it when that is due, keep the ids
+people know.
 
-What belongs here: what a week does, step by step. How people are placed and models judged stands in `ml/`, how tables are
-read and written in `persona_store.py`, what marketers define in `defined_persona_week.py`.
+What belongs here: what a week does, step by step. How people are placed and models judged stands in `ml/`, how tables
+are read and written in `persona_store.py`, what marketers define in `defined_persona_week.py`.
 """
 
 from __future__ import annotations
@@ -116,8 +117,8 @@ def run_persona_week(
 ) -> PersonaWeek:
     """Assign the people of `week` and write the tables of `persona_store`.
 
-    Of other weeks only models and memberships *before* `week` are looked at, and the features the standing model was fitted
-    to; so running a week again gives the same result, and weeks run one by one and together give the same.
+    Of other weeks only models and memberships *before* `week` are looked at, and the features the standing model was
+    fitted to; so running a week again gives the same result, and weeks run one by one and together give the same.
     """
     make_tables(connection, PERSONA_TABLES)
     inputs = inputs_of(catalogue, catalogue["feature"].to_list(), "is_persona_input")

@@ -1,8 +1,8 @@
 """`rollbacks.yml`: persona models that somebody has turned back from, and since when.
 
-What belongs here: the file that `personae rollback` writes. It lies in the workspace, beside the settings, and not in the
-warehouse: a warehouse that is built again from the extracts fits the same models and honours the same decisions. A model
-is named by the week it was fitted in.
+What belongs here: the file that `personae rollback` writes. It lies in the workspace, beside the settings, and not in
+the warehouse: a warehouse that is built again from the extracts fits the same models and honours the same decisions. A
+model is named by the week it was fitted in.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from orchestration.settings_file import SettingsFile
 from orchestration.weeks import Week
 
 ROLLBACKS_FILE = "rollbacks.yml"
-_HEADER = """# Persona models that were turned back from, written by `personae rollback`. From the week `from` on, the model that
-# was fitted in the week `fitted` is not used; earlier weeks stay as they were published. Delete an entry to undo it.
+_HEADER = """# Persona models that were turned back from, written by `personae rollback`. From the week `from` on, the
+# model that was fitted in the week `fitted` is not used; earlier weeks stay as they were published. Delete an entry to
+# undo it.
 """
 
 

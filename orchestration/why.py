@@ -1,7 +1,7 @@
 """`personae why DIR PERSON`: why somebody is in a persona, a band, an audience, and why not in another.
 
-What belongs here: one person's answers, as lines of text, from what a week recorded. It reads, and writes nothing. No name,
-address or other personal data is printed: whoever asks knows whom they ask for.
+What belongs here: one person's answers, as lines of text, from what a week recorded. It reads, and writes nothing. No
+name, address or other personal data is printed: whoever asks knows whom they ask for.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def explain(
         connection: the warehouse; reading is enough.
         workspace: the workspace.
         catalogue: the feature catalogue, for plain words.
-        question: a person id or contact id, a week (default: the latest), a persona they are not in (default: the runner-up).
+        question: a person id or contact id, a week (default: the latest), a persona they are not in (default: the
+        runner-up).
 
     Returns:
         The answer, line by line.
@@ -172,7 +173,7 @@ def _movement_lines(
     elif row["movement"] == "moved":
         yield f"  moved this week, from {names.get(before[0], before[0])}: their behaviour changed"
     elif row["movement"] == "redrawn":
-        yield f"  was in {names.get(before[0], before[0])}; the boundary was drawn anew, their behaviour did not change persona"
+        yield f"  was in {names.get(before[0], before[0])}: only the boundary was drawn anew"
     else:
         yield "  as the week before"
 
@@ -260,7 +261,8 @@ def _defined_lines(
     ).pl()
     probabilities, fits = model.score(person)
     mine = connection.execute(
-        "select persona_id, strength from ml.persona_assignments where as_of = ? and person_id = ? and persona_type = ?",
+        "select persona_id, strength from ml.persona_assignments where as_of = ? and person_id = ? "
+        "and persona_type = ?",
         [week.as_of, person_id, DEFINED],
     ).fetchone()
     yield ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -228,7 +228,7 @@ class Workspace:
     settings: WorkspaceSettings
     mappings: tuple[Mapping, ...]
     data_folder: Path
-    personas_file: PersonasFile = PersonasFile()
+    personas_file: PersonasFile = field(default_factory=PersonasFile)
     rollbacks: tuple[Rollback, ...] = ()
 
     @classmethod

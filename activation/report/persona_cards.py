@@ -22,6 +22,8 @@ from activation.report.words import (
     percent,
 )
 
+UNSAID_UNITS = ("count", "score", "ratio", "money")
+"""Units that a reader knows from the label; of money, the currency stands in the tiles."""
 _MORE, _LESS = 6, 4
 _OF_ONE_FAMILY = 3
 _NOTICEABLE = 0.1  # standard deviations; below it a difference is not worth a line
@@ -172,9 +174,10 @@ def _interval(row: dict) -> str:
 
 
 def _quantity(value: float | None, kind: str, unit: str | None) -> str:
-    if kind != "number":
+    if kind != "number" or unit == "share":
         return percent(value)
-    return f"{number(value)} {unit}" if unit and value is not None else number(value)
+    is_said = unit and unit not in UNSAID_UNITS and value is not None
+    return f"{number(value)} {unit}" if is_said else number(value)
 
 
 def _tell_likelihoods(data: ReportData, persona_id: str, people: int) -> list[Likelihood]:

@@ -1,10 +1,11 @@
 """A persona in prose and small pictures: one paragraph, its typical week, where its people stand, who is typical.
 
 Here belong sentences about one persona. Each is made from figures of the same week; a figure that is not known is not
-spoken of, and nothing is said that no figure says. Numbers decide between wordings, and the persona's mark between those
-that mean the same, so that ten cards do not read like one.
+spoken of, and nothing is said that no figure says. Numbers decide between wordings, and the persona's mark between
+those that mean the same, so that ten cards do not read like one.
 """
 
+import re
 from dataclasses import dataclass
 
 import polars as pl
@@ -167,14 +168,15 @@ def _striking(traits: pl.DataFrame, direction: int) -> list[dict]:
 def _label_words(row: dict) -> str:
     """A characteristic in the middle of a sentence; an abbreviation keeps its capital."""
     label = row["label"] or row["characteristic"]
-    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
+    label = re.sub(r"^(.+) \(last (\d+) weeks\)$", r"“\1” in \2 weeks", label)
+    return label if label[1:2].isupper() or label.startswith("“") else label[:1].lower() + label[1:]
 
 
 def _trait_words(row: dict) -> str:
     """The same with figures: `active days in 4 weeks (9.1 on average, twice everybody's 4.5)`."""
     label = _label_words(row)
     value, base = row["segment_value"], row["base_value"]
-    if row["kind"] != "number":
+    if row["kind"] != "number" or row["unit"] == "share":
         return f"{label} ({percent(value)} against {percent(base)})"
     own, everybody = number(value), number(base)
     if base and base > 0 and value / base >= 1.95:
@@ -202,7 +204,7 @@ def _heat(data: ReportData, persona: Persona) -> list[tuple[str, list[HeatCell]]
     if cells.is_empty():
         return []
     shown = cells.filter(pl.col("people") >= data.minimum_cell)
-    most = shown["per_hour"].max() if shown.height else None
+    most = float(shown["per_hour"].max() or 0.0) if shown.height else 0.0  # type: ignore[arg-type]
     if not most:
         return []
     known = {

@@ -13,9 +13,9 @@ Column = TypeVar("Column")
 def hidden_cells(counts: Mapping[tuple[Row, Column], int], minimum: int) -> set[tuple[Row, Column]]:
     """Hide small cells of a table whose row and column totals are known.
 
-    A count from 1 to `minimum` - 1 is hidden. Whoever knows a total could take away the rest, so each row and column with
-    hidden cells hides at least two, of `minimum` people together: the smallest further ones are hidden as well (secondary
-    suppression).
+    A count from 1 to `minimum` - 1 is hidden. Whoever knows a total could take away the rest, so each row and column
+    with hidden cells hides at least two, of `minimum` people together: the smallest further ones are hidden as well
+    (secondary suppression).
 
     Args:
         counts: People by row and column.

@@ -26,8 +26,8 @@ def persona_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
         "persona_models": "Fitted persona models as plain numbers, each with the evidence for its number of personas.",
         "personas": "The personas of each week: name, description and size.",
         "persona_assignments": "Everybody's persona in each week, how strongly, why, and the runner-up.",
-        "persona_ledger": "What became of each persona: births, continuations, splits, merges and deaths, with the reason.",
-        "persona_weeks": "What each week was made from, how many moved, and whether people behave as when the model was fitted.",
+        "persona_ledger": "What became of each persona: births, continuations, splits, merges and deaths, and why.",
+        "persona_weeks": "What each week was made from, how many moved, and whether people behave as they did.",
         "defined_persona_support": "How well the data bear out each persona that marketers defined.",
     }
     specs = {

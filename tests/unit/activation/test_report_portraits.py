@@ -101,7 +101,8 @@ def test_a_definition_is_told_with_its_support_and_one_that_failed_with_the_reas
     assert view.personas[0].people == "1,240"
     assert any("Quiet long-standing accounts" in verdict for verdict in view.personas[0].verdicts)
     assert view.personas[0].suggestions == [
-        "Revenue in 13 weeks at most 260 would suit it better: of those who fit everything else, 71% are within the range."
+        "Revenue in 13 weeks at most 260 would suit it better: of those who fit everything else, "
+        "71% are within the range."
     ]
     assert view.personas[1].unfit_reason == "none of its example people is known this week"
     assert "fit none of these" in view.summary

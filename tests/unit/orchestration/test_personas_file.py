@@ -114,5 +114,5 @@ def test_a_rollback_is_written_once_and_counts_from_its_week_on(shop):
 
 def test_a_wrong_rollback_file_is_answered_with_its_line(shop):
     (shop.folder / "rollbacks.yml").write_text("rollbacks:\n  - fittet: 2026-03-02\n    from: 2026-03-16\n")
-    with pytest.raises(SettingsError, match="rollbacks.yml:2: unknown key 'fittet'; did you mean 'fitted'"):
+    with pytest.raises(SettingsError, match=r"rollbacks\.yml:2: unknown key 'fittet'; did you mean 'fitted'"):
         read_rollbacks(shop.folder)
