@@ -31,7 +31,9 @@ class World:
 def make_world(columns: dict[str, object], kinds: dict[str, str], truth: NDArray[np.int64], families=None) -> World:
     """Put columns together to a feature frame and its catalogue."""
     people = pl.DataFrame({"person_id": [f"person-{number:06d}" for number in range(len(truth))], **columns})
-    rows = [(name, (families or {}).get(name, "all"), name, None, None, kind, True, True) for name, kind in kinds.items()]
+    rows = [
+        (name, (families or {}).get(name, "all"), name, None, None, kind, True, True) for name, kind in kinds.items()
+    ]
     names = ["feature", "family", "label", "high_words", "low_words", "kind", "is_persona_input", "is_propensity_input"]
     types = [pl.String] * 6 + [pl.Boolean] * 2
     return World(people, pl.DataFrame(rows, schema=dict(zip(names, types, strict=True)), orient="row"), truth)
@@ -79,7 +81,9 @@ def planted_world(
     within = random.normal(size=(people, columns))
     if shapes == "unequal":
         for group in range(k):
-            mixing = np.linalg.qr(random.normal(size=(columns, columns)))[0] * np.sqrt(random.uniform(0.4, 1.6, columns))
+            mixing = np.linalg.qr(random.normal(size=(columns, columns)))[0] * np.sqrt(
+                random.uniform(0.4, 1.6, columns)
+            )
             within[truth == group] = within[truth == group] @ mixing.T
     if tails == "t":
         within *= np.sqrt(3 / random.chisquare(5, size=(people, 1)))
@@ -94,7 +98,7 @@ def planted_world(
 
 
 MIXED_SETTINGS = {"strong numbers": (1.5, 0.55), "weak numbers": (0.8, 0.7)}
-"""Standard deviation of the groups' means of each number, in that within groups; share of a group that has its level."""
+"""Standard deviation of the groups' means, in that within groups; share of a group that has its group's level."""
 
 
 def mixed_world(seed: int, number_strength: float, level_share: float, people: int = 1_200, k: int = 5) -> World:
@@ -172,11 +176,17 @@ def _uniform(random: Random, people: int) -> dict[str, object]:
 
 
 def _answers(random: Random, people: int) -> dict[str, object]:
-    return {f"c{j:02d}": column for j, column in enumerate((_factors(random, people, 11, 1, 1.0) > random.normal(0.2, 0.6, 11)).T)}
+    return {
+        f"c{j:02d}": column
+        for j, column in enumerate((_factors(random, people, 11, 1, 1.0) > random.normal(0.2, 0.6, 11)).T)
+    }
 
 
 def _answers_two_factors(random: Random, people: int) -> dict[str, object]:
-    return {f"c{j:02d}": column for j, column in enumerate((_factors(random, people, 12, 2, 1.0) > random.normal(0, 0.6, 12)).T)}
+    return {
+        f"c{j:02d}": column
+        for j, column in enumerate((_factors(random, people, 12, 2, 1.0) > random.normal(0, 0.6, 12)).T)
+    }
 
 
 def _everything(random: Random, people: int) -> dict[str, object]:
@@ -185,7 +195,9 @@ def _everything(random: Random, people: int) -> dict[str, object]:
         f"z{j}": np.where(latent[:, 4 + j] > 0.4, np.exp(latent[:, 4 + j]), 0.0) for j in range(3)
     }
     columns |= {f"f{j}": latent[:, 7 + j] > 0.5 for j in range(3)}
-    return columns | {f"k{j}": np.array(list("abcd"))[np.digitize(latent[:, 10 + j], [-0.8, 0.2, 1.0])] for j in range(2)}
+    return columns | {
+        f"k{j}": np.array(list("abcd"))[np.digitize(latent[:, 10 + j], [-0.8, 0.2, 1.0])] for j in range(2)
+    }
 
 
 def _source_absent(random: Random, people: int) -> dict[str, object]:

@@ -59,9 +59,7 @@ def best_of_many_starts(
     return centres[0, sums[0].argmin()]
 
 
-def best_per_sample(
-    scores: Matrix, k: int, starts: int, seed: int, samples: Matrix, tolerance: float = 1e-4
-) -> Matrix:
+def best_per_sample(scores: Matrix, k: int, starts: int, seed: int, samples: Matrix, tolerance: float = 1e-4) -> Matrix:
     """Find the best centres of each of many weightings of the same rows.
 
     Args:
@@ -137,7 +135,7 @@ def move_to_rest(scores: Matrix, centres: Matrix) -> Matrix:
 
 
 def _each_kind_once(scores: Matrix, samples: Matrix) -> tuple[Matrix, Matrix]:
-    """Where many rows are alike, as answers to a few questions are, each kind of row, counted as often as it is there."""
+    """Where many rows are alike, as answers are, each kind of row once, counted as often as it is there."""
     fingerprint = scores @ np.random.default_rng(0).normal(size=scores.shape[1])
     _, first, kind = np.unique(fingerprint, return_index=True, return_inverse=True)
     if len(first) > ALIKE_SHARE * len(scores) or not np.array_equal(scores[first][kind], scores):
@@ -172,7 +170,9 @@ def _draw(mass: NDArray[np.float32], shares: Matrix) -> Labels:
     """Row numbers drawn with probability proportional to `mass` (runs, rows), one per share (runs, tries)."""
     cumulated = mass.cumsum(axis=1, dtype=np.float64)
     last = mass.shape[1] - 1
-    drawn = [np.searchsorted(line, share * line[-1], side="right") for line, share in zip(cumulated, shares, strict=True)]
+    drawn = [
+        np.searchsorted(line, share * line[-1], side="right") for line, share in zip(cumulated, shares, strict=True)
+    ]
     return np.minimum(np.array(drawn), last)
 
 

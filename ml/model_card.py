@@ -48,7 +48,9 @@ def model_card(model: PersonaModel, fitted_as_of: date, window_start: date | Non
             "starts": model.settings.starts,
             "sample": model.settings.sample_size,
         },
-        "features": [{"feature": one.feature, "preparation": preparation_in_words(one)} for one in model.preparation.encodings_],
+        "features": [
+            {"feature": one.feature, "preparation": preparation_in_words(one)} for one in model.preparation.encodings_
+        ],
         "choice": model.choice,
         "candidates": model.k_evidence.to_dicts(),
         "solution": {
@@ -78,12 +80,14 @@ def preparation_in_words(encoding: Encoding) -> str:
     missing = getattr(encoding, "missing_share", None)
     also = f"; {missing:.0%} missing, told apart at half weight" if missing is not None else ""
     if isinstance(encoding, NumberEncoding):
-        shape = encoding.shape
+        shape: str = encoding.shape
         if shape == "signed log":
             shape = f"signed log of x / {encoding.unit:g}"
         elif shape == "Yeo-Johnson":
             shape = f"Yeo-Johnson of x / {encoding.unit:g}, power {encoding.power:g}"
-        zeros = f"; any or none told apart ({encoding.any_share:.0%} have any)" if encoding.any_share is not None else ""
+        zeros = (
+            f"; any or none told apart ({encoding.any_share:.0%} have any)" if encoding.any_share is not None else ""
+        )
         return f"{shape}, drawn in to {encoding.low:g}..{encoding.high:g}, standardized{zeros}{also}"
     if isinstance(encoding, CategoryEncoding):
         rest = ", the rest pooled" if encoding.other_share is not None else ""
@@ -109,14 +113,17 @@ def card_markdown(card: dict[str, Any]) -> str:
     if solution["null_test"]:
         test = solution["null_test"]
         lines.append(
-            f"- Against {test['replicates']} sets of {test['people']:,} people without groups: p = {test['p_value']:.3f}, "
-            f"{test['excess']:.1f} standard deviations more grouped."
+            f"- Against {test['replicates']} sets of {test['people']:,} people without groups: "
+            f"p = {test['p_value']:.3f}, {test['excess']:.1f} standard deviations more grouped."
         )
     if solution["stability"] is not None:
         lines.append(f"- Stability when people are drawn anew: {solution['stability']:.2f}.")
     lines += ["", "## Why this many", "", card["choice"], ""]
     if card["candidates"]:
-        lines += ["| personas | stability | prediction strength | gap | BIC | seeds agree |", "|---:|---:|---:|---:|---:|---:|"]
+        lines += [
+            "| personas | stability | prediction strength | gap | BIC | seeds agree |",
+            "|---:|---:|---:|---:|---:|---:|",
+        ]
         lines += [
             f"| {one['k']}{' (chosen)' if one['is_chosen'] else ''} | {one['stability']:.2f} | "
             f"{one['prediction_strength']:.2f} | {one['gap']:.3f} | {one['bic']:,.0f} | {one['seed_agreement']:.2f} |"

@@ -125,7 +125,9 @@ def null_scores(preparation: Preparation, features: pl.DataFrame, replicates: in
         for place, part in enumerate(parts):
             block = part.table[ranks[:, place] * len(part.table) // people]
             if part.missing_latent is not None:
-                block[ranks[:, part.missing_latent] >= latents[part.missing_latent].bounds[0] * people] = part.missing_row
+                block[ranks[:, part.missing_latent] >= latents[part.missing_latent].bounds[0] * people] = (
+                    part.missing_row
+                )
             blocks.append(block)
         yield preparation.combine(np.hstack(blocks)).astype(np.float64)
 
@@ -157,9 +159,9 @@ def _learn(preparation: Preparation, features: pl.DataFrame) -> tuple[list[_Part
             score = (np.bincount(level, weights=leading) / np.bincount(level))[level]
         table = block[np.flatnonzero(rows)[score[rows].argsort(kind="stable")]]
         if is_told:
-            pattern = is_missing.tobytes()
-            patterns.setdefault(pattern, is_missing)
-            place = len(preparation.encodings_) + list(patterns).index(pattern)
+            key = is_missing.tobytes()
+            patterns.setdefault(key, is_missing)
+            place = len(preparation.encodings_) + list(patterns).index(key)
             parts.append(_Part(table, block[is_missing][0], place))
         else:
             parts.append(_Part(table))

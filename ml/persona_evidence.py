@@ -137,7 +137,9 @@ class PersonaEvidence:
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Self:
         """Read evidence that `to_dict` wrote."""
-        segments = [{name: tuple(v) if isinstance(v, list) else v for name, v in one.items()} for one in state["segments"]]
+        segments: list[dict[str, Any]] = [
+            {name: tuple(v) if isinstance(v, list) else v for name, v in one.items()} for one in state["segments"]
+        ]
         return cls(
             **{
                 **state,
@@ -157,7 +159,9 @@ def kind_of_solution(null_test: NullTest | None, stability: float) -> SolutionKi
         null_test: The test against people without groups.
         stability: Global stability of the solution.
     """
-    is_structured = null_test is not None and null_test.p_value <= NATURAL_P_VALUE and null_test.excess >= NATURAL_EXCESS
+    is_structured = (
+        null_test is not None and null_test.p_value <= NATURAL_P_VALUE and null_test.excess >= NATURAL_EXCESS
+    )
     if is_structured and stability >= NATURAL_STABILITY:
         return "natural"
     return "reproducible" if stability >= REPRODUCIBLE_FROM else "constructive"
@@ -204,7 +208,9 @@ def merge_weak_segments(
 
 
 def _cheapest_partner(centres: Matrix, people: NDArray[np.int64], worst: int) -> int:
-    cost = ((centres - centres[worst]) ** 2).sum(axis=1) * people * people[worst] / np.maximum(people + people[worst], 1)
+    cost = (
+        ((centres - centres[worst]) ** 2).sum(axis=1) * people * people[worst] / np.maximum(people + people[worst], 1)
+    )
     cost[worst] = np.inf
     return int(cost.argmin())
 
@@ -302,13 +308,13 @@ def solution_notes(not_reproducible: Sequence[int], segments: Sequence[Segment])
     """Which numbers of personas depend on chance, and which segments are not found again.
 
     Args:
-        not_reproducible: Numbers of personas that come out differently from other seeds.
+        not_reproducible: Numbers of personas that come out differently from other seeds or samples.
         segments: The segments of the chosen solution.
     """
     notes = []
     if not_reproducible:
         listed = ", ".join(map(str, not_reproducible))
-        notes.append(f"Not reproducible: with {listed} personas, another random start gives another solution.")
+        notes.append(f"Not reproducible: with {listed} personas, another random start or another sample gives another solution.")
     weak = [segment for segment in segments if not segment.is_stable]
     notes += [
         f"Segment {one.cluster + 1} ({one.people_share:.0%} of the people) is not found again when people are drawn "

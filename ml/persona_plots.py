@@ -41,7 +41,9 @@ def marker_variables(profiles: pl.DataFrame) -> pl.DataFrame:
     """
     largest = profiles["effect_size"].abs().max() if profiles.height else None
     is_far = pl.col("effect_size").abs() >= MARKER_SHARE_OF_RANGE * float(largest or 1.0)  # type: ignore[arg-type]
-    is_relative = (pl.col("persona_value") - pl.col("base_value")).abs() >= MARKER_SHARE_OF_MEAN * pl.col("base_value").abs()
+    is_relative = (pl.col("persona_value") - pl.col("base_value")).abs() >= MARKER_SHARE_OF_MEAN * pl.col(
+        "base_value"
+    ).abs()
     has_effect = pl.col("effect_size").abs() >= 0.2
     return profiles.with_columns(is_marker=(has_effect & (is_far | is_relative)).fill_null(False))
 
@@ -130,7 +132,9 @@ def plot_segment_profiles(profiles: pl.DataFrame, names: Mapping[str, str], form
     """
     marked = marker_variables(profiles.filter(pl.col("level").is_null()) if "level" in profiles.columns else profiles)
     telling = (
-        marked.group_by("label").agg(pl.col("effect_size").abs().max()).sort("effect_size", "label", descending=[True, False])
+        marked.group_by("label")
+        .agg(pl.col("effect_size").abs().max())
+        .sort("effect_size", "label", descending=[True, False])
     )
     labels = telling["label"].head(MOST_FEATURES).to_list()[::-1]
     personas = sorted(marked["persona_id"].unique().to_list())
@@ -142,7 +146,9 @@ def plot_segment_profiles(profiles: pl.DataFrame, names: Mapping[str, str], form
         colors = [_color(place) if label in own and own[label]["is_marker"] else _QUIET for label in labels]
         axes.barh(range(len(labels)), effects, color=colors)
         axes.axvline(0, color=_INK, linewidth=0.8)
-        axes.set_yticks(range(len(labels)), [_short(label, 30) for label in labels] if place == 0 else [""] * len(labels))
+        axes.set_yticks(
+            range(len(labels)), [_short(label, 30) for label in labels] if place == 0 else [""] * len(labels)
+        )
         axes.tick_params(labelsize=6)
         axes.set_title(_short(names.get(persona, persona), 22), fontsize=7, color=_INK)
     figure.supxlabel("deviation from everybody, in standard deviations (coloured: marker variables)", fontsize=7)
@@ -166,7 +172,9 @@ def plot_separation(segments: Sequence[Segment], names: Mapping[int, str], form:
         angle = float(np.degrees(np.arctan2(vectors[1, 1], vectors[0, 1])))
         for radius, fill in ((1.1774, 0.35), (2.146, 0.12)):  # half and nine tenths of a Gaussian
             width, height = 2 * radius * np.sqrt(np.maximum(values[::-1], 0))
-            axes.add_patch(Ellipse(segment.centre, width, height, angle=angle, facecolor=color, alpha=fill, edgecolor=color))
+            axes.add_patch(
+                Ellipse(segment.centre, width, height, angle=angle, facecolor=color, alpha=fill, edgecolor=color)
+            )
         label = _short(names.get(segment.cluster, f"segment {segment.cluster + 1}"), 26)
         axes.annotate(label, segment.centre, fontsize=7, ha="center", va="center", color=_INK)
         axes.plot(*segment.centre, marker="")

@@ -3,8 +3,8 @@
 Here belong the tests and figures. Over-segmentation as seen by the features themselves stands in `persona_evidence`.
 
 Groups always differ in the columns they were cut by; what counts is what happens after. With many people everything is
-significant, so that a difference needs a size as well (Cohen 1988: eta squared 0.01 is small), and with many comparisons
-something is by chance, so that the false discovery rate is held (Benjamini and Hochberg 1995).
+significant, so that a difference needs a size as well (Cohen 1988: eta squared 0.01 is small), and with many
+comparisons something is by chance, so that the false discovery rate is held (Benjamini and Hochberg 1995).
 """
 
 from collections.abc import Sequence
@@ -62,9 +62,11 @@ def compare_personas(outcomes: pl.DataFrame, kpis: Sequence[str]) -> pl.DataFram
         return pl.DataFrame(schema=DIFFERENCE_SCHEMA)
     told = pl.DataFrame(rows).sort("persona_id", "other_id", "kpi")
     adjusted = pl.Series("q_value", _adjusted(told["p_value"].to_numpy()))
-    return told.with_columns(adjusted).with_columns(
-        is_different=(pl.col("q_value") <= FALSE_DISCOVERY_RATE) & (pl.col("effect") >= SMALLEST_EFFECT)
-    ).select(list(DIFFERENCE_SCHEMA))
+    return (
+        told.with_columns(adjusted)
+        .with_columns(is_different=(pl.col("q_value") <= FALSE_DISCOVERY_RATE) & (pl.col("effect") >= SMALLEST_EFFECT))
+        .select(list(DIFFERENCE_SCHEMA))
+    )
 
 
 def not_worth_separating(differences: pl.DataFrame) -> dict[str, str]:

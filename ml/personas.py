@@ -7,7 +7,7 @@ Here belong fitting a persona model and assigning people with it. How many perso
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -128,7 +128,7 @@ class PersonaModel:
     settings: PersonaSettings
     algorithm: str = "k_means"
     rule: GroupRule | None = None
-    evidence: PersonaEvidence = PersonaEvidence()
+    evidence: PersonaEvidence = field(default_factory=PersonaEvidence)
     markets: tuple[str | None, ...] = ()
 
     @property
@@ -372,7 +372,9 @@ def _fit_markets(
         )
     if rest.height:
         # Even where the rest is too few to be learned from, everybody has a persona: the pooled one.
-        fitted_on, own_sample = (features, sample) if is_thin else (rest, hash_sample(rest, settings.sample_size, settings.seed))
+        fitted_on, own_sample = (
+            (features, sample) if is_thin else (rest, hash_sample(rest, settings.sample_size, settings.seed))
+        )
         parts.append((None, _fit(fitted_on, own_sample, preparation, inputs, settings)))
     return _together(parts, features, settings, notes)
 
@@ -395,7 +397,9 @@ def _together(
         choice=" ".join(f"{name}: {part.choice}" for name, (_, part) in zip(names, parts, strict=True)),
         settings=settings,
         algorithm=largest.algorithm,
-        rule=GroupRule(*(np.concatenate([getattr(rule, name) for rule in rules]) for name in ("constant", "linear", "square"))),
+        rule=GroupRule(
+            *(np.concatenate([getattr(rule, name) for rule in rules]) for name in ("constant", "linear", "square"))
+        ),
         evidence=replace(largest.evidence, notes=(*told, *notes), segments=(), people=features.height),
         markets=tuple(name for name, part in parts for _ in range(part.k)),
     )
@@ -517,16 +521,14 @@ def _evidence(
     null_sample = sample.head(effort.null_rows)
     null_candidates = range(2, min(max(8, model.k), len(np.unique(scores[: effort.null_rows], axis=0)) - 1) + 1)
     null_test = None
-    if len(null_candidates):
+    if null_candidates:
         null_test = test_for_groups(model.preparation, null_sample, null_candidates, effort.null_replicates, seed)
     stability, segments = _judge(model, scores, effort)
     table = found.counted.table
     notes = (
         *size_notes(people, inputs),
         *found.notes,
-        *solution_notes(
-            table.filter(~pl.col("is_reproducible"))["k"].to_list(), segments
-        ),
+        *solution_notes(table.filter(~pl.col("is_reproducible"))["k"].to_list(), segments),
     )
     return PersonaEvidence(
         solution_kind=kind_of_solution(null_test, stability),
@@ -626,7 +628,9 @@ def judge_again(model: PersonaModel, features: pl.DataFrame) -> PersonaModel:
         return model
     sample = hash_sample(features, model.settings.effort.rows, model.settings.seed)
     with threadpool_limits(limits=1):
-        stability, segments = _judge(model, model.preparation.transform(sample).astype(np.float64), model.settings.effort)
+        stability, segments = _judge(
+            model, model.preparation.transform(sample).astype(np.float64), model.settings.effort
+        )
     kind = kind_of_solution(model.evidence.null_test, stability)
     evidence = replace(model.evidence, stability=stability, segments=segments, solution_kind=kind)
     return replace(model, evidence=evidence)

@@ -129,7 +129,11 @@ def prediction_strength(find: FindGroups, scores: Matrix, k: int, seed: int, hal
     halves = np.concatenate([in_first, ~in_first])
     labels = find(scores, k, seed, halves.T.astype(np.float64))
     strengths = [
-        (_worst_pairs(labels[i][first], labels[i + halvings][first]) + _worst_pairs(labels[i + halvings][~first], labels[i][~first])) / 2
+        (
+            _worst_pairs(labels[i][first], labels[i + halvings][first])
+            + _worst_pairs(labels[i + halvings][~first], labels[i][~first])
+        )
+        / 2
         for i, first in enumerate(in_first)
     ]
     return np.array(strengths)

@@ -307,7 +307,9 @@ def _challenge(
         "choice": model.choice,
         "solution_kind": model.evidence.solution_kind,
         "stability": model.evidence.stability,
-        "notes": json.dumps([model.evidence.kind_words, *(one.words for one in model.evidence.merges), *model.evidence.notes]),
+        "notes": json.dumps(
+            [model.evidence.kind_words, *(one.words for one in model.evidence.merges), *model.evidence.notes]
+        ),
         "persona_ids": json.dumps({str(cluster): persona for cluster, persona in ids.items()}),
         "persona_names": json.dumps(standing.names if standing else {}),
         "k_evidence": json.dumps(model.k_evidence.to_dicts()),

@@ -90,14 +90,17 @@ def _model(connection: duckdb.DuckDBPyConnection, week: Week) -> tuple[str, str,
     return row[0], row[1], pl.DataFrame(json.loads(row[2]))
 
 
-def _persona_evidence(connection: duckdb.DuckDBPyConnection, week: Week) -> tuple[str, tuple[str, ...], tuple[Picture, ...]]:
+def _persona_evidence(
+    connection: duckdb.DuckDBPyConnection, week: Week
+) -> tuple[str, tuple[str, ...], tuple[Picture, ...]]:
     """What kind of personas these are, what to know of them, and the drawings of the evidence."""
     standing = model_of_week(connection, week)
     if standing is None:
         return "", (), ()
     names = dict(
         connection.execute(
-            "select persona_id, persona_name from ml.personas where as_of = ? and persona_type = 'persona'", [week.as_of]
+            "select persona_id, persona_name from ml.personas where as_of = ? and persona_type = 'persona'",
+            [week.as_of],
         ).fetchall()
     )
     evidence = standing.model.evidence
@@ -125,12 +128,14 @@ def _value_notes(connection: duckdb.DuckDBPyConnection, week: Week, names: dict[
         name, told = names.get(persona, persona), json.loads(flags)
         if NOT_WORTH_SEPARATING in told:
             notes.append(
-                f"{name}: not worth separating from {names.get(alike, alike)}; since the model was fitted, their people "
-                "did the same in every figure that counts."
+                f"{name}: not worth separating from {names.get(alike, alike)}; since the model was fitted, their "
+                "people did the same in every figure that counts."
             )
         if UNPROFITABLE in told:
             also = "; a candidate for retirement" if RETIRE in told else ""
-            notes.append(f"{name}: costs more than it brings ({net_value:.2f} per person, {weeks} weeks in a row){also}.")
+            notes.append(
+                f"{name}: costs more than it brings ({net_value:.2f} per person, {weeks} weeks in a row){also}."
+            )
     return notes
 
 

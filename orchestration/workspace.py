@@ -26,9 +26,26 @@ from orchestration.weeks import Week
 
 SETTINGS_FILE = "personae.yml"
 STATE_FOLDER = ".personae"
-FEATURE_FAMILIES = ("account", "engagement", "messages", "product", "profile", "purchases", "sales", "support", "survey")
+FEATURE_FAMILIES = (
+    "account",
+    "engagement",
+    "messages",
+    "product",
+    "profile",
+    "purchases",
+    "sales",
+    "support",
+    "survey",
+)
 """The families of `person_features.yml`; a test holds them equal."""
-CATEGORY_FEATURES = ("account_industry", "account_plan", "account_country", "contact_country", "contact_language", "contact_job_title")
+CATEGORY_FEATURES = (
+    "account_industry",
+    "account_plan",
+    "account_country",
+    "contact_country",
+    "contact_language",
+    "contact_job_title",
+)
 """The standard features of `person_features.yml` whose values are words; a test holds them equal."""
 NAME = re.compile(r"[a-z][a-z0-9_]{0,48}")
 
@@ -88,7 +105,7 @@ class MarketSettings(Settings):
 
 
 class CostSettings(Settings):
-    """What serving a person costs, and what of their revenue is left: without them, no persona is called unprofitable."""
+    """What serving a person costs, and what of their revenue is left: without it, no persona is unprofitable."""
 
     margin: Annotated[float, Field(gt=0, le=1)]
     per_message: Annotated[float, Field(ge=0)] = 0.0

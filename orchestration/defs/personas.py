@@ -103,11 +103,15 @@ def _model_metadata(latest: PersonaWeek, weeks: list[PersonaWeek]) -> dict[str, 
     }
     if chosen.height:
         metadata["silhouette"] = dg.MetadataValue.float(float(chosen["silhouette"][0]))
-    names = dict(latest.sizes.filter(pl.col("persona_type") == "persona").select("persona_id", "persona_name").iter_rows())
+    names = dict(
+        latest.sizes.filter(pl.col("persona_type") == "persona").select("persona_id", "persona_name").iter_rows()
+    )
     for title, png in evidence_pictures(latest.model, latest.cluster_names, latest.profiles, names, "png").items():
         metadata[title] = picture(png)
     metadata["solution"] = dg.MetadataValue.text(latest.model.evidence.kind_words)
-    metadata["model card"] = dg.MetadataValue.md(card_markdown(model_card(latest.model, latest.fitted_as_of or latest.as_of)))
+    metadata["model card"] = dg.MetadataValue.md(
+        card_markdown(model_card(latest.model, latest.fitted_as_of or latest.as_of))
+    )
     return metadata
 
 
@@ -119,7 +123,10 @@ def _is_natural(latest: PersonaWeek, name: str) -> dg.AssetCheckResult:
     if evidence is not None and evidence.stability is not None:
         metadata["stability"] = float(evidence.stability)
     if test is not None:
-        metadata |= {"p-value against people without groups": test.p_value, "excess in standard deviations": test.excess}
+        metadata |= {
+            "p-value against people without groups": test.p_value,
+            "excess in standard deviations": test.excess,
+        }
     return dg.AssetCheckResult(
         check_name=name,
         passed=evidence is not None and evidence.solution_kind == "natural",

@@ -96,7 +96,9 @@ def _write_card(connection: duckdb.DuckDBPyConnection, week: Week, folder: Path)
         [week.as_of],
     ).fetchone()
     if row is not None:
-        (folder / "persona_model_card.json").write_text(json.dumps(json.loads(row[0]), indent=2) + "\n", encoding="utf-8")
+        (folder / "persona_model_card.json").write_text(
+            json.dumps(json.loads(row[0]), indent=2) + "\n", encoding="utf-8"
+        )
         (folder / "persona_model_card.md").write_text(row[1], encoding="utf-8")
 
 
