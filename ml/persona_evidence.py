@@ -23,9 +23,9 @@ REPRODUCIBLE_FROM = 0.8
 NATURAL_STABILITY = 0.5
 """Global stability that a natural solution needs at least: groups may overlap, but not be different every time."""
 NATURAL_P_VALUE = 0.05
-NATURAL_EXCESS = 5.0
+NATURAL_EXCESS = 4.0
 """Standard deviations beyond the null that a natural solution needs: on 60 sets of people without groups the largest
-excess was below it, on groups three standard deviations apart the smallest was three times as much."""
+excess was 2.4, in 20 worlds with groups three standard deviations apart the smallest was 5.0."""
 ENOUGH_PER_FEATURE = 100
 """People per input feature below which evidence is thin (Dolnicar, Grün and Leisch 2016)."""
 EXPLORATORY_PER_FEATURE = 60
@@ -308,13 +308,13 @@ def solution_notes(not_reproducible: Sequence[int], segments: Sequence[Segment])
     """Which numbers of personas depend on chance, and which segments are not found again.
 
     Args:
-        not_reproducible: Numbers of personas that come out differently from other seeds or samples.
+        not_reproducible: Numbers of personas that come out differently from other seeds.
         segments: The segments of the chosen solution.
     """
     notes = []
     if not_reproducible:
         listed = ", ".join(map(str, not_reproducible))
-        notes.append(f"Not reproducible: with {listed} personas, another random start or another sample gives another solution.")
+        notes.append(f"Not reproducible: with {listed} personas, another random start gives another solution.")
     weak = [segment for segment in segments if not segment.is_stable]
     notes += [
         f"Segment {one.cluster + 1} ({one.people_share:.0%} of the people) is not found again when people are drawn "

@@ -45,7 +45,7 @@ def test_a_segment_that_is_not_found_again_is_merged_but_never_below_the_fewest(
     scores = blobs([300, 300])
     centres = best_of_many_starts(scores, 5, 20, 7)
     left, merges = merge_weak_segments(scores, centres, 2, 0.0, k_means_finder(5), 6, 7)
-    assert len(left) == 2
+    assert len(left) == 5 - len(merges) < 5
     assert {merge.reason for merge in merges} == {"not found again"}
     kept, none = merge_weak_segments(scores, centres, 5, 0.0, k_means_finder(5), 6, 7)
     assert len(kept) == 5 and none == []
