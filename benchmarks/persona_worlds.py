@@ -34,7 +34,7 @@ class WorldSettings:
         heavy_tails: Whether half of the features are exponentials and one in twenty values is missing.
     """
 
-    people: int = 3_000
+    people: int = 2_000
     weeks: int = 26
     columns: int = 8
     separation: float = 3.2

@@ -26,7 +26,7 @@ FIT_SAMPLE = 20_000
 """People that a mixture is fitted to, beside the examples."""
 MOST_ANCHORS = 2_000
 """Of the people who meet all ranges, so many anchor a persona."""
-RANGE_STEEPNESS = 2.0
+RANGE_STEEPNESS = 4.0
 """What a standard deviation outside of a range costs, in logarithms of fit, for the square of it."""
 MISMATCH_COST = 2.0
 """What another level than the ones named costs."""
@@ -34,6 +34,8 @@ UNKNOWN_COST = 1.0
 """What a missing value costs: less than a wrong one."""
 FITS_FROM = 0.05
 """Fit by ranges below which a person is out of the question."""
+MEETS_FROM = 0.5
+"""Fit by ranges from which a person may be in a persona although not all rules are met: some .4 standard deviations off."""
 LIKE_EXAMPLES_FROM = 0.01
 """Share of a persona's people who are farther from its middle, below which a person is not like its examples."""
 MEMBER_FROM = 0.5
@@ -110,7 +112,6 @@ class DefinedModel:
         preparation: Of all persona inputs.
         scales: Encoding of each number that a rule names.
         mixture: The fitted mixture, a named group per definition.
-        gates: Per definition whether likeness to its people is asked for (it has examples and no rules).
         stability: Per definition 0..1; how alike its members come out from other samples.
         unfit: Definitions that could not be fitted, and why.
     """
@@ -216,7 +217,7 @@ class DefinedModel:
         )
 
     def _gate(self) -> NDArray[np.float64]:
-        return np.array([FITS_FROM if definition.rules else LIKE_EXAMPLES_FROM for definition in self.definitions])
+        return np.array([MEETS_FROM if definition.rules else LIKE_EXAMPLES_FROM for definition in self.definitions])
 
     def to_dict(self) -> dict[str, Any]:
         """Write as a JSON object."""

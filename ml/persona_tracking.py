@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from ml.people_order import hash_sample
 from ml.persona_identity import PersonaMatch, group_centres, match_personas
+from ml.personas import PersonaModel, PersonaSettings, continue_personas, fit_personas, judge_again
 from ml.preparation import Preparation
-from ml.personas import PersonaModel, PersonaSettings, continue_personas, fit_personas
 
 ODDS_TO_MOVE = 4.0
 """A person moves to another persona when it is this many times as probable as the one they are in."""
@@ -269,7 +269,7 @@ def _prefer_going_on(
     sample = hash_sample(features, GATE_SAMPLE, GATE_SEED)
     if explained_share(fresh, sample, groups) < AS_TELLING_FROM * explained_share(fresh, sample, current):
         return fresh, current
-    return continued, groups
+    return judge_again(continued, features), groups
 
 
 def explained_share(model: PersonaModel, features: pl.DataFrame, groups: pl.DataFrame) -> float:
@@ -330,6 +330,8 @@ def _judge(
 
 
 def _stability_of(model: PersonaModel) -> float | None:
+    if model.evidence.stability is not None:
+        return model.evidence.stability
     evidence = model.k_evidence
     if not {"stability", "is_chosen"} <= set(evidence.columns):
         return None

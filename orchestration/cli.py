@@ -113,7 +113,9 @@ def why(
     person: Annotated[str, typer.Argument(help="A person id or a contact id.")],
     week: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Any day of the week to look at; default: the latest one that was run."),
+        typer.Option(
+            formats=["%Y-%m-%d"], help="Any day of the week to look at; default: the latest one that was run."
+        ),
     ] = None,
     not_in: Annotated[
         str | None, typer.Option("--not", help="Why not in this persona (id or name); default: the runner-up.")
@@ -168,7 +170,9 @@ def rollback(
         f"From week {turned.from_week.key} on, the model of week {turned.fitted.key} is not used; the one of week "
         f"{turned.back_to.key} is. Written to {turned.path}."
     )
-    console.print(f"Publish again with: [bold]personae run {folder} --week {turned.last_week.key} --weeks {turned.weeks}[/bold]")
+    console.print(
+        f"Publish again with: [bold]personae run {folder} --week {turned.last_week.key} --weeks {turned.weeks}[/bold]"
+    )
 
 
 @app.command()

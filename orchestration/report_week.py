@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ import polars as pl
 from activation.report.report_data import Picture, ReportData
 from orchestration.persona_evidence import NOT_WORTH_SEPARATING, READ_SO, RETIRE, UNPROFITABLE, evidence_pictures
 from orchestration.persona_store import model_of_week
+from orchestration.sql import identifier
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
@@ -31,6 +33,7 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
     model_id, k_choice, k_evidence = _model(connection, week)
     solution_words, k_notes, pictures = _persona_evidence(connection, week)
     history = _frame(connection, KPIS, as_of)
+    refit, moved_by_refit_alone = _week_facts(connection, week)
     return ReportData(
         company=workspace.settings.company,
         as_of=week.as_of,
@@ -49,7 +52,7 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
         profiles=_frame(
             connection,
             "select segment_id, characteristic, label, family, kind, unit, segment_value, base_value, index_value, "
-            "effect_size from marts.segment_profiles where as_of = ? and segment_type = 'persona' order by all",
+            "effect_size, people from marts.segment_profiles where as_of = ? and segment_type = 'persona' order by all",
             as_of,
         ),
         migrations=_migrations(connection, week),
@@ -72,7 +75,130 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
         ),
         deliveries=_deliveries(connection, workspace, week),
         checks=_checks(connection, workspace, week),
+        rhythms=_frame(
+            connection,
+            "select segment_id, weekday, day_part, events, people from marts.segment_rhythms where as_of = ? "
+            "and segment_type = 'persona' order by all",
+            as_of,
+        ),
+        stages=_frame(
+            connection,
+            "select segment_id, stage, people from marts.segment_stages where as_of = ? "
+            "and segment_type = 'persona' order by all",
+            as_of,
+        ),
+        typical=_typical(connection, week),
+        ledger=_frame(
+            connection,
+            "select persona_id, event, reason from ml.persona_ledger where as_of = ? order by all",
+            as_of,
+        ),
+        defined=_defined(connection, workspace, week),
+        range_suggestions=_range_suggestions(connection, week),
+        suggestions=_frame(
+            connection,
+            "select name, description, people, share from ml.persona_suggestions where as_of = ? order by suggestion",
+            as_of,
+        ),
+        refit=refit,
+        moved_by_refit_alone=moved_by_refit_alone,
     )
+
+
+def _week_facts(connection: duckdb.DuckDBPyConnection, week: Week) -> tuple[str, int | None]:
+    """Whether another model than last week's was used, and how many people that alone would have moved."""
+    row = connection.execute(
+        "select case when w.fitted_as_of <> p.fitted_as_of then coalesce(w.refit, 'another model') else '' end, "
+        "w.moved_by_refit_alone from ml.persona_weeks as w left join ml.persona_weeks as p on p.as_of = w.as_of - 7 "
+        "where w.as_of = ?",
+        [week.as_of],
+    ).fetchone()
+    return (row[0] or "", row[1]) if row else ("", None)
+
+
+def _typical(connection: duckdb.DuckDBPyConnection, week: Week) -> pl.DataFrame:
+    """The people in the middle of each persona, under pseudonyms, with what sets the persona apart most."""
+    people = _frame(
+        connection,
+        "select persona_id, person_id, rank from ml.persona_medoids where as_of = ? order by persona_id, rank",
+        [week.as_of],
+    )
+    telling = _frame(
+        connection,
+        "select segment_id, characteristic, label, kind, unit, place from (select *, row_number() over ("
+        "partition by segment_id order by abs(effect_size) desc, characteristic) as place from marts.segment_profiles "
+        "where as_of = ? and segment_type = 'persona' and kind <> 'category' and effect_size is not null) "
+        "where place <= 4 order by segment_id, place",
+        [week.as_of],
+    )
+    if people.is_empty() or telling.is_empty():
+        return pl.DataFrame()
+    names = sorted(telling["characteristic"].unique().to_list())
+    columns = ", ".join(f"cast({identifier(name)} as double) as {identifier(name)}" for name in names)
+    values = connection.execute(
+        f"select person_id, {columns} from features.person_features where as_of = ? "
+        "and person_id in (select unnest(?)) order by person_id",
+        [week.as_of, people["person_id"].to_list()],
+    ).pl()
+    long = values.unpivot(index="person_id", variable_name="characteristic", value_name="value")
+    shown = people.join(telling, left_on="persona_id", right_on="segment_id").join(
+        long, on=["person_id", "characteristic"], how="left"
+    )
+    # The pseudonym is of the week alone: nobody can be followed from report to report, or looked up in the tables.
+    pseudonyms = {
+        person: hashlib.sha256(f"{week.key}:{person}".encode()).hexdigest()[:6] for person in people["person_id"]
+    }
+    return shown.select(
+        segment_id="persona_id",
+        pseudonym=pl.col("person_id").replace_strict(pseudonyms, return_dtype=pl.String),
+        place=pl.col("rank") * 10 + pl.col("place"),
+        label="label",
+        kind="kind",
+        unit="unit",
+        value="value",
+    ).sort("segment_id", "place")
+
+
+def _defined(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week) -> pl.DataFrame:
+    rows = _frame(
+        connection,
+        "select s.persona_id as segment_id, k.segment_name, k.description, s.people, s.share, k.reachable_people, "
+        "s.mean_fit, s.separation, s.stability, s.nearest_persona_id as nearest_id, s.nearest_overlap, s.unfit_reason "
+        "from ml.defined_persona_support as s left join marts.segment_kpis as k "
+        "on k.as_of = s.as_of and k.segment_id = s.persona_id where s.as_of = ? order by s.persona_id",
+        [week.as_of],
+    )
+    stated = workspace.personas_file.names()
+    return rows.with_columns(
+        segment_name=pl.coalesce(
+            "segment_name", pl.col("segment_id").replace_strict(stated, default=None, return_dtype=pl.String)
+        )
+    )
+
+
+def _range_suggestions(connection: duckdb.DuckDBPyConnection, week: Week) -> pl.DataFrame:
+    rows = connection.execute(
+        "select persona_id, suggested_ranges from ml.defined_persona_support where as_of = ? and people > 0 "
+        "order by persona_id",
+        [week.as_of],
+    ).fetchall()
+    labels = dict(
+        connection.execute(
+            "select distinct characteristic, label from marts.segment_profiles where as_of = ?", [week.as_of]
+        ).fetchall()
+    )
+    found = [
+        {
+            "segment_id": persona,
+            "label": labels.get(one["feature"], one["feature"]),
+            "low": one["low"],
+            "high": one["high"],
+            "reason": one["reason"],
+        }
+        for persona, told in rows
+        for one in json.loads(told or "[]")
+    ]
+    return pl.DataFrame(found, infer_schema_length=None)
 
 
 def _frame(connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[object]) -> pl.DataFrame:
@@ -144,7 +270,7 @@ def _migrations(connection: duckdb.DuckDBPyConnection, week: Week) -> pl.DataFra
         connection,
         "with names as (select as_of, persona_id, persona_name from ml.personas) "
         "select g.previous_as_of, g.as_of, g.from_segment_id, f.persona_name as from_segment_name, g.to_segment_id, "
-        "t.persona_name as to_segment_name, g.people from marts.segment_migrations as g "
+        "t.persona_name as to_segment_name, g.people, g.redrawn_people from marts.segment_migrations as g "
         "left join names as f on f.persona_id = g.from_segment_id and f.as_of = g.previous_as_of "
         "left join names as t on t.persona_id = g.to_segment_id and t.as_of = g.as_of "
         "where g.as_of = ? and g.segment_type = 'persona' order by all",

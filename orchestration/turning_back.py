@@ -68,7 +68,9 @@ def turn_back(
     rollback = Rollback(fitted=fitted.monday, from_week=week.monday, reason=reason)
     back_to = standing_model(connection, week, (*workspace.rollbacks, rollback))
     if back_to is None:
-        count = connection.execute("select count(*) from ml.persona_models where status = ?", [CHAMPION]).fetchall()[0][0]
+        count = connection.execute("select count(*) from ml.persona_models where status = ?", [CHAMPION]).fetchall()[0][
+            0
+        ]
         raise NothingToTurnBackFrom(
             f"the model of week {fitted.key} is the first one; there is none to go back to ({count} fitted in all)"
         )

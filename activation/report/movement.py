@@ -5,11 +5,14 @@ Here belongs the geometry of the streams, in percent of their box, and the table
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import polars as pl
 
 from activation.report.identity import JOINED, LEFT, Persona
 from activation.report.report_data import ReportData
-from activation.report.words import day_words, is_small, listed, people_words, percent
+from activation.report.suppression import hidden_cells
+from activation.report.words import capitalized, day_words, is_small, listed, people_words, percent
 
 _GAP = 2.5  # percent of the height between two personas
 _LABEL_HEIGHT = 8.0  # percent of the height a label needs
@@ -60,14 +63,18 @@ class MovementView:
     streams: list[Stream]
     columns: list[Persona]
     table: list[tuple[Persona, list[Cell]]]
+    events: list[tuple[Persona | None, str, str]] = field(default_factory=list)
+    causes: str = ""
 
 
 def tell_movement(data: ReportData, personas: dict[str, Persona]) -> MovementView:
     """Tell who went where since the week before."""
     flow = _flow(data, personas)
+    events = _events(data, personas)
     if not flow or data.migrations["previous_as_of"].drop_nulls().is_empty():
-        return MovementView("", "", [], [], [], [], [])
-    shown = {way: people for way, people in flow.items() if not is_small(people, data.minimum_cell)}
+        return MovementView("", "", [], [], [], [], [], events)
+    hidden = hidden_cells(flow, data.minimum_cell)
+    shown = {way: people for way, people in flow.items() if way not in hidden}
     scale = _scale(shown)
     left, right = _stack(flow, shown, 0, scale, data.minimum_cell), _stack(flow, shown, 1, scale, data.minimum_cell)
     rows, columns = _ends(flow, 0), _ends(flow, 1)
@@ -78,8 +85,53 @@ def tell_movement(data: ReportData, personas: dict[str, Persona]) -> MovementVie
         right_nodes=right,
         streams=_streams(shown, left, right, scale),
         columns=columns,
-        table=[(row, [_cell(flow, row, column, data.minimum_cell) for column in columns]) for row in rows],
+        table=[(row, [_cell(flow, row, column, hidden, data.minimum_cell) for column in columns]) for row in rows],
+        events=events,
+        causes=summarize_causes(data),
     )
+
+
+def summarize_causes(data: ReportData) -> str:
+    """Tell moves of people from boundaries drawn anew: `212 people moved; the refit by itself would have moved 31.`"""
+    changed = data.migrations.filter(
+        pl.col("from_segment_id").is_not_null()
+        & pl.col("to_segment_id").is_not_null()
+        & (pl.col("from_segment_id") != pl.col("to_segment_id"))
+    )
+    if data.moved_by_refit_alone is None or changed["redrawn_people"].null_count() == changed.height > 0:
+        return ""
+    minimum = data.minimum_cell
+    redrawn = int(changed["redrawn_people"].fill_null(0).sum())
+    moved = int(changed["people"].sum()) - redrawn
+    alone = data.moved_by_refit_alone
+    if not data.refit:
+        return f"{_people(moved, minimum)} moved. The model is last week’s, so every change is one of behaviour."
+    told = f"{_people(moved, minimum)} moved; the refit by itself would have moved {people_words(alone, minimum)}"
+    if redrawn:
+        told += f", and did so with {people_words(redrawn, minimum)}, who behave as before"
+    return f"{told}."
+
+
+def _people(people: int, minimum: int) -> str:
+    return capitalized(f"{people_words(people, minimum)} {'person' if people == minimum == 1 else 'people'}")
+
+
+_EVENT_WORDS = {
+    "birth": "is new",
+    "split": "split off",
+    "merge": "was merged",
+    "death": "has ended",
+    "return": "is back",
+}
+
+
+def _events(data: ReportData, personas: dict[str, Persona]) -> list[tuple[Persona | None, str, str]]:
+    """List what became of personas, those that simply go on left out."""
+    told = data.ledger.filter(pl.col("event") != "continuation").sort("persona_id")
+    return [
+        (personas.get(persona_id), _EVENT_WORDS.get(event, event), reason or "")
+        for persona_id, event, reason in told.select("persona_id", "event", "reason").iter_rows()
+    ]
 
 
 def summarize_movement(data: ReportData, personas: dict[str, Persona], biggest: int) -> str:
@@ -97,11 +149,12 @@ def summarize_movement(data: ReportData, personas: dict[str, Persona], biggest: 
         f"{people_words(moved, minimum)} people changed persona{share}, {people_words(joined, minimum)} joined and "
         f"{people_words(gone, minimum)} left."
     )
+    hidden = hidden_cells(flow, minimum)
     ordered = sorted(moves.items(), key=lambda item: (-item[1], item[0][0].mark, item[0][1].mark))
     told = [
         f"from “{origin.name}” to “{goal.name}” ({people:,})"
         for (origin, goal), people in ordered[:biggest]
-        if people and not is_small(people, minimum)
+        if people and (origin, goal) not in hidden
     ]
     if not told:
         return words
@@ -188,11 +241,14 @@ def _streams(flow: _Flow, left: list[Node], right: list[Node], scale: float) -> 
     return streams
 
 
-def _cell(flow: _Flow, row: Persona, column: Persona, minimum: int) -> Cell:
+def _cell(flow: _Flow, row: Persona, column: Persona, hidden: set[tuple[Persona, Persona]], minimum: int) -> Cell:
     people = flow.get((row, column), 0)
     is_stay = row == column
-    if people == 0 or is_small(people, minimum):
-        return Cell(people_words(people, minimum) if people else "", "", 0.0, is_stay)
+    if people == 0:
+        return Cell("", "", 0.0, is_stay)
+    if (row, column) in hidden:
+        # A larger cell that is hidden so that a small one cannot be worked out is worded otherwise than a small one.
+        return Cell(people_words(people, minimum) if is_small(people, minimum) else "not told", "", 0.0, is_stay)
     of_row = people / _people_at(row, flow, 0)
     shade = 0.0 if is_stay or row == JOINED else min(of_row / _DEEPEST_SHADE_AT, 1.0)
     return Cell(f"{people:,}", percent(of_row), round(shade, 2), is_stay)

@@ -9,6 +9,7 @@ from math import log2
 import polars as pl
 
 from activation.report.identity import Persona
+from activation.report.portrait import Portrait, draw_portrait
 from activation.report.report_data import ReportData
 from activation.report.sizes import Sparkline, draw_sparkline
 from activation.report.words import (
@@ -39,6 +40,7 @@ class Trait:
     bar_start: float
     bar_width: float
     is_more: bool
+    interval: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class PersonaCard:
     more: list[Trait]
     less: list[Trait]
     likelihoods: list[Likelihood]
+    portrait: Portrait | None = None
 
 
 def tell_personas(data: ReportData, personas: dict[str, Persona]) -> list[PersonaCard]:
@@ -106,6 +109,7 @@ def _tell_persona(row: dict, data: ReportData, persona: Persona) -> PersonaCard:
         more=_choose_traits(traits, 1, _MORE),
         less=_choose_traits(traits, -1, _LESS),
         likelihoods=[] if withheld else _tell_likelihoods(data, persona.persona_id, people),
+        portrait=None if withheld else draw_portrait(row, data, persona),
     )
 
 
@@ -152,7 +156,19 @@ def _tell_trait(row: dict) -> Trait:
         bar_start=round(50 if reach > 0 else 50 - width, 2),
         bar_width=round(width, 2),
         is_more=reach > 0,
+        interval=_interval(row),
     )
+
+
+def _interval(row: dict) -> str:
+    """The index, give or take what chance moves it by (95 %): the spread is everybody's, over the persona's people."""
+    base, effect, people = row["base_value"], row["effect_size"], row["people"]
+    gap = (row["segment_value"] or 0) - (base or 0)
+    if not base or base <= 0 or not effect or not people or row["index_value"] is None:
+        return ""
+    reach = 1.96 * abs(gap / effect) / people**0.5
+    low, high = (100 * max(row["segment_value"] + side * reach, 0) / base for side in (-1, 1))
+    return f"{low:,.0f} to {high:,.0f}"
 
 
 def _quantity(value: float | None, kind: str, unit: str | None) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
+from activation.report.defined import tell_defined
 from activation.report.evidence import tell_evidence
 from activation.report.identity import recognize_personas
 from activation.report.movement import tell_movement
@@ -43,6 +44,7 @@ def render_report(data: ReportData) -> str:
             overview=tell_overview(data, personas),
             cards=tell_personas(data, personas),
             movement=tell_movement(data, personas),
+            defined=tell_defined(data, personas),
             sizes=tell_sizes(data, personas),
             targets=tell_outlook(data, personas),
             evidence=tell_evidence(data),

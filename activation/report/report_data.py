@@ -1,9 +1,9 @@
-"""What the persona report is made from: one frame per question, aggregates only, never a row per person.
+"""What the persona report is made from: one frame per question, aggregates, and a few people under pseudonyms.
 
 Here belong the frames' columns and their types. How they are told belongs to the modules of the sections.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -37,6 +37,7 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
         "base_value": pl.Float64,
         "index_value": pl.Float64,
         "effect_size": pl.Float64,
+        "people": pl.Int64,
     },
     "migrations": {
         "previous_as_of": pl.Date,
@@ -46,6 +47,7 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
         "to_segment_id": pl.String,
         "to_segment_name": pl.String,
         "people": pl.Int64,
+        "redrawn_people": pl.Int64,
     },
     "propensity": {
         "target": pl.String,
@@ -85,6 +87,46 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
         "latest_row_at": pl.Datetime("us"),
     },
     "checks": {"entity": pl.String, "passed": pl.Int64, "failed": pl.Int64, "warnings": pl.Int64},
+    "rhythms": {
+        "segment_id": pl.String,
+        "weekday": pl.Int64,
+        "day_part": pl.String,
+        "events": pl.Int64,
+        "people": pl.Int64,
+    },
+    "stages": {"segment_id": pl.String, "stage": pl.String, "people": pl.Int64},
+    "typical": {
+        "segment_id": pl.String,
+        "pseudonym": pl.String,
+        "place": pl.Int64,
+        "label": pl.String,
+        "kind": pl.String,
+        "unit": pl.String,
+        "value": pl.Float64,
+    },
+    "ledger": {"persona_id": pl.String, "event": pl.String, "reason": pl.String},
+    "defined": {
+        "segment_id": pl.String,
+        "segment_name": pl.String,
+        "description": pl.String,
+        "people": pl.Int64,
+        "share": pl.Float64,
+        "reachable_people": pl.Int64,
+        "mean_fit": pl.Float64,
+        "separation": pl.Float64,
+        "stability": pl.Float64,
+        "nearest_id": pl.String,
+        "nearest_overlap": pl.Float64,
+        "unfit_reason": pl.String,
+    },
+    "range_suggestions": {
+        "segment_id": pl.String,
+        "label": pl.String,
+        "low": pl.Float64,
+        "high": pl.Float64,
+        "reason": pl.String,
+    },
+    "suggestions": {"name": pl.String, "description": pl.String, "people": pl.Int64, "share": pl.Float64},
 }
 """The columns of each frame of `ReportData`; further columns are ignored."""
 
@@ -129,6 +171,15 @@ class ReportData:
         k_evidence: Per number of personas tried: silhouette (-1 to 1) and stability (0 to 1).
         deliveries: Rows received per entity; `latest_row_at` in UTC.
         checks: Contract rules per entity; each is counted once, as passed, failed or a warning.
+        rhythms: Per persona, weekday (1 Monday) and part of the day: what its people did, and how many did anything.
+        stages: Per persona: how many people are new, active, cooling and dormant.
+        typical: Per persona a few people in its middle under a pseudonym, with values of what sets the persona apart.
+        ledger: What became of personas this week; continuations are not told.
+        defined: Personas that marketers defined, and how well the data bear them out.
+        range_suggestions: Per defined persona the ranges that would suit its people better.
+        suggestions: Groups of people whom no definition names.
+        refit: What became of a model that was fitted this week, in words; empty where none was.
+        moved_by_refit_alone: People whom the new model alone puts elsewhere; null without a new model.
         minimum_cell: Groups of fewer people are not counted out, nor described.
         solution_words: Whether the personas are natural segments or constructed cuts, in a sentence.
         k_notes: What else a reader has to know of the model, in sentences.
@@ -157,6 +208,15 @@ class ReportData:
     deliveries: pl.DataFrame
     checks: pl.DataFrame
     minimum_cell: int = 10
+    rhythms: pl.DataFrame = field(default_factory=pl.DataFrame)
+    stages: pl.DataFrame = field(default_factory=pl.DataFrame)
+    typical: pl.DataFrame = field(default_factory=pl.DataFrame)
+    ledger: pl.DataFrame = field(default_factory=pl.DataFrame)
+    defined: pl.DataFrame = field(default_factory=pl.DataFrame)
+    range_suggestions: pl.DataFrame = field(default_factory=pl.DataFrame)
+    suggestions: pl.DataFrame = field(default_factory=pl.DataFrame)
+    refit: str = ""
+    moved_by_refit_alone: int | None = None
     solution_words: str = ""
     k_notes: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = ()
@@ -169,7 +229,7 @@ class ReportData:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError):
             raise ValueError(f"Unknown time zone {self.timezone!r}") from None
-        frames = {field.name for field in fields(self)} & REPORT_FRAMES.keys()
+        frames = {one.name for one in fields(self)} & REPORT_FRAMES.keys()
         for name in sorted(frames):
             object.__setattr__(self, name, _conform(name, getattr(self, name)))
         object.__setattr__(self, "history", self.history.filter(pl.col("as_of") <= self.as_of))

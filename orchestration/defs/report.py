@@ -10,8 +10,26 @@ from orchestration.workspace import Workspace
 
 REPORT_INPUTS = [
     dg.AssetKey(["marts", name])
-    for name in ("segment_memberships", "segment_kpis", "segment_profiles", "segment_migrations", "person_propensities")
-] + [dg.AssetKey(["ml", name]) for name in ("persona_models", "model_runs", "personas")]
+    for name in (
+        "segment_memberships",
+        "segment_kpis",
+        "segment_profiles",
+        "segment_migrations",
+        "segment_rhythms",
+        "segment_stages",
+        "person_propensities",
+    )
+] + [
+    dg.AssetKey(["ml", name])
+    for name in (
+        "persona_models",
+        "model_runs",
+        "personas",
+        "persona_ledger",
+        "persona_weeks",
+        "defined_persona_support",
+    )
+]
 
 
 def report_asset(workspace: Workspace) -> dg.AssetsDefinition:

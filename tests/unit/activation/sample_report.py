@@ -99,6 +99,42 @@ def sample_report(**changed) -> ReportData:
                 "warnings": [1, 0, 0, 0, 0],
             }
         ),
+        rhythms=_rhythms(),
+        stages=_stages(),
+        typical=_typical(),
+        ledger=pl.DataFrame(
+            [
+                (
+                    "persona-06",
+                    "birth",
+                    "no persona continues in it; the largest part of its people, 31%, came from persona-01",
+                ),
+                ("persona-01", "continuation", "94% of the people of either are in both"),
+            ],
+            schema=["persona_id", "event", "reason"],
+            orient="row",
+        ),
+        defined=_defined(),
+        range_suggestions=pl.DataFrame(
+            {
+                "segment_id": ["defined-budget"],
+                "label": ["Revenue in 13 weeks"],
+                "low": [None],
+                "high": [260.0],
+                "reason": ["of those who fit everything else, 71% are within the range"],
+            },
+            schema_overrides={"low": pl.Float64},
+        ),
+        suggestions=pl.DataFrame(
+            {
+                "name": ["Night-time downloaders"],
+                "description": ["They download at night."],
+                "people": [410],
+                "share": [0.03],
+            }
+        ),
+        refit="champion (schedule): stable",
+        moved_by_refit_alone=31,
     )
     return replace(data, **changed)
 
@@ -106,8 +142,9 @@ def sample_report(**changed) -> ReportData:
 def empty_report() -> ReportData:
     """Build a week of which nothing is known."""
     frames = ["kpis", "history", "profiles", "migrations", "propensity", "propensity_models", "propensity_by_segment"]
+    frames += ["rhythms", "stages", "typical", "ledger", "defined", "range_suggestions", "suggestions"]
     nothing = {name: pl.DataFrame() for name in [*frames, "k_evidence", "deliveries", "checks"]}
-    return sample_report(**nothing, k_choice="", model_id="")
+    return sample_report(**nothing, k_choice="", model_id="", refit="", moved_by_refit_alone=None)
 
 
 def _history() -> pl.DataFrame:
@@ -142,15 +179,68 @@ def _history() -> pl.DataFrame:
 def _profiles() -> pl.DataFrame:
     random = np.random.default_rng(11)
     rows = []
-    for persona_id in PERSONAS:
+    for persona_id, (_, people, _) in PERSONAS.items():
         for name, label, family, kind, unit, base in _FEATURES:
             effect = float(np.clip(random.normal(0, 0.75), -1.6, 2.2))
             value = base * float(np.exp(0.7 * effect))
             if kind != "number":
                 value = min(value, 0.97)
-            rows.append((persona_id, name, label, family, kind, unit, value, base, 100 * value / base, effect))
+            rows.append((persona_id, name, label, family, kind, unit, value, base, 100 * value / base, effect, people))
     schema = ["segment_id", "characteristic", "label", "family", "kind", "unit", "segment_value", "base_value"]
-    return pl.DataFrame(rows, schema=[*schema, "index_value", "effect_size"], orient="row")
+    return pl.DataFrame(rows, schema=[*schema, "index_value", "effect_size", "people"], orient="row")
+
+
+def _rhythms() -> pl.DataFrame:
+    random = np.random.default_rng(5)
+    lengths = {"night": 1, "morning": 3, "daytime": 20, "evening": 9}
+    rows = [
+        (
+            persona_id,
+            weekday,
+            part,
+            int(people * weight * (0.4 if weekday > 5 else 1) * random.uniform(0.5, 1.5)),
+            people,
+        )
+        for persona_id, (_, people, _) in PERSONAS.items()
+        for weekday in range(1, 8)
+        for part, weight in lengths.items()
+    ]
+    rows[0] = (*rows[0][:3], 9, 4)
+    return pl.DataFrame(rows, schema=["segment_id", "weekday", "day_part", "events", "people"], orient="row")
+
+
+def _stages() -> pl.DataFrame:
+    shares = {"new": 0.05, "active": 0.6, "cooling": 0.25, "dormant": 0.1}
+    rows = [
+        (persona_id, stage, int(people * share))
+        for persona_id, (_, people, _) in PERSONAS.items()
+        for stage, share in shares.items()
+    ]
+    rows[0] = ("persona-01", "new", 3)
+    rows[5] = ("persona-02", "active", 1200)
+    return pl.DataFrame(rows, schema=["segment_id", "stage", "people"], orient="row")
+
+
+def _typical() -> pl.DataFrame:
+    rows = [
+        ("persona-01", "3fa21c", 11, "Active days in 4 weeks", "number", "days", 18.4),
+        ("persona-01", "3fa21c", 12, "Share of activity in the evening", "number", "share", 0.41),
+    ]
+    return pl.DataFrame(
+        rows, schema=["segment_id", "pseudonym", "place", "label", "kind", "unit", "value"], orient="row"
+    )
+
+
+def _defined() -> pl.DataFrame:
+    told = {"segment_id": "defined-budget", "segment_name": "Budget-minded", "description": "They spend little."}
+    found = {"people": 1240, "share": 0.1, "reachable_people": 700, "mean_fit": 0.93, "separation": 1.4}
+    judged = {"stability": 0.88, "nearest_id": "persona-04", "nearest_overlap": 0.22, "unfit_reason": None}
+    unfit = dict.fromkeys(told | found | judged) | {
+        "segment_id": "defined-vip",
+        "segment_name": "VIPs",
+        "unfit_reason": "none of its example people is known this week",
+    }
+    return pl.DataFrame([told | found | judged, unfit], infer_schema_length=None)
 
 
 def _migrations() -> pl.DataFrame:
@@ -164,6 +254,7 @@ def _migrations() -> pl.DataFrame:
                 "to_segment_id": goal,
                 "to_segment_name": PERSONAS[goal][0] if goal else None,
                 "people": people,
+                "redrawn_people": people // 10 if origin and goal and origin != goal else 0,
             }
             for (origin, goal), people in _MOVES.items()
         ],

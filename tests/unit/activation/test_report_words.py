@@ -103,6 +103,7 @@ def trait(name: str, effect: float | None, index: float | None = 150.0, family: 
         "base_value": 2.0,
         "index_value": index,
         "effect_size": effect,
+        "people": 3120,
     } | changed
 
 
@@ -188,7 +189,7 @@ def test_the_table_of_moves_holds_every_move_and_shades_only_moves():
     cells = dict(view.table)
     rows = {persona.persona_id: row for persona, row in cells.items()}
 
-    assert [cell.people for cell in rows["persona-01"]] == ["2,954", "41", "12", "64", "", "11"]
+    assert [cell.people for cell in rows["persona-01"]] == ["2,954", "41", "12", "64", "", "not told"]
     assert rows["persona-01"][0].share == "96%"
     assert rows["persona-01"][0].shade == 0
     assert rows["persona-06"][0].shade == 1

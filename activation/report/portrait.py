@@ -1,0 +1,349 @@
+"""A persona in prose and small pictures: one paragraph, its typical week, where its people stand, who is typical.
+
+Here belong sentences about one persona. Each is made from figures of the same week; a figure that is not known is not
+spoken of, and nothing is said that no figure says. Numbers decide between wordings, and the persona's mark between those
+that mean the same, so that ten cards do not read like one.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from activation.report.identity import Persona
+from activation.report.report_data import ReportData
+from activation.report.suppression import hidden_parts
+from activation.report.words import is_small, listed, number, percent
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+DAY_PARTS = ("night", "morning", "daytime", "evening")
+HOURS = {"night": "0 to 6", "morning": "6 to 9", "daytime": "9 to 18", "evening": "18 to 24"}
+_LENGTH = {"night": 6, "morning": 3, "daytime": 9, "evening": 6}
+STAGES = ("new", "active", "cooling", "dormant")
+_STRIKING = 0.35  # standard deviations from which a trait is worth a sentence
+_CLEARLY_MORE, _CLEARLY_LESS = 1.4, 0.7
+_PREFERENCE_FAMILIES = ("messages", "product", "purchases")
+_ALWAYS_A_PREFERENCE = ("mobile_events_share_91d",)
+_PREFERENCES = 4
+
+
+@dataclass(frozen=True)
+class HeatCell:
+    """One weekday and part of the day; `shade` 0 to 1, None where too few people are in it to be shown."""
+
+    weekday: str
+    day_part: str
+    shade: float | None
+    words: str
+
+
+@dataclass(frozen=True)
+class StagePart:
+    """Where a part of the persona's people stand."""
+
+    stage: str
+    share: str
+    width: float
+
+
+@dataclass(frozen=True)
+class Preference:
+    """A channel or kind of content people use more, or less, than everybody."""
+
+    label: str
+    words: str
+    is_more: bool
+
+
+@dataclass(frozen=True)
+class TypicalPerson:
+    """Somebody in the middle of the persona, under a name that means nothing and changes every week."""
+
+    pseudonym: str
+    traits: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """Everything a card shows beyond figures and traits."""
+
+    paragraph: str
+    heat: list[tuple[str, list[HeatCell]]]
+    stages: list[StagePart]
+    preferences: list[Preference]
+    typical: list[TypicalPerson]
+
+
+def draw_portrait(row: dict, data: ReportData, persona: Persona) -> Portrait:
+    """Draw one persona.
+
+    Args:
+        row: Its row of `data.kpis`.
+        data: The week.
+        persona: Its name and mark.
+    """
+    traits = data.profiles.filter(pl.col("segment_id") == persona.persona_id)
+    heat = _heat(data, persona)
+    stages = _stages(data, persona)
+    sentences = [
+        _say_size(row, persona),
+        _say_more(traits, persona),
+        _say_less(traits, persona),
+        _say_rhythm(data, persona),
+        _say_stage(data, persona, row["people"]),
+        _say_reach(row, data),
+    ]
+    return Portrait(
+        paragraph=" ".join(sentence for sentence in sentences if sentence),
+        heat=heat,
+        stages=stages,
+        preferences=_preferences(traits),
+        typical=_typical(data, persona),
+    )
+
+
+def _turn(persona: Persona, *wordings: str) -> str:
+    place = int(persona.mark) if persona.mark.isdigit() else 0
+    return wordings[place % len(wordings)]
+
+
+def _say_size(row: dict, persona: Persona) -> str:
+    people, share, revenue = row["people"], row["people_share"], row["revenue_share"]
+    opening = _turn(
+        persona,
+        f"{people:,} people belong here, {percent(share)} of everybody",
+        f"With {people:,} people, this persona holds {percent(share)} of everybody",
+        f"{percent(share)} of everybody, {people:,} people, are of this kind",
+    )
+    if revenue is None or not share:
+        return f"{opening}."
+    weight = revenue / share
+    told = f"{percent(revenue)} of the revenue"
+    if weight >= _CLEARLY_MORE:
+        return f"{opening}, and they bring in {told}: more than their number would suggest."
+    if weight <= _CLEARLY_LESS:
+        return f"{opening}, but only {told} comes from them."
+    return f"{opening}, and about as much of the revenue ({percent(revenue)}) comes from them."
+
+
+def _say_more(traits: pl.DataFrame, persona: Persona) -> str:
+    chosen = _striking(traits, 1)
+    if not chosen:
+        return "In everything that is measured they are close to the average."
+    first, *others = chosen
+    lead = _turn(
+        persona,
+        "What sets them apart most is",
+        "They are known best by",
+        "Nothing marks them as clearly as",
+    )
+    told = f"{lead} {_trait_words(first)}"
+    if others:
+        told += _turn(persona, "; they also stand out in ", ", followed by ", ", along with ")
+        told += listed([_label_words(other) for other in others])
+    return f"{told}."
+
+
+def _say_less(traits: pl.DataFrame, persona: Persona) -> str:
+    chosen = _striking(traits, -1)[:2]
+    if not chosen:
+        return ""
+    lead = _turn(persona, "They are below the average in", "Less is seen of them in", "They fall behind in")
+    first, *others = chosen
+    return f"{lead} {listed([_trait_words(first), *(_label_words(one) for one in others)])}."
+
+
+def _striking(traits: pl.DataFrame, direction: int) -> list[dict]:
+    """Up to three traits, each of another family, so that a sentence does not say one thing three times."""
+    ranked = (
+        traits.drop_nulls("effect_size")
+        .with_columns(strength=direction * pl.col("effect_size"))
+        .filter(pl.col("strength") >= _STRIKING)
+        .sort(["strength", "characteristic"], descending=[True, False])
+        .unique("family", keep="first", maintain_order=True)
+    )
+    return ranked.head(3).rows(named=True)
+
+
+def _label_words(row: dict) -> str:
+    """A characteristic in the middle of a sentence; an abbreviation keeps its capital."""
+    label = row["label"] or row["characteristic"]
+    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
+
+
+def _trait_words(row: dict) -> str:
+    """The same with figures: `active days in 4 weeks (9.1 on average, twice everybody's 4.5)`."""
+    label = _label_words(row)
+    value, base = row["segment_value"], row["base_value"]
+    if row["kind"] != "number":
+        return f"{label} ({percent(value)} against {percent(base)})"
+    own, everybody = number(value), number(base)
+    if base and base > 0 and value / base >= 1.95:
+        return f"{label} ({own} on average, {_times(value / base)} everybody’s {everybody})"
+    return f"{label} ({own} on average against {everybody})"
+
+
+def _times(ratio: float) -> str:
+    rounded = round(ratio, 1) if ratio < 10 else round(ratio)
+    return "twice" if 1.95 <= ratio < 2.05 else f"{rounded:g} times"
+
+
+def _cells(data: ReportData, persona: Persona) -> pl.DataFrame:
+    cells = data.rhythms.filter(
+        (pl.col("segment_id") == persona.persona_id)
+        & pl.col("weekday").is_between(1, len(WEEKDAYS))
+        & pl.col("day_part").is_in(DAY_PARTS)
+    )
+    lengths = cells["day_part"].replace_strict(_LENGTH, default=None, return_dtype=pl.Float64)
+    return cells.with_columns(per_hour=pl.col("events") / lengths)
+
+
+def _heat(data: ReportData, persona: Persona) -> list[tuple[str, list[HeatCell]]]:
+    cells = _cells(data, persona)
+    if cells.is_empty():
+        return []
+    shown = cells.filter(pl.col("people") >= data.minimum_cell)
+    most = shown["per_hour"].max() if shown.height else None
+    if not most:
+        return []
+    known = {
+        (weekday, part): rest
+        for weekday, part, *rest in cells.select("weekday", "day_part", "per_hour", "people").iter_rows()
+    }
+    total = shown["events"].sum()
+    events = {
+        (weekday, part): count for weekday, part, count in shown.select("weekday", "day_part", "events").iter_rows()
+    }
+    rows = []
+    for part in DAY_PARTS:
+        line = []
+        for place, weekday in enumerate(WEEKDAYS, 1):
+            per_hour, people = known.get((place, part), (0.0, 0))
+            if is_small(people, data.minimum_cell):
+                line.append(HeatCell(weekday, part, None, f"{weekday} {part}: too few people"))
+                continue
+            share = events.get((place, part), 0) / total if total else 0.0
+            shade = round(float(per_hour / most), 3)
+            line.append(HeatCell(weekday, part, shade, f"{weekday} {part}: {percent(share)} of their activity"))
+        rows.append((part, line))
+    return rows
+
+
+def _say_rhythm(data: ReportData, persona: Persona) -> str:
+    cells = _cells(data, persona).filter(pl.col("people") >= data.minimum_cell)
+    if cells.is_empty() or not cells["events"].sum():
+        return ""
+    busiest = cells.sort(["per_hour", "weekday", "day_part"], descending=[True, False, False]).row(0, named=True)
+    total = float(cells["events"].sum())
+    weekend = float(cells.filter(pl.col("weekday") >= 6)["events"].sum()) / total
+    evening = float(cells.filter(pl.col("day_part").is_in(["evening", "night"]))["events"].sum()) / total
+    moment = f"{WEEKDAYS[busiest['weekday'] - 1]} {_moment(busiest['day_part'])}"
+    told = _turn(
+        persona,
+        f"Their week peaks on {moment}",
+        f"The busiest time of their week is {moment}",
+        f"You meet most of them on {moment}",
+    )
+    if weekend >= 0.33:
+        return f"{told}, and {percent(weekend)} of what they do falls on the weekend."
+    if evening >= 0.45:
+        return f"{told}, and {percent(evening)} of what they do happens after six in the evening or at night."
+    return f"{told}; {percent(weekend)} of what they do falls on the weekend."
+
+
+def _moment(day_part: str) -> str:
+    return {"night": "nights", "morning": "early mornings", "daytime": "during the day", "evening": "evenings"}[
+        day_part
+    ]
+
+
+def _stage_counts(data: ReportData, persona_id: str | None = None) -> dict[str, int]:
+    rows = data.stages if persona_id is None else data.stages.filter(pl.col("segment_id") == persona_id)
+    counts = dict(rows.group_by("stage").agg(pl.col("people").sum()).iter_rows())
+    return {stage: int(counts.get(stage, 0)) for stage in STAGES if rows.height}
+
+
+def _stages(data: ReportData, persona: Persona) -> list[StagePart]:
+    counts = _stage_counts(data, persona.persona_id)
+    total = sum(counts.values())
+    if not total:
+        return []
+    hidden = hidden_parts(counts, data.minimum_cell)
+    return [
+        StagePart(
+            stage,
+            "too few to tell" if stage in hidden else percent(people / total),
+            0.0 if stage in hidden else round(100 * people / total, 2),
+        )
+        for stage, people in counts.items()
+        if people
+    ]
+
+
+def _say_stage(data: ReportData, persona: Persona, people: int) -> str:
+    """Say the stage in which the persona differs most from everybody."""
+    counts, everybody = _stage_counts(data, persona.persona_id), _stage_counts(data)
+    total, total_of_all = sum(counts.values()), sum(everybody.values())
+    if not total or not total_of_all:
+        return ""
+    hidden = hidden_parts(counts, data.minimum_cell)
+    gaps = [
+        (abs(counts[stage] / total - everybody[stage] / total_of_all), stage)
+        for stage in counts
+        if stage not in hidden and counts[stage] > 0
+    ]
+    if not gaps:
+        return ""
+    _, stage = max(gaps, key=lambda gap: (gap[0], -STAGES.index(gap[1])))
+    share, of_all = percent(counts[stage] / total), percent(everybody[stage] / total_of_all)
+    said = {
+        "new": f"{share} of them are new, against {of_all} of everybody",
+        "active": f"{share} of them were active of late, against {of_all} of everybody",
+        "cooling": f"{share} of them are cooling down, against {of_all} of everybody",
+        "dormant": f"{share} of them are dormant, against {of_all} of everybody",
+    }[stage]
+    return f"{said}."
+
+
+def _say_reach(row: dict, data: ReportData) -> str:
+    people, reachable = row["people"], row["reachable_people"]
+    if not people or reachable is None or is_small(reachable, data.minimum_cell):
+        return ""
+    if is_small(people - reachable, data.minimum_cell):
+        return "Nearly all of them may be contacted."
+    return f"{percent(reachable / people)} of them may be contacted."
+
+
+def _preferences(traits: pl.DataFrame) -> list[Preference]:
+    wanted = traits.filter(
+        pl.col("family").is_in(_PREFERENCE_FAMILIES) | pl.col("characteristic").is_in(_ALWAYS_A_PREFERENCE)
+    ).drop_nulls("effect_size")
+    ranked = (
+        wanted.filter(pl.col("effect_size").abs() >= 0.2)
+        .with_columns(strength=pl.col("effect_size").abs())
+        .sort(["strength", "characteristic"], descending=[True, False])
+        .head(_PREFERENCES)
+    )
+    found = []
+    for row in ranked.iter_rows(named=True):
+        label = row["label"] or row["characteristic"]
+        value, base = (
+            (percent(row["segment_value"]), percent(row["base_value"]))
+            if row["kind"] != "number" or row["unit"] == "share"
+            else (number(row["segment_value"]), number(row["base_value"]))
+        )
+        found.append(Preference(label, f"{value} against {base}", row["effect_size"] > 0))
+    return found
+
+
+def _typical(data: ReportData, persona: Persona) -> list[TypicalPerson]:
+    rows = data.typical.filter(pl.col("segment_id") == persona.persona_id).sort("pseudonym", "place")
+    people: dict[str, list[tuple[str, str]]] = {}
+    for pseudonym, label, kind, unit, value in rows.select("pseudonym", "label", "kind", "unit", "value").iter_rows():
+        shown = percent(value) if kind != "number" or unit == "share" else number(_coarse(value))
+        people.setdefault(pseudonym, []).append((label, shown))
+    return [TypicalPerson(pseudonym, traits) for pseudonym, traits in people.items()]
+
+
+def _coarse(value: float | None) -> float | None:
+    """Two significant digits: enough for a picture, too few to look somebody up by."""
+    return None if value is None else float(f"{value:.2g}")
