@@ -9,7 +9,7 @@ HISTORY ?= 26
 LOCKED := --universal --generate-hashes --no-emit-index-url --no-strip-extras --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test check format bench bench-tracking lock clean
+.PHONY: help run ui test check format bench bench-personas bench-tracking lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ format: $(VENV)/ready-dev ## format Python
 
 bench: $(VENV)/ready ## time the weekly job beside a notebook-like script (takes long)
 	@$(BIN)/python -m benchmarks.bench
+
+bench-personas: $(VENV)/ready-dev ## measure how well personas are found, on simulated worlds and public data (takes long)
+	@$(BIN)/python -m benchmarks.personas
 
 bench-tracking: $(VENV)/ready-dev ## measure how personas stay themselves over 26 simulated weeks (takes long)
 	@$(BIN)/python -m benchmarks.tracking
