@@ -41,12 +41,17 @@ def init(
     extract: Annotated[
         list[Path] | None, typer.Option("--extract", help="A file of yours; a mapping is proposed for it. Repeatable.")
     ] = None,
+    legal_basis: Annotated[
+        str | None, typer.Option(help="In words: why people may be profiled where no consent is recorded.")
+    ] = None,
 ) -> None:
     """Write a commented personae.yml and example mappings."""
-    from orchestration.init import init_workspace
+    from orchestration.init import BASIS_QUESTION, init_workspace
 
+    if legal_basis is None and sys.stdin.isatty() and sys.stdout.isatty():
+        legal_basis = typer.prompt(BASIS_QUESTION, default="", show_default=False) or None
     with _settings_errors():
-        written = init_workspace(folder, extract or [])
+        written = init_workspace(folder, extract or [], legal_basis)
     for path in written:
         console.print(f"  {path}")
     console.print(f"Edit these, then: [bold]personae run {folder}[/bold]")
@@ -96,6 +101,7 @@ def run(
         workspace = Workspace.open(folder, data)
         wanted = _wanted_weeks(workspace, week.date() if week else None, weeks)
         _check_extracts(workspace)
+        workspace.check_before_run()
     with _one_run_at_a_time(workspace):
         from orchestration.weekly_run import run_weekly_job
 

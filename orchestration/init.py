@@ -18,6 +18,7 @@ import yaml
 
 from data_contracts.contract import ENTITIES, Contract, load_contract
 from data_contracts.documentation import mapping_template
+from orchestration.legal_basis import TO_BE_STATED
 from orchestration.ingest.reading import Extract, ExtractTable, UnreadableExtract, read_extract, reason
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, ExtractSettings, Mapping, slug
 from orchestration.settings_file import SettingsError
@@ -78,11 +79,19 @@ personas: {{k: [3, 8], refit_every_weeks: 13}}
 
 # What to predict: an order, an event, or a label column of the contacts.
 {targets}
-# Who may be reached, over which channel and for which purpose. Without a record in `consents` nobody is written to,
-# unless you state a legal basis for the purpose here.
+# Who may be reached, over which channel and for which purpose.
 activation: {{channel: email, purpose: email_marketing}}
-# legal_basis:
-#   email_marketing: existing customers, similar products (reviewed by ... on ...)
+
+# On which basis (GDPR art. 6) are people used where `consents` says nothing of them? Unknown means no: without a record
+# and without a basis, nobody is profiled and nobody is written to; they are counted, no more. Say it in words that
+# somebody answers for, per purpose (profiling, email_marketing, advertising) and market ("*" or a country such as DE):
+#   legal_basis:
+#     profiling:
+#       "*": {{basis: legitimate_interest, statement: "balancing test of ..., reviewed by ..."}}
+#       DE: consent
+#     email_marketing: existing customers, similar products (reviewed by ... on ...)
+# Withdrawals and objections in `consents` hold against every basis.
+{legal_basis}
 
 schedule: {{hour: 6}}        # Monday mornings, while `personae ui` or a Dagster daemon is running
 """
@@ -90,6 +99,15 @@ ORDER_TARGET = """\
 targets:
   order_within_30_days: {outcome: order, within_days: 30}
 """
+PROFILING_BASIS = """\
+legal_basis:
+  profiling:
+    "*": {{basis: legitimate_interest, statement: {statement}}}
+"""
+BASIS_QUESTION = (
+    "Why may you profile people whose consent is not recorded? One sentence that somebody answers for, such as the\n"
+    "balancing test of a legitimate interest; empty if only people who consented are to be profiled"
+)
 NO_TARGET = """\
 # targets:
 #   order_within_30_days: {outcome: order, within_days: 30}
@@ -97,12 +115,14 @@ NO_TARGET = """\
 """
 
 
-def init_workspace(folder: Path, extracts: list[Path]) -> list[Path]:
+def init_workspace(folder: Path, extracts: list[Path], legal_basis: str | None = None) -> list[Path]:
     """Write a workspace.
 
     Args:
         folder: made if it does not exist.
         extracts: files to propose mappings for; all in one folder or below it.
+        legal_basis: in words, why people may be profiled without consent. Without it, and without consents among the
+            extracts, the settings ask for it, and a run refuses to start until it is answered.
 
     Returns:
         The files written.
@@ -125,6 +145,7 @@ def init_workspace(folder: Path, extracts: list[Path]) -> list[Path]:
             data=_quoted(str(data)) if data else ".",
             first_week=Week.containing(first).key,
             targets=ORDER_TARGET if has_orders else NO_TARGET,
+            legal_basis=_legal_basis(legal_basis, has_consents=any(entity == "consents" for entity, _, _ in proposals)),
         ),
         encoding="utf-8",
     )
@@ -137,6 +158,13 @@ def init_workspace(folder: Path, extracts: list[Path]) -> list[Path]:
         written.append(folder / "mappings" / "examples" / f"{entity}.yml")
         written[-1].write_text(mapping_template(load_contract(entity)), encoding="utf-8")
     return written
+
+
+def _legal_basis(statement: str | None, has_consents: bool) -> str:
+    """The basis for profiling; a question to be answered where there would be nobody to profile."""
+    if has_consents and not statement:
+        return "# legal_basis: {}"
+    return PROFILING_BASIS.format(statement=json.dumps(statement or TO_BE_STATED, ensure_ascii=False)).rstrip()
 
 
 def _distinct_names(names: list[str]) -> Iterator[str]:

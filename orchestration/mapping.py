@@ -11,13 +11,16 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from data_contracts.contract import ENTITIES, load_contract
+from orchestration.special_categories import Category, Condition, check_category, complaint_about
 from orchestration.settings_file import Location, SettingsError, SettingsFile, TimeZoneName, nearest
 from orchestration.sql import check_date_format, check_expression, expression_columns
 
 ENTITIES_WITH_ATTRIBUTES = ("contacts", "accounts")
+# Canonical columns that are features, or texts whose words become one.
+COLUMNS_THAT_DESCRIBE = ("country", "language", "job_title", "industry", "plan")
 FORMATS_BY_ENDING = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -65,6 +68,7 @@ class ColumnSource(Part):
     column: str | None = None
     value: str | int | float | bool | None = None
     sql: Expression | None = None
+    sensitive: Literal[False] | None = None
     format: DateFormat | None = None
     values: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
@@ -84,6 +88,8 @@ class AttributeSettings(Part):
     """What a mapping says of an extra column."""
 
     role: Literal["feature", "label", "identifier", "sensitive", "ignore"]
+    sensitive: Annotated[Category | Literal[False] | None, BeforeValidator(check_category)] = None
+    legal_basis: Condition | None = None
     type: Literal["text", "number"] | None = None
     label: str | None = None
     high_words: str | None = None
@@ -115,9 +121,10 @@ class Attribute(AttributeSettings):
         """What a marketer reads."""
         return self.label or self.name.replace("_", " ")
 
-    def as_var(self) -> dict[str, str]:
+    def as_var(self) -> dict[str, str | bool]:
         """What dbt's models need to know."""
-        return {"name": self.name, "role": self.role, "label": self.in_words}
+        told: dict[str, str | bool] = {"name": self.name, "role": self.role, "label": self.in_words}
+        return told | ({"is_sensitive": True} if self.sensitive else {})
 
 
 class EntitySettings(Part):
@@ -257,6 +264,15 @@ def _read_mapping(path: Path, timezone: str) -> Mapping:
             raise file.error(
                 ("entities", name, "attributes"), f"only {' and '.join(ENTITIES_WITH_ATTRIBUTES)} have attributes"
             )
+        for column in COLUMNS_THAT_DESCRIBE if name in ENTITIES_WITH_ATTRIBUTES else ():
+            described = entity.columns.get(column)
+            complaint = described and described.column and complaint_about(described.column, "feature", described.sensitive)
+            if complaint:
+                raise file.error(("entities", name, "columns", column), complaint)
+        for source, attribute in entity.attributes.items():
+            complaint = complaint_about(source, attribute.role, attribute.sensitive, attribute.legal_basis)
+            if complaint:
+                raise file.error(("entities", name, "attributes", source), complaint)
         by_column: dict[str, str] = {}
         for source in entity.attributes:
             other = by_column.setdefault(slug(source), source)

@@ -18,8 +18,16 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from orchestration.legal_basis import (
+    PURPOSES,
+    LegalBasis,
+    check_legal_basis,
+    check_somebody_may_be_profiled,
+    legal_basis_var,
+)
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, Attribute, Mapping, read_mappings, slug
 from orchestration.settings_file import SettingsError, SettingsFile, TimeZoneName, nearest
+from orchestration.special_categories import complaint_about_event
 from orchestration.weeks import Week
 
 SETTINGS_FILE = "personae.yml"
@@ -42,9 +50,13 @@ class IdentitySettings(Settings):
 
 
 class FeatureSettings(Settings):
-    """What is counted beyond the standard features: event names, each with words for people who do it often."""
+    """What is counted beyond the standard features: event names, each with words for people who do it often.
+
+    `not_sensitive` lists those that look like a special category of personal data and are none.
+    """
 
     events: dict[str, str | None] = Field(default_factory=dict)
+    not_sensitive: tuple[str, ...] = ()
 
     @field_validator("events", mode="before")
     @classmethod
@@ -140,7 +152,7 @@ class WorkspaceSettings(Settings):
     personas: PersonaSettings = PersonaSettings()
     targets: dict[str, Target] = Field(default_factory=dict)
     activation: ActivationSettings = ActivationSettings()
-    legal_basis: dict[str, str] = Field(default_factory=dict)
+    legal_basis: LegalBasis = Field(default_factory=dict)
     schedule: ScheduleSettings = ScheduleSettings()
 
     @field_validator("targets")
@@ -185,10 +197,21 @@ class Workspace:
         workspace._check_references(file)
         return workspace
 
+    def check_before_run(self) -> None:
+        """What a workspace may leave open while it is written, and must have answered when it is run.
+
+        Raises:
+            SettingsError: nobody may be profiled.
+        """
+        file = SettingsFile(self.folder / SETTINGS_FILE)
+        check_somebody_may_be_profiled(file, self.settings.legal_basis, self.entities)
+
     def _check_references(self, file: SettingsFile) -> None:
         """What one setting says of another must exist."""
+        check_legal_basis(file, self.settings.legal_basis, (*PURPOSES, self.settings.activation.purpose))
         for entity in ENTITIES_WITH_ATTRIBUTES:
             self._check_roles(entity)
+        self._check_events(file)
         labels = {attribute.source: attribute.role for attribute in self.attributes("contacts")}
         for name, target in self.settings.targets.items():
             if target.outcome == "label" and labels.get(target.label or "") != "label":
@@ -207,17 +230,31 @@ class Workspace:
             if target.outcome == "order" and not {"orders", "order_lines"} & set(self.entities):
                 raise file.error(("targets", name, "outcome"), "no mapping delivers orders or order_lines")
 
+    def _check_events(self, file: SettingsFile) -> None:
+        """An event whose name looks like a special category is counted only where somebody decided that it is none."""
+        features = self.settings.features
+        for name in features.not_sensitive:
+            if name not in features.events:
+                raise file.error(
+                    ("features", "not_sensitive"), f"'{name}' is not among features.events; {nearest(name, features.events)}"
+                )
+        for name in features.events:
+            if name not in features.not_sensitive and (complaint := complaint_about_event(name)):
+                raise file.error(("features", "events", name), complaint)
+
     def _check_roles(self, entity: str) -> None:
-        """What one mapping calls sensitive must not be a feature in another."""
-        stated: dict[str, tuple[str, str]] = {}
+        """What one mapping calls sensitive must not be a feature in another, nor of no category."""
+        stated: dict[str, tuple[str, str | None, str]] = {}
         for mapping in self.mappings:
             for mapped in mapping.entities:
                 for attribute in mapped.attributes if mapped.entity == entity else ():
-                    role, where = stated.setdefault(attribute.column, (attribute.role, mapping.path.name))
-                    if role != attribute.role:
+                    here = (attribute.role, attribute.sensitive or None)
+                    role, category, where = stated.setdefault(attribute.column, (*here, mapping.path.name))
+                    if (role, category) != here:
+                        now, before = (attribute.role, role) if role != attribute.role else (here[1], category)
                         raise SettingsFile(mapping.path).error(
                             ("entities", entity, "attributes", attribute.source),
-                            f"'{attribute.source}' is {attribute.role} here and {role} in {where}",
+                            f"'{attribute.source}' is {now or 'not sensitive'} here and {before or 'not sensitive'} in {where}",
                         )
 
     @cached_property
@@ -309,12 +346,12 @@ class Workspace:
             "identity": settings.identity.model_dump(),
             "delivery_grace_hours": settings.delivery_grace_hours,
             "activation": settings.activation.model_dump(),
-            "legal_basis": dict(settings.legal_basis),
+            "legal_basis": legal_basis_var(settings.legal_basis),
+            "minimum_cell": settings.minimum_cell,
         }
 
     def fingerprint(self) -> str:
         """A short hash of every setting that may change a feature."""
-        content = json.dumps(
-            {"vars": self.dbt_vars(), "mappings": [m.content_hash for m in self.mappings]}, sort_keys=True
-        )
+        variables = {name: value for name, value in self.dbt_vars().items() if name != "minimum_cell"}
+        content = json.dumps({"vars": variables, "mappings": [m.content_hash for m in self.mappings]}, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
