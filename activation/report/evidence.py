@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from activation.report.report_data import ReportData
-from activation.report.words import capitalized, count, counted, listed, moment_words, people_words, percent
+from activation.report.words import capitalized, count, counted, listed, moment_words, percent
 
 LEFT_OUT_WORDS = {
     "no_consent_recorded": "no consent to profiling is recorded",
@@ -189,7 +189,7 @@ def _tell_checks(data: ReportData) -> list[Check]:
 def _tell_left_out(data: ReportData) -> list[tuple[str, str]]:
     """Why known people are in nothing the report tells, and how many they are."""
     return [
-        (LEFT_OUT_WORDS.get(reason, reason.replace("_", " ")), people_words(people or 1, data.minimum_cell))
+        (LEFT_OUT_WORDS.get(reason, "another reason"), count(people) if people else f"fewer than {data.minimum_cell}")
         for reason, people in data.left_out.select("reason", "people").sort("reason").iter_rows()
     ]
 
