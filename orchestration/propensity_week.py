@@ -105,7 +105,7 @@ def _run_target(
         fitted = cross_fit_scores(labelled, catalogue, settings)
     else:
         fitted = fit_propensity(
-            _training_rows(connection, workspace, catalogue, week, name, target), catalogue, settings
+            training_rows(connection, workspace, catalogue, week, name, target), catalogue, settings
         )
     if isinstance(fitted, Abstention):
         scored = people.select("as_of", "person_id").with_columns(
@@ -136,7 +136,7 @@ def _run_target(
     return scored.select(list(SCORE_SCHEMA)), run
 
 
-def _training_rows(
+def training_rows(
     connection: duckdb.DuckDBPyConnection,
     workspace: Workspace,
     catalogue: pl.DataFrame,

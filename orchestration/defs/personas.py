@@ -10,7 +10,7 @@ import polars as pl
 from ml.plots import plot_k_evidence, plot_persona_sizes
 from orchestration.defs.partitions import run_weeks, weekly
 from orchestration.feature_catalogue import read_catalogue
-from orchestration.persona_week import PersonaWeek, run_persona_week
+from orchestration.persona_week import PersonaWeek, people_left_out, run_persona_week
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 

@@ -68,7 +68,7 @@ class DbtWarehouse:
         with self.connect() as connection:
             for row in rows:
                 self._rows += 1
-                known = row | ({"_row_number": self._rows} if table.count("raw.") and "as_of" not in row else {})
+                known = ({"_row_number": self._rows} if table.count("raw.") and "as_of" not in row else {}) | row
                 columns = ", ".join(f'"{name}"' for name in known)
                 marks = ", ".join("?" for _ in known)
                 connection.execute(f"insert into {table} ({columns}) values ({marks})", list(known.values()))
