@@ -18,8 +18,8 @@ import yaml
 
 from data_contracts.contract import ENTITIES, Contract, load_contract
 from data_contracts.documentation import mapping_template
-from orchestration.legal_basis import TO_BE_STATED
 from orchestration.ingest.reading import Extract, ExtractTable, UnreadableExtract, read_extract, reason
+from orchestration.legal_basis import TO_BE_STATED
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, ExtractSettings, Mapping, slug
 from orchestration.settings_file import SettingsError
 from orchestration.weeks import Week

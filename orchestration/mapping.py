@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from data_contracts.contract import ENTITIES, load_contract
-from orchestration.special_categories import Category, Condition, check_category, complaint_about
 from orchestration.settings_file import Location, SettingsError, SettingsFile, TimeZoneName, nearest
+from orchestration.special_categories import Category, Condition, check_category, complaint_about
 from orchestration.sql import check_date_format, check_expression, expression_columns
 
 ENTITIES_WITH_ATTRIBUTES = ("contacts", "accounts")
@@ -266,7 +266,9 @@ def _read_mapping(path: Path, timezone: str) -> Mapping:
             )
         for column in COLUMNS_THAT_DESCRIBE if name in ENTITIES_WITH_ATTRIBUTES else ():
             described = entity.columns.get(column)
-            complaint = described and described.column and complaint_about(described.column, "feature", described.sensitive)
+            complaint = (
+                described and described.column and complaint_about(described.column, "feature", described.sensitive)
+            )
             if complaint:
                 raise file.error(("entities", name, "columns", column), complaint)
         for source, attribute in entity.attributes.items():

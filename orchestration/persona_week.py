@@ -136,7 +136,9 @@ def people_left_out(connection: duckdb.DuckDBPyConnection, week: Week, minimum_c
         "where as_of = ? and not is_allowed group by all order by all",
         [week.as_of],
     ).fetchall()
-    return {reason: f"{people:,}" if people >= minimum_cell else f"fewer than {minimum_cell}" for reason, people in rows}
+    return {
+        reason: f"{people:,}" if people >= minimum_cell else f"fewer than {minimum_cell}" for reason, people in rows
+    }
 
 
 def _standing_model(connection: duckdb.DuckDBPyConnection, week: Week) -> StandingModel | None:

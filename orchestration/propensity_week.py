@@ -146,7 +146,7 @@ def training_rows(
 ) -> pl.DataFrame:
     """(person, past week) rows: features as of the past week, outcome as far as it was known in the scored week.
 
-    Only of people who are still there in the scored week: whoever withdrew, objected or was deleted since teaches nothing.
+    Only of people who are still there in the scored week: whoever withdrew, objected or was deleted teaches nothing.
     """
     inputs = inputs_of(catalogue, catalogue["feature"].to_list(), "is_propensity_input")
     columns = ", ".join(f"f.{identifier(column)}" for column in inputs)

@@ -34,28 +34,29 @@ IS_NO_TARGET = "special_category_is_no_target"
 # written without: krank, sante, salud.
 SCREEN: dict[str, str] = {
     "health": (
-        "health illness disease diagnos medic patient pharma prescription symptom therap disabilit pregnan fertil diabet "
-        "cancer allerg =hiv =bmi =hospital =hospitals surger mental depress addict =drug =drugs disorder vaccin "
-        "gesundheit krank behinder schwanger pflegegrad arznei apotheke impf =sucht "
-        "=sante maladie malade handicap grossesse =enceinte ordonnance "
-        "=salud enferm discapacidad embaraz farmac =salute malattia gravidanza gezondheid ziekte zwanger"
+        "health illness disease diagnos medic patient pharma prescription symptom therap disabilit pregnan "
+        "fertil diabet cancer allerg =hiv =bmi =hospital =hospitals surger mental depress addict =drug =drugs "
+        "disorder vaccin gesundheit krank behinder schwanger pflegegrad arznei apotheke impf =sucht =sante "
+        "maladie malade handicap grossesse =enceinte ordonnance =salud enferm discapacidad embaraz farmac "
+        "=salute malattia gravidanza gezondheid ziekte zwanger"
     ),
     "religion": (
-        "relig =faith church mosque synagog worship prayer muslim islam christian catholic protestant jewish hindu buddh "
-        "atheis halal kosher denomination =belief =beliefs philosophical "
-        "konfession kirche =glaube evangelisch katholisch moschee eglise croyance mosquee iglesia creencia chiesa kerk geloof"
+        "relig =faith church mosque synagog worship prayer muslim islam christian catholic protestant jewish "
+        "hindu buddh atheis halal kosher denomination =belief =beliefs philosophical konfession kirche "
+        "=glaube evangelisch katholisch moschee eglise croyance mosquee iglesia creencia chiesa kerk geloof"
     ),
     "politics": (
-        "politic ideolog =voter =voters voting =conservative =liberal socialist communist =republican =democrat "
-        "partei politisch wahlverhalten politique electeur politica =partido =partito politiek"
+        "politic ideolog =voter =voters voting =conservative =liberal socialist communist =republican "
+        "=democrat partei politisch wahlverhalten politique electeur politica =partido =partito politiek"
     ),
     "ethnicity": (
-        "ethnic =race racial =skin_color =skin_colour ancestry hispanic =latino "
-        "ethni =rasse hautfarbe abstammung migrationshintergrund =raza =razza =ras"
+        "ethnic =race racial =skin_color =skin_colour ancestry hispanic =latino ethni =rasse hautfarbe "
+        "abstammung migrationshintergrund =raza =razza =ras"
     ),
     "sexual_life": "sexual =sex_life lgbt =gay lesbian bisex transgender sexuell homosex sexuel seksueel",
     "union_membership": (
-        "union_member =trade_union =labor_union =labour_union gewerkschaft =syndicat syndical =sindicato sindacat vakbond"
+        "union_member =trade_union =labor_union =labour_union gewerkschaft =syndicat syndical =sindicato "
+        "sindacat vakbond"
     ),
     "genetics": "genetic genom =dna =gene gentest genetisch genetique",
     "biometrics": "biometr fingerprint =iris face_scan face_template voiceprint fingerabdruck empreinte",
@@ -64,7 +65,7 @@ _FOLDED = str.maketrans("àáâäãåçèéêëìíîïñòóôöõùúûüýÿ"
 
 
 class Condition(BaseModel):
-    """The condition of GDPR art. 9(2) that processing a special category rests on, with a sentence somebody answers for."""
+    """The condition of GDPR art. 9(2) that a special category rests on, with a sentence somebody answers for."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -236,7 +236,8 @@ class Workspace:
         for name in features.not_sensitive:
             if name not in features.events:
                 raise file.error(
-                    ("features", "not_sensitive"), f"'{name}' is not among features.events; {nearest(name, features.events)}"
+                    ("features", "not_sensitive"),
+                    f"'{name}' is not among features.events; {nearest(name, features.events)}",
                 )
         for name in features.events:
             if name not in features.not_sensitive and (complaint := complaint_about_event(name)):
@@ -251,10 +252,11 @@ class Workspace:
                     here = (attribute.role, attribute.sensitive or None)
                     role, category, where = stated.setdefault(attribute.column, (*here, mapping.path.name))
                     if (role, category) != here:
-                        now, before = (attribute.role, role) if role != attribute.role else (here[1], category)
+                        both = (attribute.role, role) if role != attribute.role else (here[1], category)
+                        now, before = (each or "not sensitive" for each in both)
                         raise SettingsFile(mapping.path).error(
                             ("entities", entity, "attributes", attribute.source),
-                            f"'{attribute.source}' is {now or 'not sensitive'} here and {before or 'not sensitive'} in {where}",
+                            f"'{attribute.source}' is {now} here and {before} in {where}",
                         )
 
     @cached_property

@@ -1,7 +1,7 @@
 """The preference centre: a ledger of who agreed to what, and who took it back.
 
-What belongs here: consent to mails (`email_marketing`, per channel) and to profiling, and objections to direct marketing
-as a whole. Many were never asked.
+What belongs here: consent to mails (`email_marketing`, per channel) and to profiling, and objections to direct
+marketing as a whole. Many were never asked.
 """
 
 import numpy as np

@@ -73,7 +73,8 @@ def _members(
         "m.membership_strength, c.contact_id, c.email, c.channel, c.purpose, "
         # A file is there to be used now: whoever refused after the week is in no file of it either.
         "c.is_allowed and not c.is_refused_by_now as is_allowed, "
-        "case when c.is_allowed and c.is_refused_by_now then 'refused_since' else c.decision_reason end as decision_reason, "
+        "case when c.is_allowed and c.is_refused_by_now then 'refused_since' else c.decision_reason end "
+        "as decision_reason, "
         "c.consent_recorded_at"
         f"{columns} from marts.segment_memberships as m "
         "inner join intermediate.int_contactability as c on c.as_of = m.as_of and c.person_id = m.person_id "

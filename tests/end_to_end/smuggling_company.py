@@ -1,6 +1,6 @@
 """A company whose ledger of consent is full of traps, and a plain reading of the rules to hold the pipeline to.
 
-What belongs here: who is who, what each of them said and when it arrived, and what follows, person by person, in Python.
+What belongs here: who is who, what each of them said and when it arrived, and what follows, person by person.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def known(statement: Statement, as_of: datetime) -> bool:
 
 
 def last_words(human: Human, as_of: datetime, purpose: str, channel: str | None) -> tuple[datetime, bool] | None:
-    """When the latest word on a purpose and channel was said, and whether it was against; at one moment that one wins."""
+    """When the latest word on a purpose and channel was said, and whether it was against; at one moment that wins."""
     words = []
     for statement in (each for said in human.said.values() for each in said if known(each, as_of)):
         about = statement.purpose.strip().lower().replace("-", "").replace(" ", "_")
@@ -115,23 +115,47 @@ def smugglers() -> list[Human]:
         human("unknown", []),
         human("mail-only", [mail]),
         human("withdrawn", [yes, mail, no]),
-        human("older-grant-arrives-later", [Statement("profiling", "withdrawn", LAST_MONTH, delivered=DELIVERIES[1]), late_grant]),
+        human(
+            "older-grant-arrives-later",
+            [Statement("profiling", "withdrawn", LAST_MONTH, delivered=DELIVERIES[1]), late_grant],
+        ),
         human("same-moment", [yes, Statement("profiling", "granted", LAST_MONTH), no]),
-        human("other-purpose", [Statement("advertising", "granted", LONG_AGO), Statement("analytics", "granted", LONG_AGO)]),
+        human(
+            "other-purpose",
+            [Statement("advertising", "granted", LONG_AGO), Statement("analytics", "granted", LONG_AGO)],
+        ),
         human("other-channel", [Statement("profiling", "granted", LONG_AGO, "web")]),
         human("market-without-basis", [mail], country="AT"),
         human("no-market", [mail], country=None),
         human("basis-but-withdrawn", [no], country="FR"),
-        human("basis-but-objected", [Statement("profiling", "objected", LAST_MONTH, delivered=DELIVERIES[2])], country="FR"),
+        human(
+            "basis-but-objected",
+            [Statement("profiling", "objected", LAST_MONTH, delivered=DELIVERIES[2])],
+            country="FR",
+        ),
         human("objected", [yes, mail, Statement("direct_marketing", "objected", LAST_WEEK, delivered=DELIVERIES[2])]),
-        human("objected-to-mail", [yes, mail, Statement("email_marketing", "objected", LAST_WEEK, "email", DELIVERIES[2])]),
-        human("left-direct-marketing", [yes, Statement("Direct Marketing", "withdrawn", LAST_WEEK, delivered=DELIVERIES[2])]),
-        human("not-yet-granted", [Statement("profiling", "granted", SCORED + timedelta(days=1), delivered=DELIVERIES[3])]),
+        human(
+            "objected-to-mail", [yes, mail, Statement("email_marketing", "objected", LAST_WEEK, "email", DELIVERIES[2])]
+        ),
+        human(
+            "left-direct-marketing",
+            [yes, Statement("Direct Marketing", "withdrawn", LAST_WEEK, delivered=DELIVERIES[2])],
+        ),
+        human(
+            "not-yet-granted", [Statement("profiling", "granted", SCORED + timedelta(days=1), delivered=DELIVERIES[3])]
+        ),
         human("deleted", [yes, mail], deleted=["smuggled-deleted"]),
         merged,
         refused_by_deleted,
         two_markets,
     ]
+
+
+PURPOSES = (
+    "profiling", "profiling", "Profiling ", "email_marketing", "E-Mail marketing", "advertising", "direct_marketing",
+    "newsletter",
+)  # fmt: skip
+STATES = ("granted", "granted", "granted", "withdrawn", "withdrawn", "objected")
 
 
 def random_people(seed: int = 5) -> list[Human]:
@@ -145,9 +169,8 @@ def random_people(seed: int = 5) -> list[Human]:
         for contact in contacts:
             human.said[contact] = [
                 Statement(
-                    draw.choice(("profiling", "profiling", "Profiling ", "email_marketing", "E-Mail marketing", "advertising",
-                                 "direct_marketing", "newsletter")),
-                    draw.choice(("granted", "granted", "granted", "withdrawn", "withdrawn", "objected")[: draw.choice((5, 6))]),
+                    draw.choice(PURPOSES),
+                    draw.choice(STATES[: draw.choice((5, 6))]),
                     # A few moments only, so that statements meet.
                     SCORED + timedelta(days=7 * draw.randint(-9, 1), hours=draw.choice((-1, 0, 12))),
                     draw.choice((None, None, "email", "E-Mail", "sms", "letterbox")),
@@ -166,7 +189,9 @@ def write_company(folder: Path, people: list[Human]) -> None:
         "company": "Trap & Sons",
         "first_week": "2026-06-01",
         "personas": {"k": 2},
-        "targets": {"order_soon": {"outcome": "order", "within_days": 28, "training_weeks": 2, "minimum_positives": 10}},
+        "targets": {
+            "order_soon": {"outcome": "order", "within_days": 28, "training_weeks": 2, "minimum_positives": 10}
+        },
         "legal_basis": {
             "profiling": {"FR": {"basis": "legitimate_interest", "statement": "balancing test 7"}, "DE": "consent"}
         },
@@ -218,7 +243,9 @@ def _write(path: Path, header: list[str], rows: list[list[object]]) -> None:
         csv.writer(file).writerows([header, *rows])
 
 
-def _mapping(folder: Path, entity: str, files: str, columns: dict[str, object], delivered_at: str | None = None) -> None:
+def _mapping(
+    folder: Path, entity: str, files: str, columns: dict[str, object], delivered_at: str | None = None
+) -> None:
     extract = {"files": files} | ({"delivered_at": delivered_at} if delivered_at else {})
     content = {"extract": extract, "entities": {entity: {"columns": columns}}}
     (folder / "mappings" / f"{entity}.yml").write_text(yaml.safe_dump(content), encoding="utf-8")

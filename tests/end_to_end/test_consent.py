@@ -78,13 +78,17 @@ def test_permissions_are_those_of_a_plain_reading_of_the_rules(trap_run: TrapRun
     found = trap_run.query(
         f"select person_id, is_allowed from intermediate.int_profiling_permissions where as_of = '{SCORED.date()}'"
     )
-    expected = {trap_run.person(h): may_be_profiled(h, SCORED) for h in trap_run.people if set(h.contacts) - set(h.deleted)}
+    expected = {
+        trap_run.person(h): may_be_profiled(h, SCORED) for h in trap_run.people if set(h.contacts) - set(h.deleted)
+    }
     assert dict(found.iter_rows()) == expected
     assert 200 < sum(expected.values()) < len(expected) - 200
 
 
 def test_reachability_is_that_of_a_plain_reading_of_the_rules(trap_run: TrapRun) -> None:
-    found = trap_run.query(f"select person_id, is_allowed from intermediate.int_contactability where as_of = '{SCORED.date()}'")
+    found = trap_run.query(
+        f"select person_id, is_allowed from intermediate.int_contactability where as_of = '{SCORED.date()}'"
+    )
     expected = {trap_run.person(h): may_be_mailed(h, SCORED) for h in trap_run.people if may_be_profiled(h, SCORED)}
     assert dict(found.iter_rows()) == expected
     assert sum(expected.values()) > 50
@@ -124,9 +128,7 @@ def test_no_smuggled_name_is_in_any_file_outsiders_read(trap_run: TrapRun) -> No
 
 
 def test_only_people_who_may_be_mailed_are_in_activation_files(trap_run: TrapRun) -> None:
-    rows = pl.concat(
-        [pl.read_csv(path) for path in (trap_run.state / "activation" / WEEK.key).glob("persona-*.csv")]
-    )
+    rows = pl.concat([pl.read_csv(path) for path in (trap_run.state / "activation" / WEEK.key).glob("persona-*.csv")])
     last = max(statement.at for h in trap_run.people for said in h.said.values() for statement in said)
     end = last.replace(year=last.year + 1)
     addresses = set(rows["email"])
@@ -155,7 +157,9 @@ def test_nobody_teaches_a_model_who_may_not_be_profiled_then_and_now(trap_run: T
         human for human in trap_run.people if may_be_profiled(human, EARLIER) and not may_be_profiled(human, SCORED)
     ]
     assert len(withdrawn_since) > 50
-    not_yet = {trap_run.person(h) for h in trap_run.people if not may_be_profiled(h, EARLIER) and may_be_profiled(h, SCORED)}
+    not_yet = {
+        trap_run.person(h) for h in trap_run.people if not may_be_profiled(h, EARLIER) and may_be_profiled(h, SCORED)
+    }
     assert not_yet and not not_yet & set(learned["person_id"])
 
 

@@ -124,7 +124,7 @@ person_totals as (
         {%- for column in ['channel', 'device_type', 'browser', 'language', 'country'] %}
         arg_max(identity_totals.last_{{ column }}, identity_totals.last_order) as last_{{ column }},
         {%- endfor %}
-        arg_max(identity_totals.last_keyword, identity_totals.last_keyword_order) as last_keyword
+        lower(trim(arg_max(identity_totals.last_keyword, identity_totals.last_keyword_order))) as last_keyword
     from identity_totals
     inner join weeks
         on identity_totals.as_of = weeks.as_of
@@ -136,6 +136,21 @@ person_totals as (
         weeks.as_of,
         weeks.as_of_at,
         identities.person_id
+
+),
+
+{# Words that only a few people searched with may be anything, also somebody's name. #}
+keywords_of_many as (
+
+    select
+        as_of,
+        last_keyword
+    from person_totals
+    where last_keyword is not null
+    group by
+        as_of,
+        last_keyword
+    having count(*) >= 10
 
 ),
 
@@ -204,8 +219,11 @@ person_sessions as (
         last_browser as session_browser,
         last_language as session_language,
         last_country as session_country,
-        lower(trim(last_keyword)) as last_search_keyword
+        keywords_of_many.last_keyword as last_search_keyword
     from person_totals
+    left join keywords_of_many
+        on person_totals.as_of = keywords_of_many.as_of
+        and person_totals.last_keyword = keywords_of_many.last_keyword
     left join first_touches
         on person_totals.as_of = first_touches.as_of
         and person_totals.person_id = first_touches.person_id

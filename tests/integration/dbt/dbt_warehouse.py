@@ -68,7 +68,7 @@ class DbtWarehouse:
         with self.connect() as connection:
             for row in rows:
                 self._rows += 1
-                known = ({"_row_number": self._rows} if table.count("raw.") and "as_of" not in row else {}) | row
+                known = row | ({"_row_number": self._rows} if table.count("raw.") and "as_of" not in row else {})
                 columns = ", ".join(f'"{name}"' for name in known)
                 marks = ", ".join("?" for _ in known)
                 connection.execute(f"insert into {table} ({columns}) values ({marks})", list(known.values()))

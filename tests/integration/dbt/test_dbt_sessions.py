@@ -38,7 +38,7 @@ def told_by_hand() -> list[Event]:
     mail = {"utm_source": "newsletter", "utm_medium": "email", "utm_campaign": "may"}
     search = {"referrer": "https://www.google.de/search?q=x", "keyword": "Red Shoes"}
     return [
-        view("gap", "2026-02-24T10:00", **search, browser="Firefox", language="de-DE", country="DE", device_type="Desktop"),
+        view("gap", "2026-02-24T10:00", **search, **FIREFOX),
         view("gap", "2026-02-24T10:30", "https://shop.example/half-an-hour"),
         view("gap", "2026-02-24T11:00:01", "https://shop.example/a-second-more"),
         view("midnight", "2026-02-25T23:50", **mail),
@@ -62,6 +62,7 @@ def told_by_hand() -> list[Event]:
     ]  # fmt: skip
 
 
+FIREFOX = {"browser": "Firefox", "language": "de-DE", "country": "DE", "device_type": "Desktop"}
 SOURCES: list[Event] = [
     {},
     {"referrer": "https://shop.example/before"},
@@ -79,8 +80,8 @@ SOURCES: list[Event] = [
     {"utm_source": "flyer"},
 ]
 CHANNELS = [
-    "direct", "direct", "organic_search", "organic_search", "paid", "paid", "email", "email", "social", "social", "social",
-    "referral", "referral", "other",
+    "direct", "direct", "organic_search", "organic_search", "paid", "paid", "email", "email", "social", "social",
+    "social", "referral", "referral", "other",
 ]  # fmt: skip
 
 
@@ -90,9 +91,13 @@ def random_events(seed: int, count: int = 4000) -> list[Event]:
     events = []
     for number in range(count):
         visitor = draw.randint(0, 60)
-        start, minutes = (at("2026-02-08T00:00"), 21 * 24 * 60) if visitor > 5 else (at("2026-02-20T00:00"), 5 * 24 * 60)
+        start, minutes = (
+            (at("2026-02-08T00:00"), 21 * 24 * 60) if visitor > 5 else (at("2026-02-20T00:00"), 5 * 24 * 60)
+        )
         moment = start + timedelta(minutes=draw.randint(0, minutes))
-        event = view(f"r{visitor}", moment, f"https://shop.example/{draw.randint(0, 9)}", browser=draw.choice(("a", "b", None)))
+        event = view(
+            f"r{visitor}", moment, f"https://shop.example/{draw.randint(0, 9)}", browser=draw.choice(("a", "b", None))
+        )
         event["_row_number"] = number
         if visitor % 3 == 0:
             event["session_id"] = f"id{draw.randint(0, 8)}"
@@ -144,10 +149,20 @@ def week(day: date) -> date:
     return day - timedelta(days=day.weekday())
 
 
+def add_events(warehouse: DbtWarehouse, events: list[Event]) -> None:
+    numbered = [{"_row_number": number} | event for number, event in enumerate(events)]
+    frame = pl.DataFrame(numbered, infer_schema_length=None)
+    with warehouse.connect() as connection:
+        connection.register("events_to_add", frame)
+        connection.execute("insert into raw.events by name select * from events_to_add")
+
+
 def warehouse_of(folder: Path, dbt_folder: Path, events: list[Event]) -> DbtWarehouse:
     warehouse = DbtWarehouse(folder, dbt_folder, VARIABLES)
-    warehouse.add("raw.contacts", *(dict(contact_id=c, email=f"{c}@x.org", created_at="2026-01-01") for c in ("c1", "c9")))
-    warehouse.add("raw.events", *({name: str(value) if isinstance(value, datetime) else value for name, value in e.items()} for e in events))
+    warehouse.add(
+        "raw.contacts", *(dict(contact_id=c, email=f"{c}@x.org", created_at="2026-01-01") for c in ("c1", "c9"))
+    )
+    add_events(warehouse, events)
     warehouse.run_for(THIS_WEEK, NEXT_WEEK)
     return warehouse
 
@@ -159,7 +174,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> tuple[D
     first, later = events[::2], events[1::2]
     in_two = warehouse_of(tmp_path_factory.mktemp("in_two"), dbt_folder, told_by_hand() + first)
     in_two.dbt("run", *MODELS)
-    in_two.add("raw.events", *({n: str(v) if isinstance(v, datetime) else v for n, v in e.items()} for e in later))
+    add_events(in_two, later)
     in_two.changed_days(sorted({str(local_day(event["occurred_at"])) for event in later}))
     in_two.dbt("run", *MODELS)
     at_once = warehouse_of(tmp_path_factory.mktemp("at_once"), dbt_folder, told_by_hand() + events)
@@ -168,12 +183,18 @@ def built(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> tuple[D
 
 
 def of(built: tuple[DbtWarehouse, DbtWarehouse, list[Event]], visitor: str) -> list[dict[str, Any]]:
-    return built[1].read(f"select * from intermediate.int_sessions where device_id = '{visitor}' order by started_at").to_dicts()
+    return (
+        built[1]
+        .read(f"select * from intermediate.int_sessions where device_id = '{visitor}' order by started_at")
+        .to_dicts()
+    )
 
 
 def test_random_visits_are_grouped_as_the_rules_say(built) -> None:
     columns = "device_id, started_at, ended_at, events, page_views"
-    found = built[1].read(f"select {columns} from intermediate.int_sessions where device_id like 'r%' and device_id <> 'robot'")
+    found = built[1].read(
+        f"select {columns} from intermediate.int_sessions where device_id like 'r%' and device_id <> 'robot'"
+    )
     assert sorted(found.rows()) == sorted(sessions_by_hand(built[2]))
     assert found.height > 1000
 
@@ -199,7 +220,11 @@ def test_half_an_hour_of_silence_ends_a_session_and_not_a_second_less(built) -> 
 def test_a_session_across_midnight_is_one(built) -> None:
     (session,) = of(built, "midnight")
     assert (str(session["started_on"]), session["page_views"], session["duration_seconds"]) == ("2026-02-25", 2, 1200)
-    assert (session["channel"], session["utm_campaign"], session["exit_page"]) == ("email", "may", "https://shop.example/after")
+    assert (session["channel"], session["utm_campaign"], session["exit_page"]) == (
+        "email",
+        "may",
+        "https://shop.example/after",
+    )
 
 
 def test_the_trackers_own_id_goes_before_silence(built) -> None:
@@ -219,7 +244,10 @@ def test_other_web_events_count_within_a_session_and_uses_of_the_product_make_no
 
 
 def test_what_comes_weeks_late_makes_a_session_of_its_own(built) -> None:
-    assert [(s["page_views"], str(s["delivered_in_week"])) for s in of(built, "late")] == [(1, "None"), (1, "2026-03-09")]
+    assert [(s["page_views"], str(s["delivered_in_week"])) for s in of(built, "late")] == [
+        (1, "None"),
+        (1, "2026-03-09"),
+    ]
 
 
 def test_channels_follow_the_documented_rules(built) -> None:
@@ -232,30 +260,44 @@ def test_a_week_knows_of_a_session_what_happened_before_its_end(built) -> None:
     assert (session["page_views"], session["page_views_in_week"], session["events_in_week"]) == (2, 1, 1)
     assert session["contact_id"] is None, "who signs in after the week's end is not known before it"
     rows = built[1].read(
-        f"select as_of, pages_per_session_91d, bounced_sessions_share_91d from intermediate.int_person_sessions where person_id = '{person('c9')}' order by as_of"
+        "select as_of, pages_per_session_91d, bounced_sessions_share_91d from intermediate.int_person_sessions "
+        f"where person_id = '{person('c9')}' order by as_of"
     )
     assert rows.rows() == [(date.fromisoformat(NEXT_WEEK[0]), 2.0, 0.0)]
 
 
 def test_a_person_has_the_sessions_of_all_devices(built) -> None:
-    row = built[1].read(
-        f"select * from intermediate.int_person_sessions where person_id = '{person('c1')}' and as_of = '{AS_OF}'"
-    ).row(0, named=True)
+    row = (
+        built[1]
+        .read(
+            f"select * from intermediate.int_person_sessions where person_id = '{person('c1')}' and as_of = '{AS_OF}'"
+        )
+        .row(0, named=True)
+    )
     assert (row["web_sessions_28d"], row["pages_per_session_91d"], row["bounced_sessions_share_91d"]) == (14, 1.0, 1.0)
     assert row["email_sessions_share_91d"] == pytest.approx(2 / 14)
-    assert (row["main_session_weekday"], row["main_session_daypart"], row["days_since_last_session"]) == ("Friday", "daytime", 9)
+    assert (row["main_session_weekday"], row["main_session_daypart"], row["days_since_last_session"]) == (
+        "Friday",
+        "daytime",
+        9,
+    )
 
 
 def test_snowplows_own_sessions_agree_with_half_an_hour_of_silence(
     tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path, shared_data: Path
 ) -> None:
     file = shared_data / "snowplow_web" / "snowplow_web_events.csv"
-    events = duckdb.sql(
-        "select distinct on (event_id) event_id, domain_userid as device_id, domain_sessionid as session_id, "
-        "derived_tstamp::timestamp as occurred_at, page_url, page_referrer as referrer, "
-        f"case event_name when 'page_view' then 'page_view' else 'other' end as event_type from read_csv('{file}', all_varchar = true) "
-        "where domain_userid is not null order by all"
-    ).pl().to_dicts()
+    events = (
+        duckdb.sql(
+            "select distinct on (event_id) event_id, domain_userid as device_id, domain_sessionid as session_id, "
+            "derived_tstamp::timestamp as occurred_at, page_url, page_referrer as referrer, "
+            f"case event_name when 'page_view' then 'page_view' else 'other' end as event_type "
+            f"from read_csv('{file}', all_varchar = true) "
+            "where domain_userid is not null order by all"
+        )
+        .pl()
+        .to_dicts()
+    )
     both = []
     for name, kept in (("given", events), ("by silence", [event | {"session_id": None} for event in events])):
         warehouse = warehouse_of(tmp_path_factory.mktemp(name.replace(" ", "_")), dbt_folder, kept)

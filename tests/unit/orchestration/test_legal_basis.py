@@ -40,7 +40,10 @@ def complaint(workspace: WorkspaceBuilder, before_run: bool = False) -> str:
         ({"profiling": {"UK": BALANCED}}, "'UK' is neither \"*\" (every market) nor a country; "),
         ({"profiling": {"de": BALANCED}}, "'de' is neither \"*\" (every market) nor a country; did you mean 'DE'?"),
         ({"profiling": {"*": {"basis": "legitimate_interest"}}}, "legal_basis.profiling.*: say in words why"),
-        ({"profiling": {"*": {"basis": "interest", "statement": "x"}}}, "legal_basis.profiling.*.basis: Input should be"),
+        (
+            {"profiling": {"*": {"basis": "interest", "statement": "x"}}},
+            "legal_basis.profiling.*.basis: Input should be",
+        ),
         ({"profiling": {"*": {**BALANCED, "reviewed": "yes"}}}, "unknown key 'reviewed'"),
         ({"profiling": {}}, "legal_basis.profiling: "),
     ],

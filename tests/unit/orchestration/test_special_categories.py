@@ -1,4 +1,4 @@
-"""Special categories of personal data (GDPR art. 9) are refused as features and targets, with rule, article and line."""
+"""Special categories of personal data (GDPR art. 9) are refused as features and targets: rule, article, line."""
 
 from __future__ import annotations
 
@@ -49,11 +49,19 @@ def test_a_condition_of_article_9_lets_a_column_be_a_feature(workspace: Workspac
         ({"role": "feature", "sensitive": "helth"}, "'helth' is no special category; did you mean 'health'?"),
         ({"role": "feature", "sensitive": True}, "say which: health, religion, "),
         (
-            {"role": "feature", "sensitive": "health", "legal_basis": {"condition": "legitimate_interest", "statement": "x"}},
+            {
+                "role": "feature",
+                "sensitive": "health",
+                "legal_basis": {"condition": "legitimate_interest", "statement": "x"},
+            },
             "legal_basis.condition: Input should be 'explicit_consent'",
         ),
         (
-            {"role": "feature", "sensitive": "health", "legal_basis": {"condition": "explicit_consent", "statement": "x"}},
+            {
+                "role": "feature",
+                "sensitive": "health",
+                "legal_basis": {"condition": "explicit_consent", "statement": "x"},
+            },
             "legal_basis.statement: String should have at least 10 characters",
         ),
     ],
@@ -66,7 +74,9 @@ def test_what_is_no_category_and_no_condition_is_named(
 
 
 @pytest.mark.parametrize("role", ["feature", "label"])
-@pytest.mark.parametrize("name", ["Diagnosis", "Konfession", "isPregnant", "opinion politique", "ethnic_origin", "trade union"])
+@pytest.mark.parametrize(
+    "name", ["Diagnosis", "Konfession", "isPregnant", "opinion politique", "ethnic_origin", "trade union"]
+)
 def test_a_name_that_looks_like_a_special_category_asks_for_a_decision(
     workspace: WorkspaceBuilder, name: str, role: str
 ) -> None:
@@ -122,8 +132,8 @@ def test_no_name_or_description_is_made_of_a_special_category(workspace: Workspa
     "name",
     [
         "MonthlyCharges", "PhoneService", "Contract", "Department", "Seniority", "LeadSource", "Seats", "ARR", "plan",
-        "salutation", "is_disabled", "device_orientation", "hospitality", "treatment_group", "media", "raster", "cancelled",
-        "churned", "european_union", "upvotes", "syndication", "generation", "suchtext", "razao_social",
+        "salutation", "is_disabled", "device_orientation", "hospitality", "treatment_group", "media", "raster",
+        "cancelled", "churned", "european_union", "upvotes", "syndication", "generation", "suchtext", "razao_social",
     ],
 )  # fmt: skip
 def test_everyday_names_pass(name: str) -> None:
