@@ -42,6 +42,16 @@
     )
 {%- endmacro %}
 
+{# Whose statement it is: the person's that the contact belongs to. What speaks against stays with every person the
+   contact ever belonged to: whoever is deleted, or moves to another address, leaves the refusal behind. #}
+{% macro is_statement_of(statements, identities, instant) -%}
+    {{ identities }}.valid_from < {{ instant }}
+    and (
+        {{ statements }}.statement <> 'granted'
+        or coalesce({{ identities }}.valid_to, timestamp '9999-12-31') >= {{ instant }}
+    )
+{%- endmacro %}
+
 {# The latest moment of each kind of statement. At the same moment what speaks against wins, in whatever order rows came. #}
 {% macro latest_statements(purpose, channel=none, when='true') -%}
     max(recorded_at) filter (where {{ speaks_for(purpose, channel) }} and {{ when }}) as granted_at,

@@ -52,7 +52,7 @@ statements_of_contacts as (
         on statements.contact_id = identities.identity_id
         and identities.identity_kind = 'contact'
     inner join weeks
-        on {{ is_valid_at('identities', 'weeks.as_of_at') }}
+        on {{ is_statement_of('statements', 'identities', 'weeks.as_of_at') }}
 
 ),
 {% for each in wanted %}

@@ -66,7 +66,7 @@ ranked_contacts as (
 
 ),
 
-{# What any contact of a person said, deleted ones too, as far as the week knows. #}
+{# What any contact of a person said, as far as the week knows. #}
 statements_of_people as (
 
     select
@@ -80,7 +80,7 @@ statements_of_people as (
     inner join weeks
         on statements.recorded_at < weeks.as_of_at
         and coalesce(statements.known_from_at < weeks.as_of_at, true)
-        and {{ is_valid_at('identities', 'weeks.as_of_at') }}
+        and {{ is_statement_of('statements', 'identities', 'weeks.as_of_at') }}
     group by
         weeks.as_of,
         identities.person_id
