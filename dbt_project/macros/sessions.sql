@@ -79,6 +79,11 @@
     {% endfor %}
 {%- endmacro %}
 
+{# A number that orders sessions by their start; those of one moment always the same way. #}
+{% macro session_order() -%}
+    (epoch_ms(started_at) << 20) | cast(hash(device_id, session_id) & 1048575 as bigint)
+{%- endmacro %}
+
 {% macro is_web_event() -%}
     (event_type = 'page_view' or page_url is not null)
 {%- endmacro %}

@@ -27,7 +27,7 @@ sessions as (
         delivered_in_week,
         case when contact_id is not null then 'contact' else 'device' end as identity_kind,
         coalesce(contact_id, device_id) as identity_id,
-        (epoch_ms(started_at) << 20) | cast(hash(device_id, session_id) & 1048575 as bigint) as session_order,
+        {{ session_order() }} as session_order,
         page_views,
         events,
         duration_seconds,
@@ -154,32 +154,13 @@ keywords_of_many as (
 
 ),
 
-{# The first session of all, whenever it was. #}
-first_sessions as (
-
-    select
-        identity_kind,
-        identity_id,
-        delivered_in_week,
-        min(session_order) as first_order,
-        min(started_at) as first_session_at,
-        arg_min(channel, session_order) as first_channel,
-        arg_min(page_views_in_week, session_order) as first_page_views_in_week
-    from sessions
-    group by
-        identity_kind,
-        identity_id,
-        delivered_in_week
-
-),
-
 first_touches as (
 
     select
         weeks.as_of,
         identities.person_id,
         arg_min(first_sessions.first_channel, first_sessions.first_order) as first_channel
-    from first_sessions
+    from {{ ref('int_first_sessions') }} as first_sessions
     inner join weeks
         on first_sessions.first_session_at < weeks.as_of_at
         and (first_sessions.delivered_in_week is null or first_sessions.delivered_in_week < weeks.as_of)
