@@ -8,7 +8,10 @@
    other           some other campaign
    direct          nothing, or the site itself #}
 {% macro channel_of(referrer, utm_source, utm_medium, landing_page) -%}
-    {%- set networks = '(^|[^a-z])(social|facebook|instagram|linkedin|lnkd|twitter|youtube|tiktok|pinterest|reddit|xing|threads|snapchat|mastodon|bsky)([^a-z]|$)' -%}
+    {%- set networks = [
+        'social', 'facebook', 'instagram', 'linkedin', 'lnkd', 'twitter', 'youtube', 'tiktok', 'pinterest', 'reddit', 'xing',
+        'threads', 'snapchat', 'mastodon', 'bsky',
+    ] -%}
     {%- set engines = '(^|\\.)(google|bing|duckduckgo|yahoo|ecosia|baidu|yandex|qwant|startpage|search|seznam|naver)\\.' -%}
     {%- set medium = 'lower(' ~ utm_medium ~ ')' -%}
     {%- set source = 'lower(' ~ utm_source ~ ')' -%}
@@ -19,12 +22,12 @@
             or {{ medium }} like 'paid%' then 'paid'
         when {{ medium }} in ('email', 'e-mail', 'e_mail', 'mail', 'newsletter') or {{ source }} in ('email', 'e-mail', 'newsletter')
             then 'email'
-        when {{ medium }} like '%social%' or {{ medium }} = 'sm' or regexp_matches({{ source }}, '{{ networks }}') then 'social'
+        when {{ medium }} like '%social%' or {{ medium }} = 'sm' or {{ source }} in ('{{ networks | join("', '") }}') then 'social'
         when {{ medium }} = 'organic' then 'organic_search'
         when {{ medium }} = 'referral' then 'referral'
         when {{ utm_medium }} is not null or {{ utm_source }} is not null then 'other'
         when {{ host }} = coalesce({{ site_of(landing_page) }}, '') or {{ host }} = '' then 'direct'
-        when {{ host }} in ('t.co', 'x.com') or regexp_matches({{ host }}, '{{ networks }}') then 'social'
+        when {{ host }} in ('t.co', 'x.com') or regexp_matches({{ host }}, '(^|\\.)({{ networks | join("|") }})\\.') then 'social'
         when regexp_matches({{ host }}, '{{ engines }}') then 'organic_search'
         else 'referral'
     end

@@ -79,11 +79,6 @@
     {% endfor %}
 {%- endmacro %}
 
-{# A number that orders sessions by their start; those of one moment always the same way. #}
-{% macro session_order() -%}
-    (epoch_ms(started_at) << 20) | cast(hash(device_id, session_id) & 1048575 as bigint)
-{%- endmacro %}
-
 {% macro is_web_event() -%}
     (event_type = 'page_view' or page_url is not null)
 {%- endmacro %}
@@ -103,7 +98,7 @@ web_events as (
         occurred_at,
         (epoch_ms(occurred_at) << 21) | (coalesce(_row_number, 0) & 2097151) as event_order,
         cast({{ local_time('occurred_at') }} as date) as event_day,
-        cast(date_trunc('week', {{ local_time('known_from_at') }}) as date) as known_in_week,
+        known_from_at,
         event_type = 'page_view' as is_page_view,
         page_url,
         referrer,
@@ -128,7 +123,13 @@ nearby_events as (
 
     select
         *,
-        case when known_in_week > date_trunc('week', event_day) then known_in_week end as delivered_in_week
+        {# No zone is more than 14 hours ahead: what is known before then is known within the week. #}
+        case
+            when
+                known_from_at > date_trunc('week', event_day) + interval 154 hour
+                and date_trunc('week', {{ local_time('known_from_at') }}) > date_trunc('week', event_day)
+                then cast(date_trunc('week', {{ local_time('known_from_at') }}) as date)
+        end as delivered_in_week
     from web_events
     where event_day between date '{{ first_day }}' - 2 and date '{{ last_day }}' + 1
 
@@ -305,9 +306,11 @@ sessions as (
         session_days,
         started_at,
         ended_at,
-        cast(epoch(ended_at) - epoch(started_at) as double) as duration_seconds,
+        cast((epoch_ms(ended_at) - epoch_ms(started_at)) // 1000 as integer) as duration_seconds,
         cast(hour({{ local_time('started_at') }}) as tinyint) as started_hour,
         cast(isodow(started_on) as tinyint) as started_weekday,
+        {# Orders sessions by their start, those of one moment always in the same way. #}
+        (epoch_ms(started_at) << 20) | cast(hash(device_id, session_key) & 1048575 as bigint) as session_order,
         events,
         page_views,
         events = 1 as is_bounce,
@@ -325,7 +328,10 @@ sessions as (
         country,
         case when goes_on_next_week then events_on_sunday else events end as events_in_week,
         case when goes_on_next_week then page_views_on_sunday else page_views end as page_views_in_week,
-        case when goes_on_next_week then ended_on_sunday_at else ended_at end as ended_in_week_at,
+        cast(
+            (epoch_ms(case when goes_on_next_week then ended_on_sunday_at else ended_at end) - epoch_ms(started_at)) // 1000
+            as integer
+        ) as duration_seconds_in_week,
         '{{ session_rules() }}' as session_rules
     from (
         select

@@ -116,7 +116,17 @@ person_features as (
         person_sessions.social_sessions_share_91d,
         person_sessions.email_sessions_share_91d,
         person_sessions.main_session_weekday,
-        person_sessions.main_session_daypart,
+        case
+            greatest(
+                person_events.night_events_share_91d,
+                person_events.morning_events_share_91d,
+                person_events.daytime_events_share_91d,
+                person_events.evening_events_share_91d
+            )
+            {%- for daypart in ['night', 'morning', 'daytime', 'evening'] %}
+            when person_events.{{ daypart }}_events_share_91d then '{{ daypart }}'
+            {%- endfor %}
+        end as main_daypart,
         person_sessions.first_touch_channel,
         person_sessions.last_touch_channel,
         person_sessions.session_device_type,

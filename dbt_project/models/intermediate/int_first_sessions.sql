@@ -6,7 +6,7 @@ sessions as (
         delivered_in_week,
         case when contact_id is not null then 'contact' else 'device' end as identity_kind,
         coalesce(contact_id, device_id) as identity_id,
-        {{ session_order() }} as session_order,
+        session_order,
         started_at,
         channel,
         page_views_in_week

@@ -1,8 +1,9 @@
 {{ config(materialized='table_in_turns') }}
 
 {%- set weekdays = ['Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday', 'Sunday'] -%}
-{%- set dayparts = ['night', 'morning', 'daytime', 'evening'] -%}
-{%- set counted = ['sessions_91d', 'sessions_28d', 'page_views_91d', 'bounces_91d'] -%}
+{%- set shown_channels = channels() | reject('equalto', 'other') | list -%}
+{%- set counts = ['sessions_91d', 'sessions_28d', 'page_views_91d', 'bounces_91d', 'seconds_91d'] -%}
+{%- set described = ['channel', 'device_type', 'browser', 'language', 'country'] -%}
 
 with
 
@@ -22,26 +23,9 @@ identities as (
 sessions as (
 
     select
-        started_on,
-        started_at,
-        delivered_in_week,
+        *,
         case when contact_id is not null then 'contact' else 'device' end as identity_kind,
-        coalesce(contact_id, device_id) as identity_id,
-        {{ session_order() }} as session_order,
-        page_views,
-        events,
-        duration_seconds,
-        page_views_in_week,
-        events_in_week,
-        epoch(ended_in_week_at) - epoch(started_at) as duration_seconds_in_week,
-        started_hour,
-        started_weekday,
-        channel,
-        keyword,
-        device_type,
-        browser,
-        language,
-        country
+        coalesce(contact_id, device_id) as identity_id
     from {{ ref('int_sessions') }}
 
 ),
@@ -64,12 +48,16 @@ sessions_of_weeks as (
     select
         days_of_weeks.as_of,
         days_of_weeks.days_before,
-        sessions.*,
-        case when days_of_weeks.days_before = 1 then sessions.page_views_in_week else sessions.page_views end as pages,
-        case when days_of_weeks.days_before = 1 then sessions.events_in_week else sessions.events end as actions,
-        case
-            when days_of_weeks.days_before = 1 then sessions.duration_seconds_in_week else sessions.duration_seconds
-        end as seconds
+        sessions.identity_kind,
+        sessions.identity_id,
+        sessions.session_order,
+        sessions.channel,
+        sessions.started_weekday,
+        sessions.started_at,
+        case when sessions.keyword is not null then sessions.session_order end as keyword_order,
+        case when days_before = 1 then sessions.page_views_in_week else sessions.page_views end as page_views,
+        case when days_before = 1 then sessions.events_in_week else sessions.events end as events,
+        case when days_before = 1 then sessions.duration_seconds_in_week else sessions.duration_seconds end as seconds
     from sessions
     inner join days_of_weeks
         on sessions.started_on = days_of_weeks.started_on
@@ -77,7 +65,7 @@ sessions_of_weeks as (
 
 ),
 
-{# Counts of a kind are digits of one number: a week has few sessions and many kinds. #}
+{# Numbers only, added as doubles, which are exact for whole ones: texts would cost more than all the rest. #}
 identity_totals as (
 
     select
@@ -86,20 +74,20 @@ identity_totals as (
         identity_id,
         sum(1.0::double) as sessions_91d,
         sum(case when days_before <= 28 then 1.0::double else 0 end) as sessions_28d,
-        sum(cast(pages as double)) as page_views_91d,
-        sum(case when actions = 1 then 1.0::double else 0 end) as bounces_91d,
-        sum({{ exact('seconds') }}) as seconds_91d,
-        sum({{ digit_of('channel', channels()) }}) as channel_counts,
-        sum({{ digit_at('started_weekday - 1') }}) as weekday_counts,
-        sum({{ digit_at(daypart('started_hour')) }}) as daypart_counts,
+        sum(cast(page_views as double)) as page_views_91d,
+        sum(case when events = 1 then 1.0::double else 0 end) as bounces_91d,
+        sum(cast(seconds as double)) as seconds_91d,
+        {%- for channel in shown_channels %}
+        sum(case when channel = '{{ channel }}' then 1.0::double else 0 end) as {{ channel }}_91d,
+        {%- endfor %}
+        {%- for weekday in weekdays %}
+        sum(case when started_weekday = {{ loop.index }} then 1.0::double else 0 end) as {{ weekday | lower }}_91d,
+        {%- endfor %}
         max(started_at) as last_session_at,
         max(session_order) as last_order,
-        {%- for column in ['channel', 'keyword', 'device_type', 'browser', 'language', 'country'] %}
-        arg_max({{ column }}, session_order) as last_{{ column }},
-        {%- endfor %}
-        max(session_order) filter (where keyword is not null) as last_keyword_order
+        max(keyword_order) as last_keyword_order
     from sessions_of_weeks
-    where pages > 0
+    where page_views > 0
     group by
         as_of,
         identity_kind,
@@ -113,18 +101,15 @@ person_totals as (
         weeks.as_of,
         weeks.as_of_at,
         identities.person_id,
-        {%- for count in counted %}
-        cast(sum(identity_totals.{{ count }}) as bigint) as {{ count }},
+        {%- for count in counts %}
+        sum(identity_totals.{{ count }}) as {{ count }},
         {%- endfor %}
-        cast(sum(identity_totals.seconds_91d) as double) as seconds_91d,
-        {%- for kind in ['channel', 'weekday', 'daypart'] %}
-        sum(identity_totals.{{ kind }}_counts) as {{ kind }}_counts,
+        {%- for count in shown_channels + (weekdays | map('lower') | list) %}
+        sum(identity_totals.{{ count }}_91d) as {{ count }}_91d,
         {%- endfor %}
         max(identity_totals.last_session_at) as last_session_at,
-        {%- for column in ['channel', 'device_type', 'browser', 'language', 'country'] %}
-        arg_max(identity_totals.last_{{ column }}, identity_totals.last_order) as last_{{ column }},
-        {%- endfor %}
-        lower(trim(arg_max(identity_totals.last_keyword, identity_totals.last_keyword_order))) as last_keyword
+        max(identity_totals.last_order) as last_order,
+        max(identity_totals.last_keyword_order) as last_keyword_order
     from identity_totals
     inner join weeks
         on identity_totals.as_of = weeks.as_of
@@ -139,18 +124,56 @@ person_totals as (
 
 ),
 
+{# The session a number stands for: one of them, should two share it. #}
+sessions_by_order as (
+
+    select
+        session_order,
+        min(keyword) as keyword,
+        {%- for column in described %}
+        min({{ column }}) as {{ column }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from sessions
+    where session_order in (
+        select last_order from person_totals union all select last_keyword_order from person_totals
+    )
+    group by session_order
+
+),
+
+searches as (
+
+    select
+        person_totals.as_of,
+        person_totals.person_id,
+        lower(trim(sessions_by_order.keyword)) as last_keyword
+    from person_totals
+    inner join sessions_by_order
+        on person_totals.last_keyword_order = sessions_by_order.session_order
+
+),
+
 {# Words that only a few people searched with may be anything, also somebody's name. #}
 keywords_of_many as (
 
     select
         as_of,
         last_keyword
-    from person_totals
-    where last_keyword is not null
+    from searches
     group by
         as_of,
         last_keyword
     having count(*) >= 10
+
+),
+
+searches_of_many as (
+
+    select searches.*
+    from searches
+    inner join keywords_of_many
+        on searches.as_of = keywords_of_many.as_of
+        and searches.last_keyword = keywords_of_many.last_keyword
 
 ),
 
@@ -183,28 +206,33 @@ person_sessions as (
     select
         person_totals.as_of,
         person_totals.person_id,
-        person_totals.sessions_28d as web_sessions_28d,
-        person_totals.sessions_91d as web_sessions_91d,
+        cast(sessions_28d as bigint) as web_sessions_28d,
+        cast(sessions_91d as bigint) as web_sessions_91d,
         {{ share_of('page_views_91d', 'sessions_91d') }} as pages_per_session_91d,
         {{ share_of('seconds_91d / 60', 'sessions_91d') }} as minutes_per_session_91d,
         {{ share_of('bounces_91d', 'sessions_91d') }} as bounced_sessions_share_91d,
         {{ whole_days('last_session_at', 'as_of_at') }} as days_since_last_session,
-        {%- for channel in channels() %}
-        {{ share_of(digit('channel_counts', loop.index0), 'sessions_91d') }} as {{ channel }}_sessions_share_91d,
+        {%- for channel in shown_channels %}
+        {{ share_of(channel ~ '_91d', 'sessions_91d') }} as {{ channel }}_sessions_share_91d,
         {%- endfor %}
-        {{ most_frequent('weekday_counts', weekdays) }} as main_session_weekday,
-        {{ most_frequent('daypart_counts', dayparts) }} as main_session_daypart,
+        case greatest({{ weekdays | map('lower') | join('_91d, ') }}_91d)
+            {%- for weekday in weekdays %}
+            when {{ weekday | lower }}_91d then '{{ weekday }}'
+            {%- endfor %}
+        end as main_session_weekday,
         first_touches.first_channel as first_touch_channel,
-        last_channel as last_touch_channel,
-        last_device_type as session_device_type,
-        last_browser as session_browser,
-        last_language as session_language,
-        last_country as session_country,
-        keywords_of_many.last_keyword as last_search_keyword
+        last_sessions.channel as last_touch_channel,
+        last_sessions.device_type as session_device_type,
+        last_sessions.browser as session_browser,
+        last_sessions.language as session_language,
+        last_sessions.country as session_country,
+        searches_of_many.last_keyword as last_search_keyword
     from person_totals
-    left join keywords_of_many
-        on person_totals.as_of = keywords_of_many.as_of
-        and person_totals.last_keyword = keywords_of_many.last_keyword
+    inner join sessions_by_order as last_sessions
+        on person_totals.last_order = last_sessions.session_order
+    left join searches_of_many
+        on person_totals.as_of = searches_of_many.as_of
+        and person_totals.person_id = searches_of_many.person_id
     left join first_touches
         on person_totals.as_of = first_touches.as_of
         and person_totals.person_id = first_touches.person_id
