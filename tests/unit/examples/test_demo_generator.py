@@ -294,7 +294,9 @@ class TestConsent:
         assert 0.75 < states.is_in(["granted"]).sum() / people.height < 0.9
         assert (states == "withdrawn").sum() > 0 and (states == "granted>withdrawn").sum() > 0
         objections = ledger.filter(pl.col("decision") == "objected")
-        assert objections["purpose"].unique().to_list() == ["direct_marketing"] and objections["channel"].is_null().all()
+        assert (
+            objections["purpose"].unique().to_list() == ["direct_marketing"] and objections["channel"].is_null().all()
+        )
 
     def test_mails_go_only_to_those_who_agree_at_the_time(self, havelgrid: DemoSummary) -> None:
         ledger = extract(havelgrid, "preferences/*.parquet").filter(pl.col("purpose") == "email_marketing")
