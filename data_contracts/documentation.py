@@ -94,13 +94,12 @@ def _page(contract: Contract) -> Iterator[str]:
     yield f"- Retention: {contract.retention_days} days"
     yield f"- Contract version: {contract.version}"
     yield from ("", "## Columns", "")
-    yield from ("| column | type | unit | data | description |", "| --- | --- | --- | --- | --- |")
+    yield "| column | type | unit | data | kept | description |"
+    yield "| --- | --- | --- | --- | --- | --- |"
     for column in contract.columns:
-        name = f"**`{column.name}`** (required)" if column.required else f"`{column.name}`"
-        purpose = f" Purpose: {column.purpose}" if column.purpose else ""
         yield (
-            f"| {name} | {column.type} | {column.unit or ''} | {column.classification} "
-            f"| {_cell(column.description + purpose)} |"
+            f"| {_column_title(column)} | {column.type} | {column.unit or ''} | {column.classification} "
+            f"| {column.retention_days} days | {_cell(_column_words(column, contract))} |"
         )
     if contract.allows_attributes:
         yield from ("", "A mapping may add attributes of its own, as columns `attr_<name>`.")
@@ -112,9 +111,24 @@ def _page(contract: Contract) -> Iterator[str]:
         "",
     )
     yield from ("| what is wrong with the row | severity | tolerated | why |", "| --- | --- | --- | --- |")
+    for reference in contract.references:
+        tolerated = f"{reference.tolerated_percent:g} % of rows" if reference.tolerated_percent else ""
+        why = f"It names rows of [{reference.entity}]({reference.entity}.md), which may arrive later."
+        yield f"| {_cell(reference.name)} | warning | {tolerated} | {why} |"
     for rule in contract.rules:
         tolerated = f"{rule.tolerated_percent:g} % of rows" if rule.tolerated_percent else ""
         yield f"| {_cell(rule.name)} | {rule.severity} | {tolerated} | {_cell(rule.description)} |"
+
+
+def _column_title(column: Column) -> str:
+    name = f"**`{column.name}`**" if column.required else f"`{column.name}`"
+    traits = [word for word, holds in (("required", column.required), ("unique", column.is_unique)) if holds]
+    return f"{name} ({', '.join(traits)})" if traits else name
+
+
+def _column_words(column: Column, contract: Contract) -> str:
+    """What the column is; its purpose where it has one of its own."""
+    return column.description + (f" Purpose: {column.purpose}" if column.purpose != contract.purpose else "")
 
 
 def _mapping_lines(column: Column) -> Iterator[str]:
@@ -123,6 +137,7 @@ def _mapping_lines(column: Column) -> Iterator[str]:
         notes.append(f"It is {TYPE_WORDS[column.type]}{f', in {column.unit}' if column.unit else ''}.")
     if column.allowed_values:
         notes.append(f"One of {', '.join(column.allowed_values)}.")
+    notes += [f"It names rows of {reference.entity}." for reference in column.references]
     yield f"      # {'Required. ' if column.required else ''}{' '.join(notes)}"
     yield f"      {'' if column.required else '# '}{column.name}: {column.name}"
 
