@@ -180,10 +180,21 @@ def load_contract(entity: str) -> Contract:
     """
     if entity not in ENTITIES:
         raise ContractError(f"There is no entity {entity!r}; there are {', '.join(ENTITIES)}")
-    contract = read_contract((Path(__file__).parent / f"{entity}.odcs.yaml").read_text(encoding="utf-8"))
+    contract = contract_of(contract_document(entity))
     if contract.entity != entity:
         raise ContractError(f"{entity}.odcs.yaml is the contract of {contract.entity}")
     return contract
+
+
+def contract_document(entity: str) -> OpenDataContractStandard:
+    """Read the file of one entity as the standard's model; every call gives a document of its own.
+
+    Args:
+        entity: One of `ENTITIES`.
+    """
+    return OpenDataContractStandard.from_string(
+        (Path(__file__).parent / f"{entity}.odcs.yaml").read_text(encoding="utf-8")
+    )
 
 
 def load_contracts() -> dict[str, Contract]:
@@ -248,6 +259,7 @@ def _problems(contract: Contract) -> Iterator[str]:
         yield "its customProperty timeColumn names no column"
     rule_names = [rule.name for rule in contract.rules]
     yield from (f"two rules are named {name!r}" for name in sorted(set(rule_names)) if rule_names.count(name) > 1)
+    yield from (f"a rule is named like the column {name}" for name in names if name in rule_names)
     for column in contract.columns:
         if column.type not in TYPE_WORDS:
             yield f"{column.name} has the unknown type {column.type}"
@@ -257,6 +269,8 @@ def _problems(contract: Contract) -> Iterator[str]:
             yield f"{column.name} has no known classification"
         if column.classification == "personal" and not column.purpose:
             yield f"{column.name} is personal but states no purpose"
+        if not 0 < column.retention_days <= contract.retention_days:
+            yield f"{column.name} is kept longer than its row"
     for rule in contract.rules:
         used = read_columns(rule.condition) if rule.condition else set(rule.unique_columns)
         yield from (f"rule {rule.name!r} reads the unknown column {name}" for name in sorted(used - set(names)))

@@ -1,7 +1,7 @@
 """References between entities, and how the Open Data Contract Standard (v3.1) states them.
 
-Here belongs reading a `relationships` entry. That the rows which are pointed to are there is asked set-wise of the loaded
-tables, by ingestion: the row that is pointed to often arrives later, so a reference never refuses a row.
+Here belongs reading a `relationships` entry. Whether the rows that are pointed to are there is asked set-wise of the
+loaded tables, by ingestion: such a row often arrives later, so a reference never refuses one.
 """
 
 import re

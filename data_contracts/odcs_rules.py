@@ -38,6 +38,16 @@ TYPE_WORDS: Final = {
 }
 """The DuckDB types a column may have, each in plain words."""
 
+LOGICAL_TYPES: Final = {
+    "VARCHAR": "string",
+    "DOUBLE": "number",
+    "BIGINT": "integer",
+    "BOOLEAN": "boolean",
+    "TIMESTAMP": "timestamp",
+    "DATE": "date",
+}
+"""What the standard calls each of them."""
+
 Severity = Literal["critical", "warning"]
 RuleKind = Literal["required", "type", "range", "missing", "allowed", "pattern", "condition", "unique"]
 Bound = float | date | datetime

@@ -93,8 +93,8 @@ def broken_when(rule: Rule, columns: set[str], uncastable: set[str]) -> str | No
         uncastable: The columns among them that have a BOOLEAN `c__uncastable`.
 
     Returns:
-        The condition, or None where no row alone can break the rule: its column is not mapped, or it is about rows among
-        each other, which `unique_columns` tells.
+        The condition, or None where no row alone can break the rule: its column is not mapped, or it is about rows
+        among each other, which `unique_columns` tells.
     """
     if (rule.column is not None and rule.column not in columns) or rule.kind == "unique":
         return None

@@ -62,6 +62,11 @@ delivery_grace_hours: 24
 # When more than this share of a file's rows break the contract, the file is refused and last week's data stands.
 quarantine_threshold: 0.05
 
+# A delivery is told of when it is more than `ratio` times longer or shorter than the median of the last 12 of its
+# mapping, or when the share of missing values in a column changes by more than `missing_share`; and only when that is
+# further from the median than 4 robust standard deviations.
+drift: {{deliveries: 12, ratio: 1.5, missing_share: 0.1, deviations: 4}}
+
 # Groups of fewer people are not shown in the report.
 minimum_cell: 10
 

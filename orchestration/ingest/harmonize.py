@@ -60,7 +60,10 @@ class Harmonizer:
         self._zone = table.extract.mapping.timezone
 
     def columns(self, entity: MappedEntity, contract: Contract) -> list[HarmonizedColumn]:
-        """The mapped columns in the contract's order, then the attributes in the mapping's."""
+        """The mapped columns in the contract's order, then the attributes in the mapping's.
+
+        An attribute that the contract declares has the contract's type; of another its content decides.
+        """
         mapped = [column for column in contract.columns if column.name in entity.columns]
         attributes = [attribute for attribute in entity.attributes if attribute.role != "ignore"]
         bases = {column.name: self._base(entity.columns[column.name]) for column in mapped}
@@ -70,7 +73,13 @@ class Harmonizer:
         for column in mapped:
             name, given_format = column.name, entity.columns[column.name].format
             columns.append(self._cast(name, column.type, bases[name], types[name], given_format))
-        return columns + [self._attribute(each, bases[each.column], types[each.column]) for each in attributes]
+        for each in attributes:
+            base, source_type = bases[each.column], types[each.column]
+            if each.column in contract.column_names:
+                columns.append(self._cast(each.column, contract.column(each.column).type, base, source_type, None))
+            else:
+                columns.append(self._attribute(each, base, source_type))
+        return columns
 
     def condition(self, entity: MappedEntity) -> str:
         """The mapping's `where` as SQL, never null."""

@@ -23,7 +23,11 @@ OF_THIS_FILE = "file = ? and source = ? and entity = ?"
 
 @dataclass(frozen=True)
 class Load:
-    """What became of one file for one entity."""
+    """What became of one file for one entity.
+
+    `rows_redriven` are those among `rows_loaded` that were in quarantine first. `profile` and `columns` tell of the
+    file as it was read: figures per canonical column, and each of its own columns with its type and what it holds.
+    """
 
     file: str
     source: str
@@ -36,9 +40,12 @@ class Load:
     rows_duplicate_of_other_files: int = 0
     rows_filtered: int = 0
     rows_unreadable: int = 0
+    rows_redriven: int = 0
     earliest_row_at: datetime | None = None
     latest_row_at: datetime | None = None
     profile: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, dict[str, str]] = field(default_factory=dict)
+    broken_rules: dict[str, int] = field(default_factory=dict)
     warnings: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -124,6 +131,44 @@ class Ledger:
         ]
         return int(row[0])
 
+    def forget_refusals(self) -> None:
+        """Every run refuses anew what is not mended."""
+        self._connection.execute("delete from quarantine.refused_files")
+
+    def record_refusal(self, load: Load) -> None:
+        """Keep counts of a refused file: how many rows, and which rules they broke."""
+        self._connection.execute(
+            "insert into quarantine.refused_files values (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                load.file,
+                load.source,
+                load.entity,
+                load.rows_read,
+                load.rows_filtered,
+                load.rows_quarantined,
+                load.rows_unreadable,
+                json.dumps(load.broken_rules),
+            ],
+        )
+
+    def unaccounted(self, entity: str) -> list[str]:
+        """What does not add up for an entity, a sentence each; asked of the ledger and of the tables themselves."""
+        query = (
+            "select file from raw.ingested_files where entity = ? "
+            "and rows_read <> rows_loaded + rows_quarantined + rows_duplicate + rows_filtered order by file"
+        )
+        sentences = [f"rows read are not accounted for in {file}" for (file,) in self._rows(query, entity)]
+        told = "coalesce(sum(rows_loaded), 0)::bigint, coalesce(sum(rows_quarantined + rows_unreadable), 0)::bigint"
+        loaded, aside = self._rows(f"select {told} from raw.ingested_files where entity = ?", entity)[0]
+        for table, rows in ((f'raw."{entity}"', loaded), (f'quarantine."{entity}"', aside)):
+            there = self._connection.execute(f"select count(*) from {table}").fetchall()[0][0]
+            if there != rows:
+                sentences.append(f"{table} has {there:,} rows where the ledger tells of {rows:,}")
+        return sentences
+
+    def _rows(self, query: str, entity: str) -> list[tuple[Any, ...]]:
+        return self._connection.execute(query, [entity]).fetchall()
+
     def record(self, load: Load, extract: Extract, load_id: str, sequence: int, seen: tuple[int, int]) -> None:
         """Write a load, in the place of an earlier one of the same file."""
         values = {
@@ -144,10 +189,12 @@ class Ledger:
             "rows_duplicate_of_other_files": load.rows_duplicate_of_other_files,
             "rows_filtered": load.rows_filtered,
             "rows_unreadable": load.rows_unreadable,
+            "rows_redriven": load.rows_redriven,
             "earliest_row_at": load.earliest_row_at,
             "latest_row_at": load.latest_row_at,
             "delivered_at": extract.delivered_at,
             "profile": json.dumps(load.profile),
+            "columns": json.dumps(load.columns),
         }
         self._connection.execute(
             f"insert or replace into raw.ingested_files ({', '.join(values)}) values ({', '.join('?' * len(values))})",

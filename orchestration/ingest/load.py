@@ -7,20 +7,21 @@ filtered by the mapping's `where`, and is counted as such; lines that cannot be 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import duckdb
 import polars as pl
 
-from data_contracts.contract import load_contract
-from data_contracts.rules import broken_rules_sql, warning_counts_sql
+from data_contracts.rules import broken_rules_sql, unique_columns, warning_counts_sql
 from orchestration.ingest.attributes import fit_attributes
+from orchestration.ingest.drift import SAMPLE_ROWS, Drift, delivered_columns, find_drift
 from orchestration.ingest.extracts import find_extracts
 from orchestration.ingest.harmonize import HarmonizedColumn, Harmonizer
 from orchestration.ingest.ledger import CORRECTED, KNOWN_CONTENT, LOAD_AGAIN, LOADED, REFUSED, Entry, Ledger, Load
 from orchestration.ingest.profile import profile_batch
 from orchestration.ingest.reading import ROW, ROW_NUMBER, Extract, read_extract, reason
+from orchestration.ingest.references import ReferenceCount, count_references
 from orchestration.ingest.tables import PROVENANCE, add_columns, make_raw_tables
 from orchestration.ingest.unreadable_lines import keep_unreadable_lines
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, MappedEntity
@@ -34,10 +35,16 @@ ENTITIES_WITH_DAYS = ("events",)
 
 @dataclass
 class IngestResult:
-    """What one ingest did, and bounded samples of the new rows for the contract's report."""
+    """What one ingest did, and bounded samples of the new rows for the contract's report.
+
+    `references` and `drift` tell of the new rows: what they name that is not there, and how files differ from those of
+    the same mapping before them.
+    """
 
     loads: list[Load] = field(default_factory=list)
     samples: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
+    references: list[ReferenceCount] = field(default_factory=list)
+    drift: list[Drift] = field(default_factory=list)
 
     def of(self, entity: str) -> list[Load]:
         """The loads of one entity."""
@@ -67,9 +74,11 @@ def ingest(
     Raises:
         UnreadableExtract: a file that cannot be read; files before it stay loaded.
     """
-    with transaction(connection):
-        make_raw_tables(connection)
     ledger, result = Ledger(connection), IngestResult()
+    with transaction(connection):
+        make_raw_tables(connection, contracts=workspace.contracts)
+        ledger.forget_refusals()
+    first_sequence = ledger.next_sequence()
     deliveries = [
         (extract, entity)
         for mapping in workspace.mappings
@@ -93,6 +102,8 @@ def ingest(
         declared = [attribute for attribute in workspace.attributes(entity) if attribute.role != "ignore"]
         types = {attribute.column: "VARCHAR" if attribute.type == "text" else "DOUBLE" for attribute in declared}
         add_columns(connection, entity, types)
+    result.references = count_references(connection, workspace, {each.entity for each in result.loads}, first_sequence)
+    result.drift = find_drift(connection, result.loads, workspace.settings.drift)
     return result
 
 
@@ -129,6 +140,7 @@ def _load_if_new(
                 raise extract.unreadable("the file changed while it was read; the next run reads it again")
             ledger.record(load, extract, loader.load_id, loader.sequence, seen)
     except _Refused as refused:
+        ledger.record_refusal(refused.load)
         return refused.load
     return load
 
@@ -139,14 +151,6 @@ def _size_and_time(extract: Extract) -> tuple[int, int]:
     except OSError as error:
         raise extract.unreadable(f"the file cannot be opened ({error.strerror})") from None
     return stat.st_size, stat.st_mtime_ns
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """What is in the temporary table `batch`, and how many lines could not be read as rows."""
-
-    columns: list[HarmonizedColumn]
-    unreadable: int
 
 
 class _Loader:
@@ -164,12 +168,13 @@ class _Loader:
         self.extract = extract
         self.mapping = extract.mapping
         self.entity = entity
-        self.contract = load_contract(entity.entity)
+        self.contract = workspace.contracts[entity.entity]
         self.raw = f"raw.{identifier(entity.entity)}"
         self.quarantine = f"quarantine.{identifier(entity.entity)}"
         self.load_id = f"{extract.content_hash[:12]}-{self.mapping.content_hash[:8]}"
         self.sequence = Ledger(connection).next_sequence()
         self.columns: list[HarmonizedColumn] = []
+        self.delivered: dict[str, dict[str, str]] = {}
         self.rows_unreadable = 0
 
     def retire(self, known: Entry) -> None:
@@ -204,34 +209,37 @@ class _Loader:
             _Refused: more than the workspace's threshold of the rows are wrong.
         """
         unreadable = self.rows_unreadable
-        rows_read, filtered = self._count("true", "not _is_kept")
-        profile = profile_batch(self.connection, "batch", [(column.name, column.type) for column in self.columns])
-        duplicates = self._mark_duplicates_within()
-        duplicates_of_others = self._mark_known_rows()
-        (quarantined,) = self._count("_is_kept and len(_broken_rules) > 0")
-        earliest, latest = self._time_span()
+        rows_read, filtered, quarantined = self._count("true", "not _is_kept", "_is_kept and len(_broken_rules) > 0")
         load = Load(
             self.extract.name,
             self.mapping.name,
             self.entity.entity,
             status,
             rows_read=rows_read,
-            rows_loaded=self._count("_is_loaded")[0],
             rows_quarantined=quarantined,
-            rows_duplicate=duplicates + duplicates_of_others,
-            rows_duplicate_of_other_files=duplicates_of_others,
             rows_filtered=filtered,
             rows_unreadable=unreadable,
-            earliest_row_at=earliest,
-            latest_row_at=latest,
-            profile=profile,
-            warnings=self._warnings(),
+            profile=profile_batch(self.connection, "batch", [(column.name, column.type) for column in self.columns]),
+            columns=self.delivered,
+            broken_rules=self._broken_rules() if quarantined or unreadable else {},
         )
         judged = rows_read - filtered + unreadable
         if judged and (quarantined + unreadable) / judged > self.workspace.settings.quarantine_threshold:
-            raise _Refused(self._refusal(load))
-        self._insert()
-        return load
+            raise _Refused(replace(load, status=REFUSED, warnings=self._warnings()))
+        duplicates, not_unique = self._mark_duplicates_within()
+        duplicates_of_others = self._mark_known_rows()
+        earliest, latest = self._time_span()
+        rows_loaded, rows_quarantined = self._insert()
+        return replace(
+            load,
+            rows_loaded=rows_loaded,
+            rows_quarantined=rows_quarantined,
+            rows_duplicate=duplicates + duplicates_of_others,
+            rows_duplicate_of_other_files=duplicates_of_others,
+            earliest_row_at=earliest,
+            latest_row_at=latest,
+            warnings=self._warnings() | not_unique,
+        )
 
     def _stage_batch(self) -> tuple[list[HarmonizedColumn], int]:
         """The file's rows, typed and judged, in `batch`; their columns, and how many lines could not be read.
@@ -246,30 +254,69 @@ class _Loader:
             harmonizer = Harmonizer(self.connection, table)
             columns = harmonizer.columns(self.entity, self.contract)
             typed = [f"{column.typed} as {identifier(column.name)}" for column in columns]
+            sampled = 0 if self.extract.format == "parquet" else SAMPLE_ROWS  # Parquet says what its columns hold
             uncastable = {column.name: column.uncastable for column in columns if column.uncastable}
             flags = [f"{sql} as {identifier(name + '__uncastable')}" for name, sql in uncastable.items()]
             rules = broken_rules_sql(self.contract, {column.name for column in columns}, set(uncastable))
-            hashed = ", ".join(identifier(column.name) for column in columns)
             self.connection.execute(
                 "create or replace temp table batch as select * exclude (_row), "
-                "case when _is_kept and not _is_loaded then to_json(_row)::varchar end as _delivered_row from ("
-                f"select *, {rules} as _broken_rules, hash({hashed}) as _row_hash, "
+                f"case when (_is_kept and not _is_loaded) or {ROW_NUMBER} <= {sampled} "
+                "then to_json(_row)::varchar end as _delivered_row from ("
+                f"select *, {rules} as _broken_rules, {self._identity_hash(columns)} as _identity_hash, "
                 "_is_kept and len(_broken_rules) = 0 as _is_loaded from ("
                 f"select {ROW_NUMBER}, {', '.join([*typed, *flags])}, {harmonizer.condition(self.entity)} as _is_kept, "
                 f"{ROW} from {table.relation}))"
             )
+            self.delivered = delivered_columns(self.connection, table)
         except duckdb.Error as error:
             raise self.extract.unreadable(reason(error)) from None
         return columns, keep_unreadable_lines(self.connection, self.extract)
 
-    def _mark_duplicates_within(self) -> int:
-        """Of rows that are equal in every mapped column the first is loaded."""
-        repeated = "select _row_hash from batch where _is_loaded group by _row_hash having count(*) > 1"
+    def _identity_hash(self, columns: list[HarmonizedColumn]) -> str:
+        """SQL that is equal for rows that share what makes a row unique; of a row without that, for equal rows."""
+        names = [column.name for column in columns]
+        everything = f"hash({', '.join(map(identifier, names))})"
+        unique = unique_columns(self.contract, set(names))
+        if not unique:
+            return everything
+        together = [identifier(name) for name in unique[0][1]]
+        has_all = " and ".join(f"{name} is not null" for name in together)
+        return f"case when {has_all} then hash({', '.join(together)}) else {everything} end"
+
+    def _mark_duplicates_within(self) -> tuple[int, dict[str, int]]:
+        """Of rows that are equal in every mapped column the first is loaded.
+
+        Rows that share what makes a row unique but differ are all loaded, and counted by the rule they break.
+        """
+        repeated = "select _identity_hash from batch where _is_loaded group by _identity_hash having count(*) > 1"
+        self.connection.execute(f"create or replace temp table repeated as {repeated}")
+        (any_repeated,) = self.connection.execute("select count(*) > 0 from repeated").fetchall()[0]
+        shares = "_is_loaded and _identity_hash in (select _identity_hash from repeated)"
         everything = ", ".join(identifier(column.name) for column in self.columns)
-        return self._set_aside(
-            f"select {ROW_NUMBER} from (select {ROW_NUMBER}, row_number() over (partition by {everything} "
-            f"order by {ROW_NUMBER}) as copy from batch where _is_loaded and _row_hash in ({repeated})) where copy > 1"
-        )
+        copies = 0
+        if any_repeated:
+            copies = self._set_aside(
+                f"with candidate as (select {ROW_NUMBER}, {everything}, hash({everything}) as _row_hash "
+                f"from batch where {shares}), "
+                "equal as (select _row_hash from candidate group by _row_hash having count(*) > 1) "
+                f"select {ROW_NUMBER} from (select {ROW_NUMBER}, row_number() over (partition by {everything} "
+                f"order by {ROW_NUMBER}) as copy from candidate where _row_hash in (select _row_hash from equal)) "
+                "where copy > 1"
+            )
+        not_unique = {}
+        for place, (rule, together) in enumerate(unique_columns(self.contract, {each.name for each in self.columns})):
+            if place == 0 and not any_repeated:
+                continue
+            names = ", ".join(map(identifier, together))
+            has_all = " and ".join(f"{identifier(name)} is not null" for name in together)
+            among = shares if place == 0 else "_is_loaded"
+            (rows,) = self.connection.execute(
+                f"select coalesce(sum(rows), 0)::bigint from (select count(*) as rows from batch "
+                f"where {among} and {has_all} group by {names} having count(*) > 1)"
+            ).fetchall()[0]
+            if rows:
+                not_unique[rule] = int(rows)
+        return copies, not_unique
 
     def _mark_known_rows(self) -> int:
         """Rows of a log (events, messages) that another file delivered already, known by key and time."""
@@ -300,44 +347,38 @@ class _Loader:
             )
         return int(rows)
 
-    def _refusal(self, load: Load) -> Load:
-        """What the contract's check tells about a refused file: counts of rows, and which rules they broke."""
-        broken = self.connection.execute(
-            "select rule, count(*) from (select unnest(_broken_rules) as rule from batch where _is_kept) "
-            "group by rule order by count(*) desc, rule"
+    def _broken_rules(self) -> dict[str, int]:
+        """How many rows, and lines that are no rows, break each rule; the rule that most break first."""
+        counts = self.connection.execute(
+            "select rule, count(*) from (select unnest(_broken_rules) as rule from batch where _is_kept "
+            "union all select unnest(rules) from unreadable) group by rule order by count(*) desc, rule"
         ).fetchall()
-        return Load(
-            load.file,
-            load.source,
-            load.entity,
-            REFUSED,
-            rows_read=load.rows_read,
-            rows_quarantined=load.rows_quarantined,
-            rows_filtered=load.rows_filtered,
-            rows_unreadable=load.rows_unreadable,
-            profile=load.profile,
-            warnings=dict(broken) | load.warnings,
-        )
+        return dict(counts)
 
-    def _insert(self) -> None:
-        """Good rows into `raw`; refused rows and unreadable lines whole, as delivered, into the quarantine."""
+    def _insert(self) -> tuple[int, int]:
+        """Good rows into `raw`; refused rows and unreadable lines whole, as delivered, into the quarantine.
+
+        Returns:
+            How many rows the database took into each; lines that are no rows are not counted.
+        """
         names = ", ".join(identifier(column.name) for column in self.columns)
         origin = [self.mapping.name, self.extract.name]
-        self.connection.execute(
+        loaded = self.connection.execute(
             f"insert into {self.raw} ({names}, {', '.join(PROVENANCE)}) "
             f"select {names}, ?, ?, {ROW_NUMBER}, ?, ?, ?::timestamp from batch where _is_loaded",
             [*origin, self.load_id, self.sequence, self.extract.delivered_at],
-        )
-        self.connection.execute(
+        ).fetchall()[0][0]
+        quarantined = self.connection.execute(
             f"insert into {self.quarantine} select ?, ?, {ROW_NUMBER}, ?, _broken_rules, _delivered_row from batch "
             f"where _is_kept and len(_broken_rules) > 0 order by {ROW_NUMBER}",
             [*origin, self.load_id],
-        )
+        ).fetchall()[0][0]
         self.connection.execute(
             f"insert into {self.quarantine} select ?, ?, line, ?, rules, csv_line from unreadable order by line",
             [*origin, self.load_id],
         )
         self._note_changed_days("batch", "_is_loaded", [])
+        return int(loaded), int(quarantined)
 
     def _warnings(self) -> dict[str, int]:
         counts = warning_counts_sql(self.contract, {column.name for column in self.columns})
@@ -353,7 +394,7 @@ class _Loader:
         room = SAMPLE_ROWS_PER_ENTITY - sum(sample.height for sample in samples)
         if room <= 0:
             return
-        standard = [column for column in self.columns if not column.name.startswith("attr_")]
+        standard = [column for column in self.columns if column.name in self.contract.column_names]
         flags = [f"{column.name}__uncastable" for column in standard if column.uncastable]
         names = ", ".join(identifier(name) for name in [*(column.name for column in standard), *flags])
         (rows,) = self._count("_is_kept")

@@ -194,7 +194,7 @@ class TestQuarantine:
         company.delivers("orders.csv", [order(1, at="soon"), "o2"])
         load = company.load_one()
         assert (load.status, load.rows_loaded, load.rows_unreadable) == ("refused", 0, 1)
-        assert load.warnings["ordered_at is not a timestamp"] == 1
+        assert load.broken_rules == {"ordered_at is not a timestamp": 1, "unreadable line: missing columns": 1}
         assert company.everything("orders") == before
 
     def test_a_refused_file_is_refused_until_it_is_mended(self, company: Company) -> None:
@@ -226,10 +226,11 @@ class TestInterruptions:
         calls = iter(range(100))
         insert = load_module._Loader._insert
 
-        def insert_and_die(loader: Any) -> None:
-            insert(loader)
+        def insert_and_die(loader: Any) -> tuple[int, int]:
+            rows = insert(loader)
             if next(calls) == after:
                 raise KeyboardInterrupt
+            return rows
 
         monkeypatch.setattr(load_module._Loader, "_insert", insert_and_die)
         with pytest.raises(KeyboardInterrupt):
@@ -265,9 +266,9 @@ class TestInterruptions:
         company.map_orders().delivers("orders.csv", orders(1))
         insert = load_module._Loader._insert
 
-        def insert_while_it_grows(loader: Any) -> None:
-            insert(loader)
+        def insert_while_it_grows(loader: Any) -> tuple[int, int]:
             company.delivers("orders.csv", orders(1, 2))
+            return insert(loader)
 
         monkeypatch.setattr(load_module._Loader, "_insert", insert_while_it_grows)
         with pytest.raises(UnreadableExtract, match="the file changed while it was read"):

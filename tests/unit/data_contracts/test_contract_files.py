@@ -10,7 +10,7 @@ from jsonschema import Draft201909Validator
 from open_data_contract_standard.model import OpenDataContractStandard
 
 from data_contracts.contract import ENTITIES, load_contract, load_contracts, read_contract
-from data_contracts.odcs_rules import ContractError
+from data_contracts.odcs_rules import LOGICAL_TYPES, ContractError
 from data_contracts.rules import broken_rules_sql, quoted, unique_columns, warning_counts_sql
 
 ROOT = Path(__file__).parents[3]
@@ -72,17 +72,9 @@ def test_a_contract_has_the_key_and_the_columns_of_the_architecture(entity):
 
 @pytest.mark.parametrize("entity", ENTITIES)
 def test_every_column_is_described_typed_and_classified(entity):
-    logical_types = {
-        "VARCHAR": "string",
-        "DOUBLE": "number",
-        "BIGINT": "integer",
-        "BOOLEAN": "boolean",
-        "TIMESTAMP": "timestamp",
-        "DATE": "date",
-    }
     odcs = OpenDataContractStandard.from_file(str(FOLDER / f"{entity}.odcs.yaml"))
     for prop in odcs.schema_[0].properties:
-        assert prop.logicalType == logical_types[prop.physicalType], prop.name
+        assert prop.logicalType == LOGICAL_TYPES[prop.physicalType], prop.name
         assert prop.description.endswith("."), prop.name
         assert prop.classification in ("personal", "pseudonymous", "internal"), prop.name
     for rule in load_contract(entity).rules:
