@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data_contracts.contract import ENTITIES, Contract, contract_document, contract_of, load_contract
 from data_contracts.odcs_references import Reference
-from data_contracts.odcs_rules import LOGICAL_TYPES, ContractError, Rule, quality_rule
+from data_contracts.odcs_rules import LOGICAL_TYPES, ContractError, Rule, quality_rule, read_bound
 from data_contracts.rules import ATTRIBUTE_PREFIX
 
 ATTRIBUTE_TYPES: Final = ("VARCHAR", "DOUBLE", "BOOLEAN")
@@ -365,7 +365,7 @@ def _change_column(
     if column.unique is not None:
         prop.unique = column.unique
     if column.logicalTypeOptions is not None:
-        _check_bounds(column.logicalTypeOptions, (*here, "logicalTypeOptions"))
+        _check_bounds(column.logicalTypeOptions, str(prop.physicalType), (*here, "logicalTypeOptions"))
         options = {**(prop.logicalTypeOptions or {}), **column.logicalTypeOptions}
         prop.logicalTypeOptions = {key: value for key, value in options.items() if value is not None} or None
     for each in column.customProperties:
@@ -384,10 +384,15 @@ def _change_column(
 _KEY_OF_KIND: Final = {"required": "required", "range": "logicalTypeOptions", "unique": "unique"}
 
 
-def _check_bounds(options: dict[str, Any], here: Location) -> None:
-    for key in options:
+def _check_bounds(options: dict[str, Any], type_: str, here: Location) -> None:
+    for key, value in options.items():
         if key not in ("minimum", "maximum", "format", "defaultTimezone"):
             raise ContractChangeError((*here, key), f"'{key}' is not checked here; say minimum or maximum")
+        try:
+            if key in ("minimum", "maximum"):
+                read_bound(value, type_)
+        except ContractError as error:
+            raise ContractChangeError((*here, key), str(error)) from error
 
 
 def _merged_rules(

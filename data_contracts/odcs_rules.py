@@ -22,7 +22,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, Literal, get_args
 
 import sqlglot
 from open_data_contract_standard.model import DataQuality, SchemaProperty
@@ -112,7 +112,7 @@ def promises(prop: SchemaProperty, name: str, type_: str) -> Iterator[Rule]:
         words = TYPE_WORDS.get(type_, type_)
         yield Rule(name=f"{name} is not {words}", kind="type", severity="critical", column=name)
     options = prop.logicalTypeOptions or {}
-    minimum, maximum = _bound(options.get("minimum"), type_), _bound(options.get("maximum"), type_)
+    minimum, maximum = read_bound(options.get("minimum"), type_), read_bound(options.get("maximum"), type_)
     if minimum is not None or maximum is not None:
         yield Rule(
             name=f"{name} is {_outside(minimum, maximum)}",
@@ -132,12 +132,30 @@ def promises(prop: SchemaProperty, name: str, type_: str) -> Iterator[Rule]:
         )
 
 
-def _bound(value: Any, type_: str) -> Bound | None:
+def read_bound(value: Any, type_: str) -> Bound | None:
+    """Read one end of a range.
+
+    Args:
+        value: What the file says; None where the range has no such end.
+        type_: DuckDB type of the column.
+
+    Raises:
+        ContractError: The column's values have no order, or the value is none of its type.
+    """
     if value is None:
         return None
-    if type_ == "TIMESTAMP":
-        return datetime.fromisoformat(str(value))
-    return date.fromisoformat(str(value)) if type_ == "DATE" else cast(float, value)
+    try:
+        if type_ == "TIMESTAMP":
+            return datetime.fromisoformat(str(value))
+        if type_ == "DATE":
+            return date.fromisoformat(str(value))
+    except ValueError:
+        raise ContractError(f"'{value}' is no {'moment' if type_ == 'TIMESTAMP' else 'day'}") from None
+    if type_ not in ("DOUBLE", "BIGINT"):
+        raise ContractError(f"{TYPE_WORDS.get(type_, type_)} has no range")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ContractError(f"'{value}' is no number")
+    return value
 
 
 def _outside(minimum: Bound | None, maximum: Bound | None) -> str:

@@ -43,6 +43,19 @@ class Contracts:
         ours, theirs = what_decides_rows(load_contract(entity)), what_decides_rows(self[entity])
         return theirs if theirs != ours else None
 
+    def in_words(self) -> list[str]:
+        """What the workspace changes, a line each; one line where it changes nothing."""
+        lines = []
+        for entity, changed in self.changed.items():
+            where = f"{CONTRACTS_FOLDER}/{entity}{ENDING}"
+            for words, names in (
+                ("adds the column", changed.added_columns),
+                ("adds or sharpens", changed.added_rules),
+            ):
+                lines += [f"{where} {words} '{name}'" for name in names]
+            lines += self.loosened_in(entity)
+        return lines or ["The contracts hold as they come with Personae; files in contracts/ change them."]
+
     def loosened(self) -> list[str]:
         """What the workspace loosens, a sentence each, with the reason it gives."""
         return [words for entity in self.changed for words in self.loosened_in(entity)]

@@ -16,8 +16,9 @@ from pathlib import Path
 import duckdb
 import yaml
 
-from data_contracts.contract import ENTITIES, Contract, load_contract
+from data_contracts.contract import ENTITIES, Contract
 from data_contracts.documentation import mapping_template
+from orchestration.contracts import Contracts, read_contracts
 from orchestration.ingest.reading import Extract, ExtractTable, UnreadableExtract, read_extract, reason
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, ExtractSettings, Mapping, slug
 from orchestration.settings_file import SettingsError
@@ -107,7 +108,8 @@ def init_workspace(folder: Path, extracts: list[Path]) -> list[Path]:
 
     Args:
         folder: made if it does not exist.
-        extracts: files to propose mappings for; all in one folder or below it.
+        extracts: files to propose mappings for; all in one folder or below it. Where `contracts/` in the folder changes
+            contracts already, the proposals follow them.
 
     Returns:
         The files written.
@@ -118,8 +120,9 @@ def init_workspace(folder: Path, extracts: list[Path]) -> list[Path]:
     settings = folder / SETTINGS_FILE
     if settings.exists() or any((folder / "mappings").glob("*.y*ml")):
         raise SettingsError(settings, None, "there is a workspace here already")
+    contracts = read_contracts(folder)
     data = _common_folder(extracts) if extracts else None
-    proposals = [_propose(path.resolve(), data) for path in extracts if data is not None]
+    proposals = [_propose(path.resolve(), data, contracts) for path in extracts if data is not None]
     first = min((day for _, _, day in proposals if day), default=date.today() - timedelta(weeks=104))
     has_orders = any(entity in ("orders", "order_lines") for entity, _, _ in proposals)
     (folder / "mappings" / "examples").mkdir(parents=True, exist_ok=True)
@@ -140,7 +143,7 @@ def init_workspace(folder: Path, extracts: list[Path]) -> list[Path]:
         written[-1].write_text(text, encoding="utf-8")
     for entity in ENTITIES:
         written.append(folder / "mappings" / "examples" / f"{entity}.yml")
-        written[-1].write_text(mapping_template(load_contract(entity)), encoding="utf-8")
+        written[-1].write_text(mapping_template(contracts[entity]), encoding="utf-8")
     return written
 
 
@@ -162,7 +165,7 @@ def _common_folder(extracts: list[Path]) -> Path:
     return shortest
 
 
-def _propose(path: Path, data: Path) -> tuple[str, str, date | None]:
+def _propose(path: Path, data: Path, contracts: Contracts) -> tuple[str, str, date | None]:
     """The entity a file seems to hold, a mapping for it, and its earliest day."""
     name = path.relative_to(data).as_posix()
     mapping = Mapping(
@@ -173,14 +176,14 @@ def _propose(path: Path, data: Path) -> tuple[str, str, date | None]:
         try:
             table = read_extract(connection, extract)
             columns = list(table.columns)
-            guesses = {entity: _guess(load_contract(entity), columns) for entity in ENTITIES}
-            entity = max(ENTITIES, key=lambda each: _fit(load_contract(each), guesses[each]))
+            guesses = {entity: _guess(contracts[entity], columns) for entity in ENTITIES}
+            entity = max(ENTITIES, key=lambda each: _fit(contracts[each], guesses[each]))
             guess = guesses[entity]
-            time = load_contract(entity).time_column
+            time = contracts[entity].time_column
             earliest = _earliest_day(connection, table, guess[time]) if time in guess else None
         except UnreadableExtract as error:
             raise SettingsError(path, None, str(error)) from None
-    return entity, _mapping_text(glob.escape(name), load_contract(entity), guess, columns), earliest
+    return entity, _mapping_text(glob.escape(name), contracts[entity], guess, columns), earliest
 
 
 def _earliest_day(connection: duckdb.DuckDBPyConnection, table: ExtractTable, column: str) -> date | None:

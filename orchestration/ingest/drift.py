@@ -1,6 +1,6 @@
 """Drift between deliveries of one mapping: columns that come, go or change, jumps of size and of missing values.
 
-What belongs here: comparing what the ledger keeps of each file; no row is looked at. The limits stand in `personae.yml`.
+What belongs here: comparing what the ledger keeps of each file; no row is looked at. The limits are in `personae.yml`.
 
 A jump has to be large by two measures. It must be rare: further from the median of the earlier deliveries than
 `deviations` robust standard deviations, which are 1.4826 times the median of the absolute deviations from the median
@@ -49,7 +49,12 @@ KINDS_OF_TYPES = {
 }
 
 # A boolean is an int for Python, so it comes first.
-KINDS_OF_JSON = {type(None): "nothing", bool: "flags", (int, float): "numbers", (dict, list): "objects"}
+KINDS_OF_JSON: dict[type | tuple[type, ...], str] = {
+    type(None): "nothing",
+    bool: "flags",
+    (int, float): "numbers",
+    (dict, list): "objects",
+}
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,40 @@ class Entry:
     status: str
 
 
+@dataclass(frozen=True)
+class StoredLoad:
+    """A load of which the quarantine keeps rows.
+
+    `columns` are those of the file as it was read then: name, and a dictionary with its `type`.
+    """
+
+    file: str
+    source: str
+    entity: str
+    load_id: str
+    load_sequence: int
+    delivered_at: datetime | None
+    columns: dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Redriven:
+    """What became of the rows of one load that were in quarantine and were judged again."""
+
+    judged: int
+    loaded: int
+    filtered: int
+    duplicates: int
+    duplicates_of_other_files: int
+    earliest_row_at: datetime | None
+    latest_row_at: datetime | None
+
+    @property
+    def still_wrong(self) -> int:
+        """Rows that stay in quarantine."""
+        return self.judged - self.loaded - self.filtered - self.duplicates
+
+
 class Ledger:
     """`raw.ingested_files`, one row per file, mapping and entity."""
 
@@ -168,6 +202,51 @@ class Ledger:
 
     def _rows(self, query: str, entity: str) -> list[tuple[Any, ...]]:
         return self._connection.execute(query, [entity]).fetchall()
+
+    def in_quarantine(self, entity: str | None, file: str | None) -> list[StoredLoad]:
+        """The loads of which rows are in quarantine, in their order.
+
+        Args:
+            entity: only this one's.
+            file: only this one.
+        """
+        rows = self._connection.execute(
+            "select file, source, entity, load_id, load_sequence, delivered_at, columns from raw.ingested_files "
+            "where rows_quarantined > 0 and entity = coalesce(?, entity) and file = coalesce(?, file) "
+            "order by load_sequence, file, entity",
+            [entity, file],
+        ).fetchall()
+        return [
+            StoredLoad(name, source, of_entity, load_id, sequence, delivered_at, json.loads(columns or "{}"))
+            for name, source, of_entity, load_id, sequence, delivered_at, columns in rows
+        ]
+
+    def record_redriven(self, stored: StoredLoad, redriven: Redriven) -> None:
+        """Move rows that were judged again from the count of the quarantine to those they belong to now."""
+        # A load of which nothing was loaded tells no first moment yet; null means "since ever" for any other.
+        self._connection.execute(
+            "update raw.ingested_files set "
+            "earliest_row_at = case when rows_loaded = 0 then ?::timestamp when ? = 0 then earliest_row_at "
+            "when earliest_row_at is not null and ?::timestamp is not null then least(earliest_row_at, ?) end, "
+            "latest_row_at = greatest(latest_row_at, ?), rows_loaded = rows_loaded + ?, "
+            "rows_redriven = rows_redriven + ?, rows_duplicate = rows_duplicate + ?, "
+            "rows_duplicate_of_other_files = rows_duplicate_of_other_files + ?, rows_filtered = rows_filtered + ?, "
+            f"rows_quarantined = rows_quarantined - ? where {OF_THIS_FILE}",
+            [
+                redriven.earliest_row_at,
+                redriven.loaded,
+                *[redriven.earliest_row_at] * 2,
+                redriven.latest_row_at,
+                *[redriven.loaded] * 2,
+                redriven.duplicates,
+                redriven.duplicates_of_other_files,
+                redriven.filtered,
+                redriven.judged - redriven.still_wrong,
+                stored.file,
+                stored.source,
+                stored.entity,
+            ],
+        )
 
     def record(self, load: Load, extract: Extract, load_id: str, sequence: int, seen: tuple[int, int]) -> None:
         """Write a load, in the place of an earlier one of the same file."""

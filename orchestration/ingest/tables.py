@@ -112,8 +112,8 @@ def make_raw_tables(
         connection.execute(f'create table if not exists quarantine."{entity}" ({QUARANTINE_COLUMNS})')
     for statement in (LEDGER, CHANGED_DAYS, RUN_WEEKS, REFUSED_FILES):
         connection.execute(statement)
-    for name, declared in LATER_LEDGER_COLUMNS.items():
-        connection.execute(f"alter table raw.ingested_files add column if not exists {name} {declared}")
+    for name, type_ in LATER_LEDGER_COLUMNS.items():
+        connection.execute(f"alter table raw.ingested_files add column if not exists {name} {type_}")
 
 
 def add_columns(connection: duckdb.DuckDBPyConnection, entity: str, wanted: dict[str, str]) -> None:
