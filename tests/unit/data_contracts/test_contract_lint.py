@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
+
+from data_contracts.changes import ContractChanges, changed_contract
 
 FOLDER = Path(__file__).parents[3] / "data_contracts"
 FILES = sorted(FOLDER.glob("*.odcs.yaml"))
@@ -44,3 +47,15 @@ def test_the_linter_sees_what_is_wrong(lint, tmp_path):
         text.replace("mustBe: 0", "mustBe: nothing", 1).replace("id: ", "ident: ", 1)
     )
     assert lint(tmp_path / "orders.odcs.yaml") != []
+
+
+def test_a_companys_file_and_what_becomes_of_it_are_linted_clean(lint, tmp_path):
+    """The example of the README: a company's file is a document of the standard, and so is ours with its changes."""
+    example = (FOLDER / "README.md").read_text().split("```yaml\n")[1].split("```")[0]
+    change = changed_contract("orders", ContractChanges.model_validate(yaml.safe_load(example)))
+    assert change.added_columns == ("store_id",)
+    assert len(change.added_rules) == 2
+    assert [loosening.is_critical for loosening in change.loosened] == [True]
+    for text in (example, change.document.to_yaml()):
+        (tmp_path / "orders.odcs.yaml").write_text(text)
+        assert lint(tmp_path / "orders.odcs.yaml") == []
