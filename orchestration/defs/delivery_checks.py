@@ -67,8 +67,7 @@ def check_results(
     yield _contract_result(workspace, entity, result)
     yield _result(entity, ACCOUNTED_FOR, unaccounted, {}, severity=dg.AssetCheckSeverity.ERROR)
     yield _references_result(entity, result)
-    drift = [each for each in result.drift if each.entity == entity]
-    yield from _drift_results(entity, drift, workspace.settings.drift)
+    yield from drift_results(entity, result, workspace.settings.drift)
 
 
 def drift_metadata(drift: Iterable[Drift]) -> dg.MetadataValue:
@@ -145,7 +144,15 @@ def _references_result(entity: str, result: IngestResult) -> dg.AssetCheckResult
     return _result(entity, REFERENCES, words, {"references": dg.MetadataValue.json(shown)})
 
 
-def _drift_results(entity: str, drift: list[Drift], settings: DriftSettings) -> Iterator[dg.AssetCheckResult]:
+def drift_results(entity: str, result: IngestResult, settings: DriftSettings) -> Iterator[dg.AssetCheckResult]:
+    """How this run's files of one entity differ from those before them.
+
+    Args:
+        entity: the entity.
+        result: what this run's ingest did.
+        settings: the limits, which stand in the checks' metadata too.
+    """
+    drift = [each for each in result.drift if each.entity == entity]
     other_columns = [f"{each.file}: {_columns_in_words(each)}" for each in drift if each.has_other_columns]
     yield _result(entity, COLUMNS, other_columns, {"differences": drift_metadata(drift)})
     limits = {name: dg.MetadataValue.float(float(value)) for name, value in settings.model_dump().items()}

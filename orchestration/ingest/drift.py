@@ -24,6 +24,7 @@ from typing import Any
 
 import duckdb
 
+from orchestration.ingest.extracts import NAME
 from orchestration.ingest.ledger import CORRECTED, LOAD_AGAIN, LOADED, Load
 from orchestration.ingest.reading import ROW_NUMBER, ExtractTable
 from orchestration.workspace import DriftSettings
@@ -35,8 +36,7 @@ VALUES_EXPECTED = 20  # a column that should have at least so many values and ha
 NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}( .*)?")
 FLAGS = frozenset({"true", "false", "yes", "no"})
-# A column's name; the first line of a file that has no header may hold somebody's data instead.
-NAME = re.compile(r"[^\W\d][^@\n]{0,63}")
+# In place of a column's name that may be somebody's data: the first line of a file without a header.
 UNUSUAL_NAME = "(a name that looks like data)"
 KINDS_OF_TYPES = {
     "VARCHAR": "text",

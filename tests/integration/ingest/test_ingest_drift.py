@@ -9,8 +9,7 @@ import polars as pl
 import pytest
 from ingest_company import Company
 
-from orchestration.defs.delivery_checks import check_results, drift_metadata
-from orchestration.ingest.ledger import Ledger
+from orchestration.defs.delivery_checks import drift_metadata, drift_results
 from orchestration.ingest.load import IngestResult
 
 COLUMNS = {"order_id": "id", "ordered_at": "at", "contact_id": "customer", "order_amount": "amount"}
@@ -39,9 +38,8 @@ def map_weekly(company: Company) -> Company:
 
 def failed(company: Company, result: IngestResult) -> dict[str, str | None]:
     """The checks of drift that warn, with their words."""
-    checks = list(check_results(company.open(), "orders", result, Ledger(company.connection).unaccounted("orders")))
-    drift = [check for check in checks if check.check_name in DRIFT_CHECKS]
-    assert len(drift) == len(DRIFT_CHECKS)
+    drift = list(drift_results("orders", result, company.open().settings.drift))
+    assert [check.check_name for check in drift] == list(DRIFT_CHECKS)
     assert all(check.severity.value == "WARN" for check in drift)
     return {str(check.check_name): check.description for check in drift if not check.passed}
 
@@ -135,9 +133,5 @@ def test_the_limits_stand_in_the_settings_and_in_the_check(history: Company) -> 
     history.settings(drift={"ratio": 10})
     result = history.ingest()
     assert failed(history, result) == {}
-    (size,) = [
-        check
-        for check in check_results(history.open(), "orders", result, [])
-        if check.check_name == "size_is_as_before"
-    ]
+    _, size, _ = drift_results("orders", result, history.open().settings.drift)
     assert size.metadata["ratio"].value == 10

@@ -9,6 +9,8 @@ from typing import Any
 import duckdb
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ingest_company import EVENT_COLUMNS, ORDER_COLUMNS, Company, event, order, orders
 from typer.testing import CliRunner
 
@@ -194,6 +196,45 @@ customProperties:
         (done,) = redrive(shop.connection, shop.open())
         assert done.problem == "there is no column 'currency'"
         assert shop.everything("orders") == before
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from(["o1", "o2", "o3", ""]),
+        st.sampled_from(["2026-01-02", "soon", ""]),
+        st.sampled_from(["completed", "shipped", "gone", ""]),
+        st.sampled_from(["c1", "c2"]),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(files=st.lists(ROWS, min_size=1, max_size=3))
+def test_whatever_was_delivered_is_in_the_end_what_a_good_mapping_would_have_loaded(
+    files: list[list[tuple[str, ...]]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    mended, good = (Company(tmp_path_factory.mktemp("company"), ":memory:") for _ in range(2))
+    map_status(mended)
+    map_status(good, shipped="completed")
+    for company in (mended, good):
+        company.settings(quarantine_threshold=1)
+        for place, rows in enumerate(files):
+            lines = [f"{key},{at},{customer},1,{status}" for key, at, status, customer in rows]
+            company.delivers(f"orders_{place}.csv", lines)
+        company.ingest()
+    map_status(mended, shipped="completed")
+    retry(mended)
+    for query in (
+        "select _file, order_id, ordered_at, contact_id, order_status from raw.orders order by all",
+        "select _file, _row_number, rules, delivered_row from quarantine.orders order by all",
+        "select file, rows_read, rows_loaded, rows_quarantined, rows_duplicate, earliest_row_at, latest_row_at "
+        "from raw.ingested_files where status <> 'delivered before under another name' order by file",
+    ):
+        assert mended.rows(query) == good.rows(query)
+    before = mended.everything("orders")
+    retry(mended)
+    assert mended.everything("orders") == before
 
 
 class TestFormats:
