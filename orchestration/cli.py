@@ -1,4 +1,4 @@
-"""`personae init | demo | run | ui`: thin over the same job that Dagster schedules."""
+"""`personae init | demo | run | ui | contracts | quarantine`: thin over the job that Dagster schedules."""
 
 from __future__ import annotations
 
@@ -102,6 +102,8 @@ def run(
         wanted = _wanted_weeks(workspace, week.date() if week else None, weeks)
         _check_extracts(workspace)
         workspace.check_before_run()
+    for sentence in workspace.contracts.loosened():
+        console.print(sentence, style="yellow", markup=False)
     with _one_run_at_a_time(workspace):
         from orchestration.weekly_run import run_weekly_job
 
@@ -134,6 +136,85 @@ def ui(
     dagster = str(Path(sys.executable).with_name("dagster"))
     command = [dagster, "dev", "-m", "orchestration.definitions", "-h", "127.0.0.1", "-p", str(port)]
     raise typer.Exit(subprocess.run([*command, "--log-level", "warning"], check=False).returncode)  # noqa: S603
+
+
+@app.command()
+def contracts(
+    folder: Folder,
+    output: Annotated[
+        Path | None, typer.Option(help="Where to write the pages; default: .personae/contracts in the workspace.")
+    ] = None,
+) -> None:
+    """Write a page per contract as it holds here, and tell what the workspace changes."""
+    from data_contracts.documentation import write_contract_pages
+    from orchestration.contracts import read_contracts
+    from orchestration.workspace import STATE_FOLDER
+
+    with _settings_errors():
+        if not folder.is_dir():
+            raise SettingsError(folder, None, "the workspace is missing")
+        held = read_contracts(folder)
+    for line in held.in_words():
+        console.print(line, markup=False)
+    written = write_contract_pages(output or folder / STATE_FOLDER / "contracts", held.changed)
+    console.print(f"  pages  {written[0]}")
+
+
+@app.command()
+def quarantine(
+    folder: Folder,
+    entity: Annotated[str | None, typer.Option(help="Only this entity.")] = None,
+    file: Annotated[str | None, typer.Option(help="Only this file, as the list names it.")] = None,
+    row: Annotated[int | None, typer.Option(min=1, help="Explain this row; needs --entity and --file.")] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Judge the rows again and load those that are good now.")
+    ] = False,
+    show_values: Annotated[
+        bool, typer.Option("--show-values", help="Tell what the rows say; it may be somebody's data.")
+    ] = False,
+    data: DataFolder = None,
+) -> None:
+    """List the rows that broke a critical rule, explain them, or load them after the fix."""
+    from orchestration.ingest.quarantine import explanation, listing, open_read_only
+    from orchestration.settings_file import nearest
+
+    with _settings_errors():
+        workspace = Workspace.open(folder, data)
+        if entity is not None and entity not in workspace.entities:
+            raise SettingsError(folder, None, f"no mapping brings '{entity}'; {nearest(entity, workspace.entities)}")
+        if (row or show_values) and not (entity and file):
+            raise SettingsError(folder, None, "name the rows to explain: --entity and --file")
+    if not workspace.warehouse_file.is_file():
+        console.print("Nothing was loaded yet.")
+        return
+    if retry:
+        _retry(workspace, entity, file)
+        return
+    try:
+        with open_read_only(workspace.warehouse_file) as connection:
+            lines = (
+                explanation(connection, workspace, entity, file, row, show_values)
+                if entity and file
+                else listing(connection, workspace, entity, file)
+            )
+    except OSError:
+        _fail("another run is writing to this workspace's warehouse; try again", EXIT_RUN_FAILED)
+    for line in lines:
+        console.print(line, markup=False)
+
+
+def _retry(workspace: Workspace, entity: str | None, file: str | None) -> None:
+    from orchestration.ingest.redrive import redrive
+    from orchestration.warehouse import Warehouse
+
+    with _one_run_at_a_time(workspace), Warehouse.of(workspace).connect() as connection:
+        retries = redrive(connection, workspace, entity, file)
+    for retry in retries:
+        console.print(retry.in_words(), markup=False)
+    loaded = sum(retry.redriven.loaded for retry in retries if retry.redriven)
+    console.print(f"{loaded:,} rows came out of quarantine." if retries else "No row is in quarantine.")
+    if loaded:
+        console.print(f"They count from the next run on: personae run {workspace.folder}")
 
 
 def _wanted_weeks(workspace: Workspace, day: date | None, weeks: int) -> list[Week]:

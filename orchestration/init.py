@@ -16,8 +16,9 @@ from pathlib import Path
 import duckdb
 import yaml
 
-from data_contracts.contract import ENTITIES, Contract, load_contract
+from data_contracts.contract import ENTITIES, Contract
 from data_contracts.documentation import mapping_template
+from orchestration.contracts import Contracts, read_contracts
 from orchestration.ingest.reading import Extract, ExtractTable, UnreadableExtract, read_extract, reason
 from orchestration.legal_basis import TO_BE_STATED
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, ExtractSettings, Mapping, slug
@@ -62,6 +63,11 @@ delivery_grace_hours: 24
 
 # When more than this share of a file's rows break the contract, the file is refused and last week's data stands.
 quarantine_threshold: 0.05
+
+# A delivery is told of when it is more than `ratio` times longer or shorter than the median of the last 12 of its
+# mapping, or when the share of missing values in a column changes by more than `missing_share`; and only when that is
+# further from the median than 4 robust standard deviations.
+drift: {{deliveries: 12, ratio: 1.5, missing_share: 0.1, deviations: 4}}
 
 # Groups of fewer people are not shown in the report.
 minimum_cell: 10
@@ -120,7 +126,8 @@ def init_workspace(folder: Path, extracts: list[Path], legal_basis: str | None =
 
     Args:
         folder: made if it does not exist.
-        extracts: files to propose mappings for; all in one folder or below it.
+        extracts: files to propose mappings for; all in one folder or below it. Where `contracts/` in the folder changes
+            contracts already, the proposals follow them.
         legal_basis: in words, why people may be profiled without consent. Without it, and without consents among the
             extracts, the settings ask for it, and a run refuses to start until it is answered.
 
@@ -133,8 +140,9 @@ def init_workspace(folder: Path, extracts: list[Path], legal_basis: str | None =
     settings = folder / SETTINGS_FILE
     if settings.exists() or any((folder / "mappings").glob("*.y*ml")):
         raise SettingsError(settings, None, "there is a workspace here already")
+    contracts = read_contracts(folder)
     data = _common_folder(extracts) if extracts else None
-    proposals = [_propose(path.resolve(), data) for path in extracts if data is not None]
+    proposals = [_propose(path.resolve(), data, contracts) for path in extracts if data is not None]
     first = min((day for _, _, day in proposals if day), default=date.today() - timedelta(weeks=104))
     has_orders = any(entity in ("orders", "order_lines") for entity, _, _ in proposals)
     (folder / "mappings" / "examples").mkdir(parents=True, exist_ok=True)
@@ -156,7 +164,7 @@ def init_workspace(folder: Path, extracts: list[Path], legal_basis: str | None =
         written[-1].write_text(text, encoding="utf-8")
     for entity in ENTITIES:
         written.append(folder / "mappings" / "examples" / f"{entity}.yml")
-        written[-1].write_text(mapping_template(load_contract(entity)), encoding="utf-8")
+        written[-1].write_text(mapping_template(contracts[entity]), encoding="utf-8")
     return written
 
 
@@ -185,7 +193,7 @@ def _common_folder(extracts: list[Path]) -> Path:
     return shortest
 
 
-def _propose(path: Path, data: Path) -> tuple[str, str, date | None]:
+def _propose(path: Path, data: Path, contracts: Contracts) -> tuple[str, str, date | None]:
     """The entity a file seems to hold, a mapping for it, and its earliest day."""
     name = path.relative_to(data).as_posix()
     mapping = Mapping(
@@ -196,14 +204,14 @@ def _propose(path: Path, data: Path) -> tuple[str, str, date | None]:
         try:
             table = read_extract(connection, extract)
             columns = list(table.columns)
-            guesses = {entity: _guess(load_contract(entity), columns) for entity in ENTITIES}
-            entity = max(ENTITIES, key=lambda each: _fit(load_contract(each), guesses[each]))
+            guesses = {entity: _guess(contracts[entity], columns) for entity in ENTITIES}
+            entity = max(ENTITIES, key=lambda each: _fit(contracts[each], guesses[each]))
             guess = guesses[entity]
-            time = load_contract(entity).time_column
+            time = contracts[entity].time_column
             earliest = _earliest_day(connection, table, guess[time]) if time in guess else None
         except UnreadableExtract as error:
             raise SettingsError(path, None, str(error)) from None
-    return entity, _mapping_text(glob.escape(name), load_contract(entity), guess, columns), earliest
+    return entity, _mapping_text(glob.escape(name), contracts[entity], guess, columns), earliest
 
 
 def _earliest_day(connection: duckdb.DuckDBPyConnection, table: ExtractTable, column: str) -> date | None:

@@ -13,7 +13,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from data_contracts.contract import ENTITIES, load_contract
+from data_contracts.contract import ENTITIES, Contract
+from data_contracts.rules import ATTRIBUTE_PREFIX
+from orchestration.contracts import Contracts
 from orchestration.settings_file import Location, SettingsError, SettingsFile, TimeZoneName, nearest
 from orchestration.special_categories import Category, Condition, check_category, complaint_about
 from orchestration.sql import check_date_format, check_expression, expression_columns
@@ -29,6 +31,7 @@ FORMATS_BY_ENDING = {
     ".ndjson": "jsonl",
     ".parquet": "parquet",
 }
+TYPE_OF_ATTRIBUTE = {"text": "VARCHAR", "number": "DOUBLE"}
 COMPRESSION_ENDINGS = (".gz", ".zst")
 # Formats of numbers since 1970, with the microseconds of one.
 EPOCH_FORMATS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
@@ -114,7 +117,7 @@ class Attribute(AttributeSettings):
     @property
     def column(self) -> str:
         """The attribute's column in the raw table."""
-        return f"attr_{self.name}"
+        return f"{ATTRIBUTE_PREFIX}{self.name}"
 
     @property
     def in_words(self) -> str:
@@ -224,12 +227,13 @@ class Mapping(Part):
         return FORMATS_BY_ENDING.get(endings[-1] if endings else "", "csv")
 
 
-def read_mappings(folder: Path, timezone: str) -> tuple[Mapping, ...]:
+def read_mappings(folder: Path, timezone: str, contracts: Contracts) -> tuple[Mapping, ...]:
     """All mappings of a workspace, by name.
 
     Args:
         folder: where the `*.yml` files are.
         timezone: the workspace's, for extracts that state none.
+        contracts: the workspace's; they name the columns there are.
 
     Raises:
         SettingsError: a key, entity or column that does not exist, with the nearest valid one.
@@ -240,24 +244,25 @@ def read_mappings(folder: Path, timezone: str) -> tuple[Mapping, ...]:
     for path in paths:
         if path.suffix == ".yaml" and path.with_suffix(".yml") in paths:
             raise SettingsError(path, None, f"{path.stem}.yml is here too; a mapping is known by its name")
-    return tuple(_read_mapping(path, timezone) for path in paths)
+    return tuple(_read_mapping(path, timezone, contracts) for path in paths)
 
 
-def _read_mapping(path: Path, timezone: str) -> Mapping:
+def _read_mapping(path: Path, timezone: str, contracts: Contracts) -> Mapping:
     file = SettingsFile(path)
     content = file.parse(MappingContent)
     for name, entity in content.entities.items():
         if name not in ENTITIES:
             raise file.error(("entities", name), f"'{name}' is no entity; {nearest(name, ENTITIES)}")
-        contract = load_contract(name)
-        canonical = [column.name for column in contract.columns]
+        contract = contracts[name]
+        canonical = [column for column in contract.column_names if not column.startswith(ATTRIBUTE_PREFIX)]
         for column in entity.columns:
             if column not in canonical:
                 raise file.error(
                     ("entities", name, "columns", column),
                     f"'{column}' is no column of {name}; {nearest(column, canonical)}",
                 )
-        missing = [column.name for column in contract.columns if column.required and column.name not in entity.columns]
+        brought = {*entity.columns, *(f"{ATTRIBUTE_PREFIX}{slug(source)}" for source in entity.attributes)}
+        missing = [column for column in contract.required_columns if column not in brought]
         if missing:
             raise file.error(("entities", name, "columns"), f"{name} needs the column '{missing[0]}'")
         if entity.attributes and name not in ENTITIES_WITH_ATTRIBUTES:
@@ -282,7 +287,10 @@ def _read_mapping(path: Path, timezone: str) -> Mapping:
                 raise file.error(
                     ("entities", name, "attributes", source), f"'{source}' and '{other}' are the same name in SQL"
                 )
-    canonical_content = json.dumps([INGEST_VERSION, timezone, content.model_dump(mode="json")], sort_keys=True)
+            _check_declared_attribute(file, contract, source, entity.attributes[source])
+    changed = {name: changes for name in content.entities if (changes := contracts.what_decides_rows(name))}
+    meaning = [INGEST_VERSION, timezone, content.model_dump(mode="json"), *([changed] if changed else [])]
+    canonical_content = json.dumps(meaning, sort_keys=True)
     return Mapping(
         name=path.stem,
         path=path,
@@ -291,6 +299,26 @@ def _read_mapping(path: Path, timezone: str) -> Mapping:
         entities=tuple(_mapped_entity(name, entity) for name, entity in content.entities.items()),
         content_hash=hashlib.sha256(canonical_content.encode()).hexdigest()[:16],
     )
+
+
+def _check_declared_attribute(
+    file: SettingsFile, contract: Contract, source: str, attribute: AttributeSettings
+) -> None:
+    """What the contract says of an attribute holds: its type, and that personal data is no input of a model."""
+    name = f"{ATTRIBUTE_PREFIX}{slug(source)}"
+    if name not in contract.column_names:
+        return
+    declared = contract.column(name)
+    if attribute.type and TYPE_OF_ATTRIBUTE[attribute.type] != declared.type:
+        raise file.error(
+            ("entities", contract.entity, "attributes", source),
+            f"the contract of {contract.entity} says that {name} is {declared.type}; leave out `type:`",
+        )
+    if declared.is_personal and attribute.role in ("feature", "label"):
+        raise file.error(
+            ("entities", contract.entity, "attributes", source),
+            f"{name} is {declared.classification} data by the contract of {contract.entity}: no {attribute.role}",
+        )
 
 
 def _mapped_entity(name: str, entity: EntitySettings) -> MappedEntity:

@@ -25,6 +25,7 @@ from orchestration.legal_basis import (
     check_somebody_may_be_profiled,
     legal_basis_var,
 )
+from orchestration.contracts import Contracts, read_contracts
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, Attribute, Mapping, read_mappings, slug
 from orchestration.settings_file import SettingsError, SettingsFile, TimeZoneName, nearest
 from orchestration.special_categories import complaint_about_event
@@ -121,6 +122,30 @@ class Target(Settings):
         return f"{name.replace('_', ' ')} ({self.label} is {self.positive})"
 
 
+class DriftSettings(Settings):
+    """When a delivery differs enough from those of its mapping before it to be told of.
+
+    Attributes:
+        deliveries: how many earlier ones it is compared with.
+        fewest_deliveries: how many there must be.
+        ratio: a file is a jump only where it is more than so many times longer or shorter than the median.
+        missing_share: missing values are a jump only where their share changes by more than this, 0 to 1.
+        deviations: and only where it is more robust standard deviations from the median than this.
+    """
+
+    deliveries: Annotated[int, Field(ge=4, le=104)] = 12
+    fewest_deliveries: Annotated[int, Field(ge=4, le=104)] = 4
+    ratio: Annotated[float, Field(gt=1, le=100)] = 1.5
+    missing_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    deviations: Annotated[float, Field(gt=0, le=100)] = 4.0
+
+    @model_validator(mode="after")
+    def _enough_are_looked_at(self) -> DriftSettings:
+        if self.fewest_deliveries > self.deliveries:
+            raise ValueError("fewest_deliveries must not be more than deliveries")
+        return self
+
+
 class ActivationSettings(Settings):
     """For which purpose and over which channel people are reached."""
 
@@ -145,6 +170,7 @@ class WorkspaceSettings(Settings):
     first_week: date
     delivery_grace_hours: Annotated[int, Field(ge=0, le=24 * 14)] = 24
     quarantine_threshold: Annotated[float, Field(ge=0, le=1)] = 0.05
+    drift: DriftSettings = DriftSettings()
     minimum_cell: Annotated[int, Field(ge=1)] = 10
     memory_limit: Annotated[str, Field(pattern=r"^\d+(\.\d+)?(MB|GB)$")] = "4GB"
     identity: IdentitySettings = IdentitySettings()
@@ -166,12 +192,13 @@ class WorkspaceSettings(Settings):
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder that belongs to one company: its settings, its mappings, and where a run writes."""
+    """A folder that belongs to one company: its settings, mappings and contracts, and where a run writes."""
 
     folder: Path
     settings: WorkspaceSettings
     mappings: tuple[Mapping, ...]
     data_folder: Path
+    contracts: Contracts
 
     @classmethod
     def open(cls, folder: Path, data_folder: Path | None = None) -> Workspace:
@@ -192,8 +219,9 @@ class Workspace:
             if data_folder:
                 raise SettingsError(data_folder, None, "the data folder is missing")
             raise file.error(("data",), f"the data folder '{settings.data}' is missing")
-        mappings = read_mappings(folder / "mappings", settings.timezone)
-        workspace = cls(folder, settings, mappings, data)
+        contracts = read_contracts(folder)
+        mappings = read_mappings(folder / "mappings", settings.timezone, contracts)
+        workspace = cls(folder, settings, mappings, data, contracts)
         workspace._check_references(file)
         return workspace
 

@@ -60,7 +60,10 @@ class Harmonizer:
         self._zone = table.extract.mapping.timezone
 
     def columns(self, entity: MappedEntity, contract: Contract) -> list[HarmonizedColumn]:
-        """The mapped columns in the contract's order, then the attributes in the mapping's."""
+        """The mapped columns in the contract's order, then the attributes in the mapping's.
+
+        An attribute that the contract declares has the contract's type; of another its content decides.
+        """
         mapped = [column for column in contract.columns if column.name in entity.columns]
         attributes = [attribute for attribute in entity.attributes if attribute.role != "ignore"]
         bases = {column.name: self._base(entity.columns[column.name]) for column in mapped}
@@ -70,7 +73,10 @@ class Harmonizer:
         for column in mapped:
             name, given_format = column.name, entity.columns[column.name].format
             columns.append(self._cast(name, column.type, bases[name], types[name], given_format))
-        return columns + [self._attribute(each, bases[each.column], types[each.column]) for each in attributes]
+        for each in attributes:
+            declared = contract.column(each.column).type if each.column in contract.column_names else None
+            columns.append(self._attribute(each, bases[each.column], types[each.column], declared))
+        return columns
 
     def condition(self, entity: MappedEntity) -> str:
         """The mapping's `where` as SQL, never null."""
@@ -102,13 +108,14 @@ class Harmonizer:
         rows = self._connection.execute(f"describe select {select} from {self._table.relation}").fetchall()
         return {row[0]: row[1] for row in rows}
 
-    def _attribute(self, attribute: Attribute, base: str, source_type: str) -> HarmonizedColumn:
-        """Declared text or number; else a flag where the file says so, and text until its content is known."""
-        wanted = {"text": "VARCHAR", "number": "DOUBLE", None: "VARCHAR"}[attribute.type]
-        if attribute.type is None and source_type == "BOOLEAN":
+    def _attribute(self, attribute: Attribute, base: str, source_type: str, declared: str | None) -> HarmonizedColumn:
+        """Of its declared type; else a flag where the file says so, and text until its content is known."""
+        wanted = declared or {"text": "VARCHAR", "number": "DOUBLE", None: "VARCHAR"}[attribute.type]
+        is_open = declared is None and attribute.type is None
+        if is_open and source_type == "BOOLEAN":
             wanted = "BOOLEAN"
         column = self._cast(attribute.column, wanted, base, source_type, None)
-        content_decides = attribute.type is None and wanted == "VARCHAR"
+        content_decides = is_open and wanted == "VARCHAR"
         return HarmonizedColumn(column.name, column.type, column.typed, column.uncastable, content_decides)
 
     def _cast(self, name: str, wanted: str, base: str, source_type: str, date_format: str | None) -> HarmonizedColumn:
