@@ -41,12 +41,16 @@ def init(
     extract: Annotated[
         list[Path] | None, typer.Option("--extract", help="A file of yours; a mapping is proposed for it. Repeatable.")
     ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--source", help="A system with ready mappings, such as hubspot or stripe. Repeatable."),
+    ] = None,
 ) -> None:
     """Write a commented personae.yml and example mappings."""
     from orchestration.init import init_workspace
 
     with _settings_errors():
-        written = init_workspace(folder, extract or [])
+        written = init_workspace(folder, extract or [], source or [])
     for path in written:
         console.print(f"  {path}")
     console.print(f"Edit these, then: [bold]personae run {folder}[/bold]")

@@ -79,6 +79,10 @@ class ColumnSource(Part):
             raise ValueError("say exactly one of `column:`, `value:` and `sql:`")
         return self
 
+    def source_columns(self) -> list[str]:
+        """The extract's columns that it reads."""
+        return [self.column] if self.column is not None else expression_columns(self.sql) if self.sql else []
+
 
 class AttributeSettings(Part):
     """What a mapping says of an extra column."""
@@ -192,10 +196,42 @@ class ExtractSettings(Part):
         return pattern
 
 
+class LookupSettings(ExtractSettings):
+    """Another extract of the same source, of which each row of the first finds the one with its key."""
+
+    key: ColumnSource
+    equals: ColumnSource
+    where: Expression | None = None
+
+    @field_validator("key", "equals")
+    @classmethod
+    def _is_found_in_the_row(cls, key: ColumnSource) -> ColumnSource:
+        if key.value is not None or key.format or key.values:
+            raise ValueError("a key is a column, or `{sql: ...}` over the row's columns")
+        return key
+
+
+class Lookup(Part):
+    """One lookup: its files, and which of their columns the mapping takes from it."""
+
+    name: str
+    extract: LookupSettings
+    columns: dict[str, Location]
+
+    def source_columns(self) -> dict[str, Location]:
+        """Each column of the lookup's files that is read, with the place in the mapping that names it."""
+        here: Location = ("lookups", self.name)
+        found = {column: (*here, "key") for column in self.extract.key.source_columns()}
+        for column in expression_columns(self.extract.where) if self.extract.where else ():
+            found.setdefault(column, (*here, "where"))
+        return self.columns | found
+
+
 class MappingContent(Part):
     """What a mapping file says."""
 
     extract: ExtractSettings
+    lookups: dict[str, LookupSettings] = Field(default_factory=dict)
     entities: Annotated[dict[str, EntitySettings], Field(min_length=1)]
 
 
@@ -206,8 +242,19 @@ class Mapping(Part):
     path: Path
     extract: ExtractSettings
     timezone: str
+    lookups: tuple[Lookup, ...] = ()
     entities: tuple[MappedEntity, ...]
     content_hash: str
+
+    def lookup_of(self, column: str) -> Lookup | None:
+        """The lookup that a name such as `campaign.title` leads to, or None where it is the extract's own column."""
+        prefix, dot, _ = column.partition(".")
+        return next((lookup for lookup in self.lookups if dot and lookup.name == prefix), None)
+
+    def of_lookup(self, lookup: Lookup) -> Mapping:
+        """How the lookup's own files are read."""
+        zone = lookup.extract.timezone or self.timezone
+        return self.model_copy(update={"extract": lookup.extract, "timezone": zone, "lookups": ()})
 
     def file_format(self, file: Path) -> str:
         """csv, tsv, jsonl or parquet: as stated, or by the file's ending."""
@@ -239,6 +286,9 @@ def read_mappings(folder: Path, timezone: str) -> tuple[Mapping, ...]:
 def _read_mapping(path: Path, timezone: str) -> Mapping:
     file = SettingsFile(path)
     content = file.parse(MappingContent)
+    for name in content.lookups:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise file.error(("lookups", name), f"the lookup's name '{name}' must be lower case letters, digits and _")
     for name, entity in content.entities.items():
         if name not in ENTITIES:
             raise file.error(("entities", name), f"'{name}' is no entity; {nearest(name, ENTITIES)}")
@@ -265,14 +315,34 @@ def _read_mapping(path: Path, timezone: str) -> Mapping:
                     ("entities", name, "attributes", source), f"'{source}' and '{other}' are the same name in SQL"
                 )
     canonical_content = json.dumps([INGEST_VERSION, timezone, content.model_dump(mode="json")], sort_keys=True)
+    entities = tuple(_mapped_entity(name, entity) for name, entity in content.entities.items())
     return Mapping(
         name=path.stem,
         path=path,
         extract=content.extract,
         timezone=content.extract.timezone or timezone,
-        entities=tuple(_mapped_entity(name, entity) for name, entity in content.entities.items()),
+        lookups=_lookups(file, content, entities),
+        entities=entities,
         content_hash=hashlib.sha256(canonical_content.encode()).hexdigest()[:16],
     )
+
+
+def _lookups(file: SettingsFile, content: MappingContent, entities: tuple[MappedEntity, ...]) -> tuple[Lookup, ...]:
+    """The lookups in the file's order, each with the columns that entities and later lookups take from it."""
+    named = {column: place for entity in entities for column, place in entity.source_columns().items()}
+    for name, lookup in content.lookups.items():
+        named |= {column: ("lookups", name, "equals") for column in lookup.equals.source_columns()}
+    lookups = []
+    for place, (name, lookup) in enumerate(content.lookups.items()):
+        for column in lookup.equals.source_columns():
+            if column.partition(".")[0] in list(content.lookups)[place:]:
+                raise file.error(("lookups", name, "equals"), f"'{column}' is looked up only later; change the order")
+        taken = sorted(column for column in named if column.startswith(f"{name}."))
+        columns = {column.removeprefix(f"{name}."): named[column] for column in taken}
+        if not columns:
+            raise file.error(("lookups", name), f"no column is taken from it; name one as '{name}.<column>'")
+        lookups.append(Lookup(name=name, extract=lookup, columns=columns))
+    return tuple(lookups)
 
 
 def _mapped_entity(name: str, entity: EntitySettings) -> MappedEntity:

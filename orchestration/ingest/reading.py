@@ -11,21 +11,23 @@ import hashlib
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import duckdb
 
 from orchestration.ingest.compression import DamagedFile, check_is_whole
-from orchestration.mapping import Mapping
+from orchestration.ingest.lookups import LOOKUP, join_lookups
+from orchestration.mapping import Lookup, Mapping
 from orchestration.sql import identifier, literal
 
 ROW, ROW_NUMBER = "_row", "_row_number"
 MAXIMUM_LINE_BYTES = 8 * 1024 * 1024
 DELIMITERS = (",", ";", "\t", "|")
 LINES_WITH_THE_HEADER = 100
+MAXIMUM_BIGINT = 2**63 - 1
 # No text holds it, so that DuckDB reads whole lines as one column.
 UNIT_SEPARATOR = "\x1f"
 
@@ -42,6 +44,7 @@ class Extract:
     path: Path
     name: str
     delivered_at: datetime | None
+    lookups: tuple[tuple[Lookup, tuple[Extract, ...]], ...] = ()
 
     @property
     def format(self) -> str:
@@ -55,12 +58,34 @@ class Extract:
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 of the file's bytes."""
+        """SHA-256 of the file's bytes; where it has lookups, of their files' too."""
         try:
-            with self.path.open("rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()
+            own = _sha256(self.path, *self._own_size_and_time)
         except OSError as error:
             raise self.unreadable(f"the file cannot be opened ({error.strerror})") from None
+        if not self.lookups:
+            return own
+        others = [file.content_hash for _, files in self.lookups for file in files]
+        return hashlib.sha256(" ".join([own, *others]).encode()).hexdigest()
+
+    @property
+    def size_and_time(self) -> tuple[int, int]:
+        """Bytes and time of change in nanoseconds, lookups included: when both are as before, so is the content.
+
+        Raises:
+            UnreadableExtract: the file is gone.
+        """
+        files = [self, *(file for _, files in self.lookups for file in files)]
+        sizes, times = zip(*(file._own_size_and_time for file in files), strict=True)
+        return sum(sizes), sum(times) & MAXIMUM_BIGINT
+
+    @property
+    def _own_size_and_time(self) -> tuple[int, int]:
+        try:
+            stat = self.path.stat()
+        except OSError as error:
+            raise self.unreadable(f"the file cannot be opened ({error.strerror})") from None
+        return stat.st_size, stat.st_mtime_ns
 
     def unreadable(self, reason: str) -> UnreadableExtract:
         """A complaint about this file."""
@@ -75,16 +100,18 @@ class ExtractTable:
         extract: the file.
         columns: names and DuckDB types, in the file's order.
         relation: SQL with two columns: `_row`, a STRUCT of the file's columns, and `_row_number` (1 = first row that
-            can be read).
+            can be read); and a STRUCT for each lookup.
+        lookups: the columns that each lookup gives.
     """
 
     extract: Extract
     columns: dict[str, str]
     relation: str
+    lookups: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def has(self, column: str) -> bool:
         """Whether the file has a column; in JSON Lines dots lead into an object, of which only the top is known."""
-        return self._key(column) is not None
+        return self._looked_up(column) is not None or self._key(column) is not None
 
     def column_sql(self, column: str) -> str:
         """SQL for the value of a column of `relation`.
@@ -92,6 +119,8 @@ class ExtractTable:
         Raises:
             UnreadableExtract: the file has no such column.
         """
+        if found := self._looked_up(column):
+            return found
         key = self._key(column)
         if key is None:
             raise self.extract.unreadable(f"there is no column '{column}'")
@@ -100,6 +129,10 @@ class ExtractTable:
             return field
         below = column[len(key) :].split(".")[1:]
         return f"({field} ->> {literal('$' + ''.join(f'.{identifier(step)}' for step in below))})"
+
+    def _looked_up(self, column: str) -> str | None:
+        lookup, _, name = column.partition(".")
+        return f"{identifier(LOOKUP + lookup)}.{identifier(name)}" if name in self.lookups.get(lookup, ()) else None
 
     def _key(self, column: str) -> str | None:
         top = column.split(".", maxsplit=1)[0] if self.extract.format == "jsonl" else column
@@ -111,7 +144,7 @@ class ExtractTable:
 
 
 def read_extract(connection: duckdb.DuckDBPyConnection, extract: Extract, expected: Iterable[str] = ()) -> ExtractTable:
-    """Look at a file's header; its rows are read when `relation` is.
+    """Look at a file's header and at those of its lookups; their rows are read when `relation` is.
 
     Args:
         connection: an open connection.
@@ -121,6 +154,15 @@ def read_extract(connection: duckdb.DuckDBPyConnection, extract: Extract, expect
     Raises:
         UnreadableExtract: the file is empty, damaged, cut short, or not of the stated format.
     """
+    mapping = extract.mapping
+    keys = [column for lookup in mapping.lookups for column in lookup.extract.equals.source_columns()]
+    table = _read_file(connection, extract, [name for name in (*expected, *keys) if mapping.lookup_of(name) is None])
+    for lookup, files in extract.lookups:
+        table = join_lookups(table, lookup, [_read_file(connection, file, lookup.source_columns()) for file in files])
+    return table
+
+
+def _read_file(connection: duckdb.DuckDBPyConnection, extract: Extract, expected: Iterable[str]) -> ExtractTable:
     try:
         if extract.path.stat().st_size == 0:
             raise extract.unreadable("the file is empty")
@@ -136,6 +178,13 @@ def read_extract(connection: duckdb.DuckDBPyConnection, extract: Extract, expect
         raise extract.unreadable(str(error)) from None
     except OSError as error:
         raise extract.unreadable(f"the file cannot be opened ({error.strerror})") from None
+
+
+@lru_cache(maxsize=10_000)
+def _sha256(path: Path, size: int, modified_ns: int) -> str:
+    """Of a file's bytes; size and time are part of the cache's key."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _parquet(connection: duckdb.DuckDBPyConnection, extract: Extract) -> ExtractTable:
