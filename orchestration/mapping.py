@@ -29,6 +29,16 @@ FORMATS_BY_ENDING = {
 COMPRESSION_ENDINGS = (".gz", ".zst")
 # Formats of numbers since 1970, with the microseconds of one.
 EPOCH_FORMATS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+# How numbers are written, shown on one, with what stands between thousands and before decimals.
+NUMBER_FORMATS = {
+    "1,234.56": (",", "."),
+    "1.234,56": (".", ","),
+    "1 234,56": (" ", ","),
+    "1'234.56": ("'", "."),
+    "1234,56": ("", ","),
+}
+NUMBER_TYPES = ("DOUBLE", "BIGINT")
+FORMATTED_TYPES = (*NUMBER_TYPES, "TIMESTAMP", "DATE")
 # Part of every content hash: raised when the same mapping comes to mean other rows.
 INGEST_VERSION = 1
 
@@ -46,11 +56,11 @@ def slug(name: str) -> str:
 
 
 def _check_format(text: str) -> str:
-    return text if text in EPOCH_FORMATS else check_date_format(text)
+    return text if text in EPOCH_FORMATS or text in NUMBER_FORMATS else check_date_format(text)
 
 
 Expression = Annotated[str, AfterValidator(check_expression)]
-DateFormat = Annotated[str, AfterValidator(_check_format)]
+Format = Annotated[str, AfterValidator(_check_format)]
 
 
 class Part(BaseModel):
@@ -65,13 +75,18 @@ class ColumnSource(Part):
     column: str | None = None
     value: str | int | float | bool | None = None
     sql: Expression | None = None
-    format: DateFormat | None = None
+    format: tuple[Format, ...] = ()
     values: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
     def _a_plain_name_is_a_column(cls, given: Any) -> Any:
         return {"column": str(given)} if isinstance(given, str | int | float) else given
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def _one_format_is_a_list_of_one(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, str) else given
 
     @model_validator(mode="after")
     def _exactly_one_origin(self) -> ColumnSource:
@@ -294,12 +309,18 @@ def _read_mapping(path: Path, timezone: str) -> Mapping:
             raise file.error(("entities", name), f"'{name}' is no entity; {nearest(name, ENTITIES)}")
         contract = load_contract(name)
         canonical = [column.name for column in contract.columns]
-        for column in entity.columns:
+        for column, origin in entity.columns.items():
             if column not in canonical:
                 raise file.error(
                     ("entities", name, "columns", column),
                     f"'{column}' is no column of {name}; {nearest(column, canonical)}",
                 )
+            type_ = contract.columns[canonical.index(column)].type
+            for given in origin.format:
+                if (given in NUMBER_FORMATS) != (type_ in NUMBER_TYPES) or type_ not in FORMATTED_TYPES:
+                    raise file.error(
+                        ("entities", name, "columns", column, "format"), _no_format_of(given, column, type_)
+                    )
         missing = [column.name for column in contract.columns if column.required and column.name not in entity.columns]
         if missing:
             raise file.error(("entities", name, "columns"), f"{name} needs the column '{missing[0]}'")
@@ -327,6 +348,14 @@ def _read_mapping(path: Path, timezone: str) -> Mapping:
     )
 
 
+def _no_format_of(given: str, column: str, type_: str) -> str:
+    if type_ in NUMBER_TYPES:
+        return f"'{given}' is no format of numbers; {nearest(given, NUMBER_FORMATS)}"
+    if type_ in FORMATTED_TYPES:
+        return f"'{given}' is no date format; write it like %d.%m.%Y %H:%M:%S"
+    return f"{column} is neither a time nor a number; it has no format"
+
+
 def _lookups(file: SettingsFile, content: MappingContent, entities: tuple[MappedEntity, ...]) -> tuple[Lookup, ...]:
     """The lookups in the file's order, each with the columns that entities and later lookups take from it."""
     named = {column: place for entity in entities for column, place in entity.source_columns().items()}
@@ -335,7 +364,8 @@ def _lookups(file: SettingsFile, content: MappingContent, entities: tuple[Mapped
     lookups = []
     for place, (name, lookup) in enumerate(content.lookups.items()):
         for column in lookup.equals.source_columns():
-            if column.partition(".")[0] in list(content.lookups)[place:]:
+            prefix, dot, _ = column.partition(".")
+            if dot and prefix in list(content.lookups)[place:]:
                 raise file.error(("lookups", name, "equals"), f"'{column}' is looked up only later; change the order")
         taken = sorted(column for column in named if column.startswith(f"{name}."))
         columns = {column.removeprefix(f"{name}."): named[column] for column in taken}

@@ -101,8 +101,10 @@ def check_extracts(workspace: Workspace, sources_loaded_before: set[str]) -> Non
             try:
                 extracts = find_extracts(workspace, mapping)
                 if extracts:
+                    alone = read_extract(connection, replace(extracts[0], lookups=()))
                     for lookup in mapping.lookups:
                         _check_lookup(connection, workspace, file, mapping, lookup)
+                        _check_what_is_looked_up(file, lookup, alone)
                     _check_columns(connection, file, mapping, read_extract(connection, extracts[0]))
                 elif mapping.name not in sources_loaded_before:
                     raise _no_file(workspace, file, ("extract", "files"), mapping.extract.files)
@@ -126,9 +128,20 @@ def _check_lookup(
         if not table.has(column):
             hint = nearest(column, [name for name in table.columns if NAME.fullmatch(name)])
             raise file.error(place, f"{files[0].name} has no column '{column}'; {hint}")
-    for text, place in ((lookup.extract.key.sql, "key"), (lookup.extract.where, "where")):
+    for text, key in ((lookup.extract.key.sql, "key"), (lookup.extract.where, "where")):
         if text:
-            _check_expression(connection, file, ("lookups", lookup.name, place), text, table)
+            _check_expression(connection, file, ("lookups", lookup.name, key), text, table)
+
+
+def _check_what_is_looked_up(file: SettingsFile, lookup: Lookup, table: ExtractTable) -> None:
+    here, extract = ("lookups", lookup.name), table.extract
+    is_object = extract.format == "jsonl" and lookup.name in table.columns
+    if is_object or any(name.startswith(f"{lookup.name}.") for name in table.columns):
+        raise file.error(here, f"{extract.name} has '{lookup.name}' too; call the lookup something else")
+    for column in lookup.extract.equals.source_columns():
+        if extract.mapping.lookup_of(column) is None and not table.has(column):
+            hint = nearest(column, [name for name in table.columns if NAME.fullmatch(name)])
+            raise file.error((*here, "equals"), f"{extract.name} has no column '{column}'; {hint}")
 
 
 def _check_columns(
