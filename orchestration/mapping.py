@@ -187,6 +187,8 @@ class ExtractSettings(Part):
     encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
     timezone: TimeZoneName | None = None
     delivered_at: str | None = None
+    largest_unpacked_gb: Annotated[float, Field(gt=0)] = 50
+    largest_unpacked_ratio: Annotated[float, Field(gt=1)] = 200
 
     @field_validator("files")
     @classmethod

@@ -8,8 +8,9 @@ from __future__ import annotations
 import csv
 import glob
 import hashlib
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.ingest.compression import DamagedFile, check_is_whole
+from orchestration.ingest.compression import DamagedFile, UnpackedLimit, check_is_whole
 from orchestration.ingest.lookups import LOOKUP, join_lookups
 from orchestration.mapping import Lookup, Mapping
 from orchestration.sql import identifier, literal
@@ -102,12 +103,14 @@ class ExtractTable:
         relation: SQL with two columns: `_row`, a STRUCT of the file's columns, and `_row_number` (1 = first row that
             can be read); and a STRUCT for each lookup.
         lookups: the columns that each lookup gives.
+        delivered_names: for columns that had to be renamed, what the header calls them.
     """
 
     extract: Extract
     columns: dict[str, str]
     relation: str
     lookups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    delivered_names: dict[str, str] = field(default_factory=dict)
 
     def has(self, column: str) -> bool:
         """Whether the file has a column; in JSON Lines dots lead into an object, of which only the top is known."""
@@ -136,11 +139,26 @@ class ExtractTable:
 
     def _key(self, column: str) -> str | None:
         top = column.split(".", maxsplit=1)[0] if self.extract.format == "jsonl" else column
-        return self._names.get(column.casefold(), self._names.get(top.casefold()))
+        for name in (column, top):
+            if found := self._exact_names.get(name) or self._folded_names.get(name.casefold()):
+                if len(found) > 1:
+                    raise self.extract.unreadable(f"the column '{name}' stands twice in the header")
+                return found[0]
+        return column if column in self.columns else None
 
     @cached_property
-    def _names(self) -> dict[str, str]:
-        return {name.casefold(): name for name in reversed(self.columns)}
+    def _exact_names(self) -> dict[str, list[str]]:
+        return self._by_delivered_name(str)
+
+    @cached_property
+    def _folded_names(self) -> dict[str, list[str]]:
+        return self._by_delivered_name(str.casefold)
+
+    def _by_delivered_name(self, form: Callable[[str], str]) -> dict[str, list[str]]:
+        names: dict[str, list[str]] = {}
+        for name in self.columns:
+            names.setdefault(form(self.delivered_names.get(name, name)), []).append(name)
+        return names
 
 
 def read_extract(connection: duckdb.DuckDBPyConnection, extract: Extract, expected: Iterable[str] = ()) -> ExtractTable:
@@ -166,9 +184,11 @@ def _read_file(connection: duckdb.DuckDBPyConnection, extract: Extract, expected
     try:
         if extract.path.stat().st_size == 0:
             raise extract.unreadable("the file is empty")
-        check_is_whole(extract.path)
+        settings = extract.mapping.extract
+        limit = UnpackedLimit(settings.largest_unpacked_gb, settings.largest_unpacked_ratio)
+        check_is_whole(extract.path, limit)
         if extract.format == "parquet":
-            return _parquet(connection, extract)
+            return _parquet(connection, extract, limit)
         if extract.format == "jsonl":
             return _json_lines(connection, extract, expected)
         return _text_table(connection, extract)
@@ -187,7 +207,13 @@ def _sha256(path: Path, size: int, modified_ns: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _parquet(connection: duckdb.DuckDBPyConnection, extract: Extract) -> ExtractTable:
+def _parquet(connection: duckdb.DuckDBPyConnection, extract: Extract, limit: UnpackedLimit) -> ExtractTable:
+    content, cells = connection.execute(
+        "select coalesce(sum(total_uncompressed_size), 0)::bigint, coalesce(sum(num_values), 0)::bigint "
+        f"from parquet_metadata({_path(extract)})"
+    ).fetchall()[0]
+    limit.check(content, extract.path.stat().st_size)
+    UnpackedLimit(limit.gigabytes, math.inf).check(cells, 1)  # a run of equal values takes no room until it is read
     reader = f"read_parquet({_path(extract)}, hive_partitioning = false)"
     rows = connection.execute(f"describe select * from {reader}").fetchall()
     return ExtractTable(
@@ -214,9 +240,11 @@ def _json_lines(connection: duckdb.DuckDBPyConnection, extract: Extract, expecte
 
 
 def _text_table(connection: duckdb.DuckDBPyConnection, extract: Extract) -> ExtractTable:
-    delimiter, names, rows_above = _header(connection, extract)
+    delimiter, given_names, rows_above = _header(connection, extract)
     forget_unreadable_lines(connection)
+    names = _distinct(given_names)
     columns = dict.fromkeys(names, "VARCHAR")
+    renamed = {name: given for name, given in zip(names, given_names, strict=True) if given and name != given}
     options = [
         "auto_detect = false",
         "header = false",
@@ -234,7 +262,8 @@ def _text_table(connection: duckdb.DuckDBPyConnection, extract: Extract) -> Extr
         f"max_line_size = {MAXIMUM_LINE_BYTES}",
         f"columns = {_column_types(columns)}",
     ]
-    return ExtractTable(extract, columns, _numbered(f"read_csv({_path(extract)}, {', '.join(options)})"))
+    relation = _numbered(f"read_csv({_path(extract)}, {', '.join(options)})")
+    return ExtractTable(extract, columns, relation, delivered_names=renamed)
 
 
 def forget_unreadable_lines(connection: duckdb.DuckDBPyConnection) -> None:
@@ -271,7 +300,7 @@ def _header(connection: duckdb.DuckDBPyConnection, extract: Extract) -> tuple[st
         raise extract.unreadable("the header is not in the stated encoding")
     if not names:
         raise extract.unreadable("the file has no header")
-    return delimiter, _distinct(names), rows_above
+    return delimiter, names, rows_above
 
 
 def _first_record(lines: list[str], delimiter: str) -> tuple[list[str], int]:
