@@ -1,4 +1,4 @@
-"""`personae init | demo | run | ui`: thin over the same job that Dagster schedules."""
+"""`personae init | demo | fetch | run | ui`: thin over the same job that Dagster schedules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from orchestration.settings_file import SettingsError
+from orchestration.settings_file import SettingsError, nearest
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
@@ -112,6 +112,28 @@ def run(
 
 
 @app.command()
+def fetch(
+    folder: Folder,
+    connector: Annotated[
+        list[str] | None, typer.Option("--connector", help="Only this one. Repeatable; default: all.")
+    ] = None,
+    data: DataFolder = None,
+) -> None:
+    """Fetch what is new behind the connectors of connectors.yml into the data folder; `personae run` does it too."""
+    with _settings_errors():
+        workspace = Workspace.open(folder, data)
+        _check_connector_names(workspace, connector or [])
+    from orchestration.connectors.fetch import FetchError
+    from orchestration.connectors.fetch import fetch as fetch_new
+
+    with _one_run_at_a_time(workspace), _settings_errors():
+        try:
+            fetch_new(workspace, tuple(connector or ()), progress=console.print)
+        except FetchError as error:
+            _fail(str(error), EXIT_RUN_FAILED)
+
+
+@app.command()
 def ui(
     folder: Folder,
     port: Annotated[int, typer.Option(help="The port on this machine.")] = 3000,
@@ -132,6 +154,18 @@ def ui(
     dagster = str(Path(sys.executable).with_name("dagster"))
     command = [dagster, "dev", "-m", "orchestration.definitions", "-h", "127.0.0.1", "-p", str(port)]
     raise typer.Exit(subprocess.run([*command, "--log-level", "warning"], check=False).returncode)  # noqa: S603
+
+
+def _check_connector_names(workspace: Workspace, names: list[str]) -> None:
+    from orchestration.connectors.settings import CONNECTORS_FILE
+
+    known = [connector.name for connector in workspace.connectors]
+    if not known:
+        raise SettingsError(workspace.folder / CONNECTORS_FILE, None, "no connector is declared")
+    for name in names:
+        if name not in known:
+            path = workspace.folder / CONNECTORS_FILE
+            raise SettingsError(path, None, f"'{name}' is no connector; {nearest(name, known)}")
 
 
 def _wanted_weeks(workspace: Workspace, day: date | None, weeks: int) -> list[Week]:

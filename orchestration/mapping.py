@@ -179,9 +179,13 @@ class MappedEntity(Part):
 
 
 class ExtractSettings(Part):
-    """Which files, and how they are written."""
+    """Which files, and how they are written.
+
+    Where they come from a connector, they are all it has brought, unless `files` names some.
+    """
 
     files: Annotated[str, Field(min_length=1)]
+    connector: str | None = None
     format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
@@ -189,6 +193,13 @@ class ExtractSettings(Part):
     delivered_at: str | None = None
     largest_unpacked_gb: Annotated[float, Field(gt=0)] = 50
     largest_unpacked_ratio: Annotated[float, Field(gt=1)] = 200
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_connector_says_where(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("connector") and "files" not in given:
+            return {**given, "files": f"{given['connector']}/**/*"}
+        return given
 
     @field_validator("files")
     @classmethod
@@ -267,6 +278,13 @@ class Mapping(Part):
         """The lookup that a name such as `campaign.title` leads to, or None where it is the extract's own column."""
         prefix, dot, _ = column.partition(".")
         return next((lookup for lookup in self.lookups if dot and lookup.name == prefix), None)
+
+    @property
+    def connectors(self) -> dict[str, Location]:
+        """The connectors that bring its extracts or its lookups, each with the place that names it."""
+        named = {lookup.extract.connector: ("lookups", lookup.name, "connector") for lookup in self.lookups}
+        found: dict[str | None, Location] = {**named, self.extract.connector: ("extract", "connector")}
+        return {name: place for name, place in found.items() if name is not None}
 
     def of_lookup(self, lookup: Lookup) -> Mapping:
         """How the lookup's own files are read."""

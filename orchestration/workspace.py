@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from orchestration.connectors.settings import Connector, read_connectors
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, Attribute, Mapping, read_mappings, slug
 from orchestration.settings_file import SettingsError, SettingsFile, TimeZoneName, nearest
 from orchestration.weeks import Week
@@ -160,6 +161,7 @@ class Workspace:
     settings: WorkspaceSettings
     mappings: tuple[Mapping, ...]
     data_folder: Path
+    connectors: tuple[Connector, ...] = ()
 
     @classmethod
     def open(cls, folder: Path, data_folder: Path | None = None) -> Workspace:
@@ -181,7 +183,8 @@ class Workspace:
                 raise SettingsError(data_folder, None, "the data folder is missing")
             raise file.error(("data",), f"the data folder '{settings.data}' is missing")
         mappings = read_mappings(folder / "mappings", settings.timezone)
-        workspace = cls(folder, settings, mappings, data)
+        workspace = cls(folder, settings, mappings, data, read_connectors(folder))
+        workspace._check_connectors()
         workspace._check_references(file)
         return workspace
 
@@ -206,6 +209,14 @@ class Workspace:
                 )
             if target.outcome == "order" and not {"orders", "order_lines"} & set(self.entities):
                 raise file.error(("targets", name, "outcome"), "no mapping delivers orders or order_lines")
+
+    def _check_connectors(self) -> None:
+        names = [connector.name for connector in self.connectors]
+        for mapping in self.mappings:
+            for name, place in mapping.connectors.items():
+                if name not in names:
+                    hint = nearest(name, names) if names else "connectors.yml declares none"
+                    raise SettingsFile(mapping.path).error(place, f"'{name}' is no connector; {hint}")
 
     def _check_roles(self, entity: str) -> None:
         """What one mapping calls sensitive must not be a feature in another."""

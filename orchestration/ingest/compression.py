@@ -68,7 +68,10 @@ def check_is_whole(path: Path, limit: UnpackedLimit) -> None:
             _check_gzip(stream, packed, limit)
     elif path.suffix == ".zst":
         try:
-            limit.check(_largest_content(path), packed)
+            largest = _largest_content(path)
+            if not largest:
+                raise DamagedFile("the file is empty")
+            limit.check(largest, packed)
         except struct.error:
             raise DamagedFile("the zstd stream is cut short") from None
         except DamagedFile as over:
@@ -116,6 +119,8 @@ def _check_gzip(stream: BinaryIO, packed: int, limit: UnpackedLimit) -> None:
             limit.check(unpacked, packed)
             chunk = member.unconsumed_tail or (b"" if member.eof else stream.read(CHUNK_BYTES))
         chunk = (member.unused_data or stream.read(CHUNK_BYTES)).lstrip(b"\0") or stream.read(CHUNK_BYTES)
+    if not unpacked:
+        raise DamagedFile("the file is empty")
 
 
 def _pass_zstandard_frame(stream: BinaryIO) -> int | None:

@@ -20,6 +20,8 @@ from orchestration.weeks import local_midnight
 from orchestration.workspace import STATE_FOLDER, Workspace
 
 FILES_NAMED_IN_A_HINT = 500
+# Begins the name of a file that is still being written.
+UNFINISHED = ".unfinished-"
 # What a column's name looks like; the first line of a file without a header may hold somebody's data.
 NAME = re.compile(r"[^\W\d][^@\n]{0,63}")
 
@@ -55,7 +57,7 @@ def _find_files(workspace: Workspace, mapping: Mapping) -> list[Extract]:
     extracts = []
     for path in sorted(workspace.data_folder.glob(mapping.extract.files)):
         name = path.relative_to(workspace.data_folder)
-        if STATE_FOLDER in name.parts:
+        if STATE_FOLDER in name.parts or name.name.startswith(UNFINISHED):
             continue
         if path.is_symlink() and not path.exists():
             raise UnreadableExtract(f"{name.as_posix()}: the link leads nowhere")
@@ -106,7 +108,7 @@ def check_extracts(workspace: Workspace, sources_loaded_before: set[str]) -> Non
                         _check_lookup(connection, workspace, file, mapping, lookup)
                         _check_what_is_looked_up(file, lookup, alone)
                     _check_columns(connection, file, mapping, read_extract(connection, extracts[0]))
-                elif mapping.name not in sources_loaded_before:
+                elif mapping.name not in sources_loaded_before and mapping.extract.connector is None:
                     raise _no_file(workspace, file, ("extract", "files"), mapping.extract.files)
             except UnreadableExtract as error:
                 raise file.error(("extract", "files"), str(error)) from None
@@ -121,6 +123,8 @@ def _check_lookup(
     connection: duckdb.DuckDBPyConnection, workspace: Workspace, file: SettingsFile, mapping: Mapping, lookup: Lookup
 ) -> None:
     files = _find_files(workspace, mapping.of_lookup(lookup))
+    if not files and lookup.extract.connector is not None:
+        return
     if not files:
         raise _no_file(workspace, file, ("lookups", lookup.name, "files"), lookup.extract.files)
     table = read_extract(connection, files[0])

@@ -283,7 +283,8 @@ def _header(connection: duckdb.DuckDBPyConnection, extract: Extract) -> tuple[st
         f"select line from read_csv({_path(extract)}, auto_detect = false, header = false, quote = '', escape = '', "
         f"columns = {{'line': 'VARCHAR'}}, delim = {literal(UNIT_SEPARATOR)}, hive_partitioning = false, "
         f"max_line_size = {MAXIMUM_LINE_BYTES}, encoding = {literal(extract.mapping.extract.encoding)}, "
-        f"store_rejects = true) limit {LINES_WITH_THE_HEADER}"
+        # Not strict, because a quoted value below the header may hold line ends of another kind.
+        f"store_rejects = true, strict_mode = false) limit {LINES_WITH_THE_HEADER}"
     ).fetchall()
     lines = [f"{row[0] or ''}\n" for row in rows]
     stated = extract.mapping.extract.delimiter or ("\t" if extract.format == "tsv" else None)
@@ -340,7 +341,8 @@ def reason(error: duckdb.Error) -> str:
     """Why DuckDB could not read a file, in words that hold nothing of the file's content."""
     text = str(error)
     line = re.search(r"[Ll]ine:? (\d+)", text)
-    kinds = {
+    kinds = {  # the first that fits: some messages list the reader's options, such as the encoding
+        "invalid state": "lines end in different ways, or quotes stand in the middle of values",
         "gzip": "the gzip stream is damaged",
         "frame descriptor": "this is no zstd stream",
         "magic bytes": "this is not a Parquet file, or it was cut short",
@@ -351,7 +353,6 @@ def reason(error: duckdb.Error) -> str:
         "unicode": "the text is not in the stated encoding",
         "utf": "the text is not in the stated encoding",
         "encoding": "the text is not in the stated encoding",
-        "invalid state": "lines end in different ways, or quotes stand in the middle of values",
         "quote": "a quoted value is never closed",
         "max_line_size": "a line is longer than 8 MB",
         "maximum line size": "a line is longer than 8 MB",

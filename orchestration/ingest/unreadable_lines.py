@@ -45,7 +45,9 @@ def keep_unreadable_lines(connection: duckdb.DuckDBPyConnection, extract: Extrac
     connection.execute(f"create or replace temp table set_aside_lines as {_OF_FILE}", [str(extract.path)])
     rows = connection.execute(
         "select min(line) from set_aside_lines where list_contains(?, error_type::varchar) "
-        "and regexp_matches(trim(csv_line, e'\\r\\n'), e'[\\r\\n]') having count(*) > 0",
+        # The reader loses the text of a line that has swallowed the rest of its buffer.
+        "and (coalesce(csv_line, '') = '' or regexp_matches(trim(csv_line, e'\\r\\n'), e'[\\r\\n]')) "
+        "having count(*) > 0",
         [SWALLOWED_LINES],
     ).fetchall()
     if rows:
