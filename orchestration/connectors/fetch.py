@@ -95,6 +95,7 @@ def _quiet_dlt(workspace: Workspace) -> Iterator[None]:
 def _fetch_one(workspace: Workspace, connector: Connector) -> Fetched:
     try:
         import dlt  # noqa: PLC0415  (an optional extra)
+        from dlt.common.storages.load_package import load_package_state  # noqa: PLC0415
 
         from orchestration.connectors.sources import FILE, records_of  # noqa: PLC0415
     except ModuleNotFoundError as missing:
@@ -106,7 +107,7 @@ def _fetch_one(workspace: Workspace, connector: Connector) -> Fetched:
     files: list[str] = []
     counts: list[int] = []
 
-    @dlt.destination(batch_size=0, loader_file_format="jsonl", name="extracts", max_parallel_load_jobs=1)
+    @dlt.destination(batch_size=0, loader_file_format="typed-jsonl", name="extracts", max_parallel_load_jobs=1)
     def put(package_file: str, _: Any) -> None:
         rows = list(_rows(package_file)) if connector.kind == "bucket" else None
         if rows is not None:
@@ -114,7 +115,7 @@ def _fetch_one(workspace: Workspace, connector: Connector) -> Fetched:
                 files.append(_copy(workspace, connector, target, row[FILE]))
             counts.append(len(rows))
         else:
-            load_id = dlt.current.load_package()["load_id"]
+            load_id = load_package_state()["load_id"]
             name = _extract_name(workspace, connector, load_id, Path(package_file).name.split(".")[1])
             counts.append(_put_records(Path(package_file), target / name))
             files.append(f"{connector.name}/{name}")
@@ -139,8 +140,8 @@ def _rows(package_file: str) -> Iterator[dict[str, str]]:
     from dlt.common import json  # noqa: PLC0415
 
     with _opened(Path(package_file)) as stream:
-        for line in stream:
-            yield json.loadb(line)
+        for line in stream:  # each a batch of rows
+            yield from json.loadb(line)
 
 
 def _put_records(package_file: Path, target: Path) -> int:
