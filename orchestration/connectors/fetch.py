@@ -64,7 +64,9 @@ def fetch(
             except Exception as error:
                 raise FetchError(f"connector {connector.name}: {_in_words(error)}") from None
             files = len(fetched[-1].files)
-            progress(f"{connector.name}: {fetched[-1].records:,} records in {files} new {'file' if files == 1 else 'files'}")
+            progress(
+                f"{connector.name}: {fetched[-1].records:,} records in {files} new {'file' if files == 1 else 'files'}"
+            )
     return fetched
 
 
@@ -99,7 +101,9 @@ def _fetch_one(workspace: Workspace, connector: Connector) -> Fetched:
 
         from orchestration.connectors.sources import FILE, records_of  # noqa: PLC0415
     except ModuleNotFoundError as missing:
-        raise FetchError(f"connectors need more packages ({missing.name}): pip install 'personae[connectors]'") from None
+        raise FetchError(
+            f"connectors need more packages ({missing.name}): pip install 'personae[connectors]'"
+        ) from None
     target = workspace.data_folder / connector.name
     target.mkdir(parents=True, exist_ok=True)
     for left_behind in target.rglob(f"{UNFINISHED}*"):
@@ -108,7 +112,8 @@ def _fetch_one(workspace: Workspace, connector: Connector) -> Fetched:
     counts: list[int] = []
 
     @dlt.destination(batch_size=0, loader_file_format="typed-jsonl", name="extracts", max_parallel_load_jobs=1)
-    def put(package_file: str, _: Any) -> None:
+    def put(items: Any, _table: Any) -> None:
+        package_file = str(items)
         rows = list(_rows(package_file)) if connector.kind == "bucket" else None
         if rows is not None:
             for row in rows:
@@ -133,7 +138,8 @@ def _fetch_one(workspace: Workspace, connector: Connector) -> Fetched:
 def _extract_name(workspace: Workspace, connector: Connector, load_id: str, part: str) -> str:
     """The same package gives the same name, so that putting it in place again replaces it."""
     day = datetime.fromtimestamp(float(load_id), UTC).astimezone(workspace.timezone).date()
-    return f"{connector.name}_{day}_{load_id.replace('.', '')}_{part}.jsonl.gz"
+    moment = f"{float(load_id):.6f}".replace(".", "")  # of equal length, so that names sort by time
+    return f"{connector.name}_{day}_{moment}_{part}.jsonl.gz"
 
 
 def _rows(package_file: str) -> Iterator[dict[str, str]]:
@@ -169,8 +175,9 @@ def _copy(workspace: Workspace, connector: Connector, target: Path, record: str)
     if path.is_absolute() or ".." in path.parts:
         raise FetchError("a file's name leads out of the bucket")
     store = fsspec.filesystem(urlsplit(source.url).scheme, **bucket_options(source, workspace.folder))
+    folder = str(store._strip_protocol(source.url)).rstrip("/")
     with _appears_whole(target / path) as unfinished:
-        with store.open(item["url"], "rb") as given, unfinished.open("wb") as taken:
+        with store.open(f"{folder}/{path}", "rb") as given, unfinished.open("wb") as taken:
             shutil.copyfileobj(given, taken, 1 << 20)
         if unfinished.stat().st_size != item["bytes"]:
             raise FetchError("a file of the bucket changed while it was copied; fetch again")
@@ -195,28 +202,31 @@ def _opened(path: Path) -> Any:
 
 def _in_words(error: BaseException) -> str:
     """What happened, without addresses, parameters or values, which texts of libraries may hold."""
-    from requests import ConnectionError as NoConnection  # noqa: PLC0415
-    from requests import HTTPError, Timeout  # noqa: PLC0415
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
-
     chain: list[BaseException] = []
     link: BaseException | None = error
     while link is not None and link not in chain:
         chain.append(link)
         link = link.__cause__ or link.__context__
-    for each in chain:
-        if isinstance(each, FetchError | LookupError) and not isinstance(each, KeyError | IndexError):
-            return str(each)
-        if type(each).__name__ == "UnusableAnswer":
-            return str(each)
-        if isinstance(each, HTTPError) and each.response is not None:
-            return f"the server answers with status {each.response.status_code}"
-        if isinstance(each, Timeout):
-            return "the server does not answer in time"
-        if isinstance(each, NoConnection):
-            return "the server cannot be reached"
-        if isinstance(each, SQLAlchemyError):
-            return f"the database refuses ({type(each).__name__})"
-        if isinstance(each, OSError) and each.strerror:
-            return f"a file cannot be read or written ({each.strerror})"
-    return f"it cannot be read ({type(chain[-1]).__name__})"
+    words = next((words for each in chain if (words := _of_its_kind(each))), None)
+    return words or f"it cannot be read ({type(chain[-1]).__name__})"
+
+
+def _of_its_kind(error: BaseException) -> str | None:
+    from requests import ConnectionError as NoConnection  # noqa: PLC0415
+    from requests import HTTPError, Timeout  # noqa: PLC0415
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+    words = None
+    if isinstance(error, FetchError) or type(error) is LookupError or type(error).__name__ == "UnusableAnswer":
+        words = str(error)
+    elif isinstance(error, HTTPError) and error.response is not None:
+        words = f"the server answers with status {error.response.status_code}"
+    elif isinstance(error, Timeout):
+        words = "the server does not answer in time"
+    elif isinstance(error, NoConnection):
+        words = "the server cannot be reached"
+    elif isinstance(error, SQLAlchemyError):
+        words = f"the database refuses ({type(error).__name__})"
+    elif isinstance(error, OSError) and error.strerror:
+        words = f"a file cannot be read or written ({error.strerror})"
+    return words

@@ -21,6 +21,7 @@ from dlt.sources.sql_database import sql_table
 from requests import PreparedRequest, Response
 from requests.auth import AuthBase, HTTPBasicAuth
 from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
 from orchestration.connectors.settings import (
     Authorization,
@@ -68,13 +69,11 @@ def records_of(connector: Connector, folder: Path) -> DltResource:
     return as_text
 
 
-def _since(cursor: Cursor | None) -> Any:
+def _since(cursor: Cursor | None, start: str | float | None = None) -> Any:
     """dlt remembers the highest value, and which rows had it; a row without one is always taken."""
     if cursor is None:
         return None
-    return dlt.sources.incremental(
-        cursor.field, initial_value=cursor.start, on_cursor_value_missing="include", row_order=None
-    )
+    return dlt.sources.incremental(cursor.field, initial_value=start, on_cursor_value_missing="include", row_order=None)
 
 
 class _OnlyForItsServer(AuthBase):
@@ -122,15 +121,16 @@ def _rest(name: str, source: RestSource, cursor: Cursor | None, folder: Path) ->
         parameters: dict[str, Any] = dict(source.parameters)
         if cursor and cursor.parameter and since.start_value is not None:
             parameters[cursor.parameter] = since.start_value
-        hooks = {"response": [_no_redirect]}
+        hooks: Any = {"response": [_no_redirect]}
         for page in client.paginate(source.url, params=parameters, hooks=hooks, allow_redirects=False):
             yield list(page)
 
     if cursor is None:
         return dlt.resource(lambda: pages(None), name=name, selected=False)
+    from_the_start = _since(cursor, cursor.start)
 
     @dlt.resource(name=name, selected=False)
-    def new_pages(since: Any = _since(cursor)) -> Iterator[list[Any]]:
+    def new_pages(since: Any = from_the_start) -> Iterator[list[Any]]:
         yield from pages(since)
 
     return new_pages  # type: ignore[no-any-return]
@@ -169,26 +169,38 @@ def _paginator(pages: Pages | None) -> paginate.BasePaginator:
 
 
 def _database(name: str, source: DatabaseSource, cursor: Cursor | None, folder: Path) -> DltResource:
-    engine = create_engine(source.url.read(folder), hide_parameters=True)
+    # Where the first fetch begins is compared by the database, which knows the column's type.
+    engine = create_engine(source.url.read(folder), hide_parameters=True, poolclass=NullPool)
     if source.table is not None:
         schema, _, table = source.table.rpartition(".")
+
+        def from_the_start(query: Any, columns: Any, *_: Any) -> Any:
+            begins = cursor is not None and cursor.start is not None
+            return query.where(columns.c[cursor.field] >= cursor.start) if begins else query  # type: ignore[union-attr]
+
         resource: DltResource = sql_table(
-            engine, table=table, schema=schema or None, incremental=_since(cursor), chunk_size=ROWS_AT_ONCE
+            engine,
+            table=table,
+            schema=schema or None,
+            incremental=_since(cursor),
+            chunk_size=ROWS_AT_ONCE,
+            query_adapter_callback=from_the_start,
         )
         resource.selected = False
         return resource.with_name(name)
 
     def rows(since: Any) -> Iterator[list[dict[str, Any]]]:
-        values = {"since": since.start_value} if since is not None else {}
+        values = {} if since is None or cursor is None else {"since": since.start_value or cursor.start}
         with engine.connect().execution_options(yield_per=ROWS_AT_ONCE) as connection:
             for some in connection.execute(text(str(source.query)), values).mappings().partitions():
                 yield [dict(row) for row in some]
 
     if cursor is None:
         return dlt.resource(lambda: rows(None), name=name, selected=False)
+    from_the_last = _since(cursor)
 
     @dlt.resource(name=name, selected=False)
-    def new_rows(since: Any = _since(cursor)) -> Iterator[list[dict[str, Any]]]:
+    def new_rows(since: Any = from_the_last) -> Iterator[list[dict[str, Any]]]:
         yield from rows(since)
 
     return new_rows  # type: ignore[no-any-return]
@@ -196,9 +208,7 @@ def _database(name: str, source: DatabaseSource, cursor: Cursor | None, folder: 
 
 def bucket_options(source: BucketSource, folder: Path) -> dict[str, Any]:
     """What fsspec needs to open the bucket."""
-    return {
-        name: value.read(folder) if isinstance(value, Secret) else value for name, value in source.options.items()
-    }
+    return {name: value.read(folder) if isinstance(value, Secret) else value for name, value in source.options.items()}
 
 
 def _bucket(name: str, source: BucketSource, folder: Path) -> DltResource:
@@ -218,6 +228,6 @@ def _bucket(name: str, source: BucketSource, folder: Path) -> DltResource:
                 mark = [file["size_in_bytes"], file["modification_date"].isoformat()]
                 if known.get(path) != mark:
                     known[path] = mark
-                    yield {FILE: json.dumps({"path": path, "url": file["file_url"], "bytes": mark[0]})}
+                    yield {FILE: json.dumps({"path": path, "bytes": mark[0]})}
 
     return new_files  # type: ignore[no-any-return]

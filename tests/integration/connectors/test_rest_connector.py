@@ -133,7 +133,11 @@ def test_what_went_wrong_is_said_and_the_next_fetch_goes_on(
 
 class TestSecrets:
     def test_a_token_comes_from_the_environment_and_is_shown_nowhere(
-        self, company: ConnectedCompany, api: OrderApi, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+        self,
+        company: ConnectedCompany,
+        api: OrderApi,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
     ) -> None:
         monkeypatch.setenv("SHOP_TOKEN", CANARY)
         api.add(1, 2, 3, 4).token = CANARY
@@ -169,7 +173,9 @@ class TestSecrets:
 
     def test_a_missing_secret_is_named_with_its_line(self, company: ConnectedCompany, api: OrderApi) -> None:
         company.connects(rest(api, authorization={"bearer": {"environment": "NOT_SET"}}))
-        with pytest.raises(SettingsError, match="connectors.yml:2: the environment variable NOT_SET is missing or empty"):
+        with pytest.raises(
+            SettingsError, match=r"connectors\.yml:2: the environment variable NOT_SET is missing or empty"
+        ):
             company.fetch()
         assert api.requests == []
 
@@ -195,7 +201,7 @@ class TestInterruptions:
         assert company.orders() == expected(1, 2)
         api.hold_from_request = None
         api.hold.set()
-        assert company.fetch().records == 9 
+        assert company.fetch().records == 9
         assert company.orders() == expected(*range(1, 12))
 
     def test_a_fetch_that_dies_while_it_writes_puts_the_same_records_in_place_later(
