@@ -3,8 +3,8 @@
     make fuzz-ingest                                   10,000 planted files, then the others
     python -m benchmarks.fuzz_ingest --files 2000 --seed 3 --only planted
 
-What belongs here: what takes too long for `make test`. How a planted file is made, and what must become of it, stands in
-`tests/integration/ingest/planted_files.py`. The figures are kept in `docs/reliability.md`.
+What belongs here: what takes too long for `make test`. How a planted file is made, and what must become of it, stands
+in `tests/integration/ingest/planted_files.py`. The figures are kept in `docs/reliability.md`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path[:0] = [str(TESTS / "integration" / "ingest"), str(TESTS / "unit" / "orchestration")]
 
+import pyarrow.parquet as pq  # noqa: E402
 from hypothesis import HealthCheck, Phase, given, seed, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from ingest_company import Company  # noqa: E402
@@ -112,8 +113,6 @@ def parquet_bomb(company: Company) -> int:
         f"copy (select 'o' as id, date '2026-01-05' as at, 'c' as customer, 1 as amount, 'completed' as status "
         f"from range(2000000)) to '{company.data}/part.parquet' (row_group_size 2000000)"
     )
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
     table = pq.read_table(company.data / "part.parquet")
     with pq.ParquetWriter(company.data / "orders.parquet", table.schema) as writer:
         for _ in range(60):

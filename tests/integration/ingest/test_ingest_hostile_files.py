@@ -64,7 +64,7 @@ class TestBombs:
     @pytest.mark.parametrize("limit", [{"largest_unpacked_ratio": 0}, {"largest_unpacked_gb": -1}])
     def test_a_limit_is_above_nothing(self, company: Company, limit: dict[str, float]) -> None:
         company.map_orders(**limit)
-        with pytest.raises(SettingsError, match="extract.largest_unpacked"):
+        with pytest.raises(SettingsError, match=r"extract\.largest_unpacked"):
             company.open()
 
 
