@@ -1,4 +1,4 @@
-"""`personae init | demo | run | ui | contracts | quarantine`: thin over the job that Dagster schedules."""
+"""`personae init | demo | fetch | run | ui | contracts | quarantine`: thin over the job that Dagster schedules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from orchestration.settings_file import SettingsError
+from orchestration.settings_file import SettingsError, nearest
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
@@ -44,6 +44,10 @@ def init(
     legal_basis: Annotated[
         str | None, typer.Option(help="In words: why people may be profiled where no consent is recorded.")
     ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--source", help="A system with ready mappings, such as hubspot or stripe. Repeatable."),
+    ] = None,
 ) -> None:
     """Write a commented personae.yml and example mappings."""
     from orchestration.init import BASIS_QUESTION, init_workspace
@@ -51,7 +55,7 @@ def init(
     if legal_basis is None and sys.stdin.isatty() and sys.stdout.isatty():
         legal_basis = typer.prompt(BASIS_QUESTION, default="", show_default=False) or None
     with _settings_errors():
-        written = init_workspace(folder, extract or [], legal_basis)
+        written = init_workspace(folder, extract or [], source or [], legal_basis)
     for path in written:
         console.print(f"  {path}")
     console.print(f"Edit these, then: [bold]personae run {folder}[/bold]")
@@ -113,6 +117,28 @@ def run(
         console.print(f"[bold red]The run failed[/bold red] after {seconds:.0f} s. What was published before stands.")
         raise typer.Exit(EXIT_RUN_FAILED)
     _print_outcome(workspace, wanted, seconds)
+
+
+@app.command()
+def fetch(
+    folder: Folder,
+    connector: Annotated[
+        list[str] | None, typer.Option("--connector", help="Only this one. Repeatable; default: all.")
+    ] = None,
+    data: DataFolder = None,
+) -> None:
+    """Fetch what is new behind the connectors of connectors.yml into the data folder; `personae run` does it too."""
+    with _settings_errors():
+        workspace = Workspace.open(folder, data)
+        _check_connector_names(workspace, connector or [])
+    from orchestration.connectors.fetch import FetchError
+    from orchestration.connectors.fetch import fetch as fetch_new
+
+    with _one_run_at_a_time(workspace), _settings_errors():
+        try:
+            fetch_new(workspace, tuple(connector or ()), progress=console.print)
+        except FetchError as error:
+            _fail(str(error), EXIT_RUN_FAILED)
 
 
 @app.command()
@@ -215,6 +241,18 @@ def _retry(workspace: Workspace, entity: str | None, file: str | None) -> None:
     console.print(f"{loaded:,} rows came out of quarantine." if retries else "No row is in quarantine.")
     if loaded:
         console.print(f"They count from the next run on: personae run {workspace.folder}")
+
+
+def _check_connector_names(workspace: Workspace, names: list[str]) -> None:
+    from orchestration.connectors.settings import CONNECTORS_FILE
+
+    known = [connector.name for connector in workspace.connectors]
+    if not known:
+        raise SettingsError(workspace.folder / CONNECTORS_FILE, None, "no connector is declared")
+    for name in names:
+        if name not in known:
+            path = workspace.folder / CONNECTORS_FILE
+            raise SettingsError(path, None, f"'{name}' is no connector; {nearest(name, known)}")
 
 
 def _wanted_weeks(workspace: Workspace, day: date | None, weeks: int) -> list[Week]:

@@ -9,23 +9,25 @@ from __future__ import annotations
 import difflib
 import glob
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
 import yaml
 
+import examples
 from data_contracts.contract import ENTITIES, Contract
 from data_contracts.documentation import mapping_template
 from orchestration.contracts import Contracts, read_contracts
 from orchestration.ingest.reading import Extract, ExtractTable, UnreadableExtract, read_extract, reason
 from orchestration.legal_basis import TO_BE_STATED
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, ExtractSettings, Mapping, slug
-from orchestration.settings_file import SettingsError
+from orchestration.settings_file import SettingsError, nearest
 from orchestration.weeks import Week
 from orchestration.workspace import SETTINGS_FILE
 
+READY_SOURCES = Path(examples.__file__).with_name("sources")
 PROPOSED_FROM = 0.78  # similarity of names from which a column is proposed
 SYNONYMS = {
     "contact_id": ("customer_id", "customer", "client_id", "user_id", "member_id", "person_id", "subscriber_id"),
@@ -121,7 +123,9 @@ NO_TARGET = """\
 """
 
 
-def init_workspace(folder: Path, extracts: list[Path], legal_basis: str | None = None) -> list[Path]:
+def init_workspace(
+    folder: Path, extracts: list[Path], sources: Sequence[str] = (), legal_basis: str | None = None
+) -> list[Path]:
     """Write a workspace.
 
     Args:
@@ -130,21 +134,26 @@ def init_workspace(folder: Path, extracts: list[Path], legal_basis: str | None =
             contracts already, the proposals follow them.
         legal_basis: in words, why people may be profiled without consent. Without it, and without consents among the
             extracts, the settings ask for it, and a run refuses to start until it is answered.
+        sources: systems whose ready mappings are copied, names of `examples/sources`.
 
     Returns:
         The files written.
 
     Raises:
-        SettingsError: there is a workspace already, or an extract is missing or cannot be read.
+        SettingsError: there is a workspace already, an extract is missing or cannot be read, or a source has no ready
+            mappings.
     """
     settings = folder / SETTINGS_FILE
     if settings.exists() or any((folder / "mappings").glob("*.y*ml")):
         raise SettingsError(settings, None, "there is a workspace here already")
     contracts = read_contracts(folder)
+    ready = [path for name in dict.fromkeys(sources) for path in _ready_mappings(folder, name)]
     data = _common_folder(extracts) if extracts else None
     proposals = [_propose(path.resolve(), data, contracts) for path in extracts if data is not None]
     first = min((day for _, _, day in proposals if day), default=date.today() - timedelta(weeks=104))
-    has_orders = any(entity in ("orders", "order_lines") for entity, _, _ in proposals)
+    has_orders = any(entity in ("orders", "order_lines") for entity, _, _ in proposals) or any(
+        "orders" in yaml.safe_load(path.read_text(encoding="utf-8"))["entities"] for path in ready
+    )
     (folder / "mappings" / "examples").mkdir(parents=True, exist_ok=True)
     settings.write_text(
         SETTINGS_TEMPLATE.format(
@@ -162,6 +171,9 @@ def init_workspace(folder: Path, extracts: list[Path], legal_basis: str | None =
     for name, (_, text, _) in zip(names, proposals, strict=True):
         written.append(folder / "mappings" / f"{name}.yml")
         written[-1].write_text(text, encoding="utf-8")
+    for path in ready:
+        written.append(folder / "mappings" / path.name)
+        written[-1].write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
     for entity in ENTITIES:
         written.append(folder / "mappings" / "examples" / f"{entity}.yml")
         written[-1].write_text(mapping_template(contracts[entity]), encoding="utf-8")
@@ -173,6 +185,13 @@ def _legal_basis(statement: str | None, has_consents: bool) -> str:
     if has_consents and not statement:
         return "# legal_basis: {}"
     return PROFILING_BASIS.format(statement=json.dumps(statement or TO_BE_STATED, ensure_ascii=False)).rstrip()
+
+
+def _ready_mappings(folder: Path, source: str) -> list[Path]:
+    names = [path.parent.name for path in READY_SOURCES.glob("*/mappings")]
+    if source not in names:
+        raise SettingsError(folder, None, f"no ready mappings for '{source}'; {nearest(source, names)}")
+    return sorted((READY_SOURCES / source / "mappings").glob("*.yml"))
 
 
 def _distinct_names(names: list[str]) -> Iterator[str]:

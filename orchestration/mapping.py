@@ -35,6 +35,16 @@ TYPE_OF_ATTRIBUTE = {"text": "VARCHAR", "number": "DOUBLE"}
 COMPRESSION_ENDINGS = (".gz", ".zst")
 # Formats of numbers since 1970, with the microseconds of one.
 EPOCH_FORMATS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+# How numbers are written, shown on one, with what stands between thousands and before decimals.
+NUMBER_FORMATS = {
+    "1,234.56": (",", "."),
+    "1.234,56": (".", ","),
+    "1 234,56": (" ", ","),
+    "1'234.56": ("'", "."),
+    "1234,56": ("", ","),
+}
+NUMBER_TYPES = ("DOUBLE", "BIGINT")
+FORMATTED_TYPES = (*NUMBER_TYPES, "TIMESTAMP", "DATE")
 # Part of every content hash: raised when the same mapping comes to mean other rows.
 INGEST_VERSION = 1
 
@@ -52,11 +62,11 @@ def slug(name: str) -> str:
 
 
 def _check_format(text: str) -> str:
-    return text if text in EPOCH_FORMATS else check_date_format(text)
+    return text if text in EPOCH_FORMATS or text in NUMBER_FORMATS else check_date_format(text)
 
 
 Expression = Annotated[str, AfterValidator(check_expression)]
-DateFormat = Annotated[str, AfterValidator(_check_format)]
+Format = Annotated[str, AfterValidator(_check_format)]
 
 
 class Part(BaseModel):
@@ -72,7 +82,7 @@ class ColumnSource(Part):
     value: str | int | float | bool | None = None
     sql: Expression | None = None
     sensitive: Literal[False] | None = None
-    format: DateFormat | None = None
+    format: tuple[Format, ...] = ()
     values: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -80,11 +90,20 @@ class ColumnSource(Part):
     def _a_plain_name_is_a_column(cls, given: Any) -> Any:
         return {"column": str(given)} if isinstance(given, str | int | float) else given
 
+    @field_validator("format", mode="before")
+    @classmethod
+    def _one_format_is_a_list_of_one(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, str) else given
+
     @model_validator(mode="after")
     def _exactly_one_origin(self) -> ColumnSource:
         if sum(origin is not None for origin in (self.column, self.value, self.sql)) != 1:
             raise ValueError("say exactly one of `column:`, `value:` and `sql:`")
         return self
+
+    def source_columns(self) -> list[str]:
+        """The extract's columns that it reads."""
+        return [self.column] if self.column is not None else expression_columns(self.sql) if self.sql else []
 
 
 class AttributeSettings(Part):
@@ -170,14 +189,27 @@ class MappedEntity(Part):
 
 
 class ExtractSettings(Part):
-    """Which files, and how they are written."""
+    """Which files, and how they are written.
+
+    Where they come from a connector, they are all it has brought, unless `files` names some.
+    """
 
     files: Annotated[str, Field(min_length=1)]
+    connector: str | None = None
     format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
     timezone: TimeZoneName | None = None
     delivered_at: str | None = None
+    largest_unpacked_gb: Annotated[float, Field(gt=0)] = 50
+    largest_unpacked_ratio: Annotated[float, Field(gt=1)] = 200
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_connector_says_where(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("connector") and "files" not in given:
+            return {**given, "files": f"{given['connector']}/**/*"}
+        return given
 
     @field_validator("files")
     @classmethod
@@ -202,10 +234,42 @@ class ExtractSettings(Part):
         return pattern
 
 
+class LookupSettings(ExtractSettings):
+    """Another extract of the same source, of which each row of the first finds the one with its key."""
+
+    key: ColumnSource
+    equals: ColumnSource
+    where: Expression | None = None
+
+    @field_validator("key", "equals")
+    @classmethod
+    def _is_found_in_the_row(cls, key: ColumnSource) -> ColumnSource:
+        if key.value is not None or key.format or key.values:
+            raise ValueError("a key is a column, or `{sql: ...}` over the row's columns")
+        return key
+
+
+class Lookup(Part):
+    """One lookup: its files, and which of their columns the mapping takes from it."""
+
+    name: str
+    extract: LookupSettings
+    columns: dict[str, Location]
+
+    def source_columns(self) -> dict[str, Location]:
+        """Each column of the lookup's files that is read, with the place in the mapping that names it."""
+        here: Location = ("lookups", self.name)
+        found = {column: (*here, "key") for column in self.extract.key.source_columns()}
+        for column in expression_columns(self.extract.where) if self.extract.where else ():
+            found.setdefault(column, (*here, "where"))
+        return self.columns | found
+
+
 class MappingContent(Part):
     """What a mapping file says."""
 
     extract: ExtractSettings
+    lookups: dict[str, LookupSettings] = Field(default_factory=dict)
     entities: Annotated[dict[str, EntitySettings], Field(min_length=1)]
 
 
@@ -216,8 +280,26 @@ class Mapping(Part):
     path: Path
     extract: ExtractSettings
     timezone: str
+    lookups: tuple[Lookup, ...] = ()
     entities: tuple[MappedEntity, ...]
     content_hash: str
+
+    def lookup_of(self, column: str) -> Lookup | None:
+        """The lookup that a name such as `campaign.title` leads to, or None where it is the extract's own column."""
+        prefix, dot, _ = column.partition(".")
+        return next((lookup for lookup in self.lookups if dot and lookup.name == prefix), None)
+
+    @property
+    def connectors(self) -> dict[str, Location]:
+        """The connectors that bring its extracts or its lookups, each with the place that names it."""
+        named = {lookup.extract.connector: ("lookups", lookup.name, "connector") for lookup in self.lookups}
+        found: dict[str | None, Location] = {**named, self.extract.connector: ("extract", "connector")}
+        return {name: place for name, place in found.items() if name is not None}
+
+    def of_lookup(self, lookup: Lookup) -> Mapping:
+        """How the lookup's own files are read."""
+        zone = lookup.extract.timezone or self.timezone
+        return self.model_copy(update={"extract": lookup.extract, "timezone": zone, "lookups": ()})
 
     def file_format(self, file: Path) -> str:
         """csv, tsv, jsonl or parquet: as stated, or by the file's ending."""
@@ -250,17 +332,26 @@ def read_mappings(folder: Path, timezone: str, contracts: Contracts) -> tuple[Ma
 def _read_mapping(path: Path, timezone: str, contracts: Contracts) -> Mapping:
     file = SettingsFile(path)
     content = file.parse(MappingContent)
+    for name in content.lookups:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise file.error(("lookups", name), f"the lookup's name '{name}' must be lower case letters, digits and _")
     for name, entity in content.entities.items():
         if name not in ENTITIES:
             raise file.error(("entities", name), f"'{name}' is no entity; {nearest(name, ENTITIES)}")
         contract = contracts[name]
         canonical = [column for column in contract.column_names if not column.startswith(ATTRIBUTE_PREFIX)]
-        for column in entity.columns:
+        for column, origin in entity.columns.items():
             if column not in canonical:
                 raise file.error(
                     ("entities", name, "columns", column),
                     f"'{column}' is no column of {name}; {nearest(column, canonical)}",
                 )
+            type_ = contract.column(column).type
+            for given in origin.format:
+                if (given in NUMBER_FORMATS) != (type_ in NUMBER_TYPES) or type_ not in FORMATTED_TYPES:
+                    raise file.error(
+                        ("entities", name, "columns", column, "format"), _no_format_of(given, column, type_)
+                    )
         brought = {*entity.columns, *(f"{ATTRIBUTE_PREFIX}{slug(source)}" for source in entity.attributes)}
         missing = [column for column in contract.required_columns if column not in brought]
         if missing:
@@ -291,12 +382,14 @@ def _read_mapping(path: Path, timezone: str, contracts: Contracts) -> Mapping:
     changed = {name: changes for name in content.entities if (changes := contracts.what_decides_rows(name))}
     meaning = [INGEST_VERSION, timezone, content.model_dump(mode="json"), *([changed] if changed else [])]
     canonical_content = json.dumps(meaning, sort_keys=True)
+    entities = tuple(_mapped_entity(name, entity) for name, entity in content.entities.items())
     return Mapping(
         name=path.stem,
         path=path,
         extract=content.extract,
         timezone=content.extract.timezone or timezone,
-        entities=tuple(_mapped_entity(name, entity) for name, entity in content.entities.items()),
+        lookups=_lookups(file, content, entities),
+        entities=entities,
         content_hash=hashlib.sha256(canonical_content.encode()).hexdigest()[:16],
     )
 
@@ -319,6 +412,33 @@ def _check_declared_attribute(
             ("entities", contract.entity, "attributes", source),
             f"{name} is {declared.classification} data by the contract of {contract.entity}: no {attribute.role}",
         )
+
+
+def _no_format_of(given: str, column: str, type_: str) -> str:
+    if type_ in NUMBER_TYPES:
+        return f"'{given}' is no format of numbers; {nearest(given, NUMBER_FORMATS)}"
+    if type_ in FORMATTED_TYPES:
+        return f"'{given}' is no date format; write it like %d.%m.%Y %H:%M:%S"
+    return f"{column} is neither a time nor a number; it has no format"
+
+
+def _lookups(file: SettingsFile, content: MappingContent, entities: tuple[MappedEntity, ...]) -> tuple[Lookup, ...]:
+    """The lookups in the file's order, each with the columns that entities and later lookups take from it."""
+    named = {column: place for entity in entities for column, place in entity.source_columns().items()}
+    for name, lookup in content.lookups.items():
+        named |= {column: ("lookups", name, "equals") for column in lookup.equals.source_columns()}
+    lookups = []
+    for place, (name, lookup) in enumerate(content.lookups.items()):
+        for column in lookup.equals.source_columns():
+            prefix, dot, _ = column.partition(".")
+            if dot and prefix in list(content.lookups)[place:]:
+                raise file.error(("lookups", name, "equals"), f"'{column}' is looked up only later; change the order")
+        taken = sorted(column for column in named if column.startswith(f"{name}."))
+        columns = {column.removeprefix(f"{name}."): named[column] for column in taken}
+        if not columns:
+            raise file.error(("lookups", name), f"no column is taken from it; name one as '{name}.<column>'")
+        lookups.append(Lookup(name=name, extract=lookup, columns=columns))
+    return tuple(lookups)
 
 
 def _mapped_entity(name: str, entity: EntitySettings) -> MappedEntity:

@@ -18,6 +18,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from orchestration.connectors.settings import Connector, read_connectors
+from orchestration.contracts import Contracts, read_contracts
 from orchestration.legal_basis import (
     PURPOSES,
     LegalBasis,
@@ -25,7 +27,6 @@ from orchestration.legal_basis import (
     check_somebody_may_be_profiled,
     legal_basis_var,
 )
-from orchestration.contracts import Contracts, read_contracts
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, Attribute, Mapping, read_mappings, slug
 from orchestration.settings_file import SettingsError, SettingsFile, TimeZoneName, nearest
 from orchestration.special_categories import complaint_about_event
@@ -199,6 +200,7 @@ class Workspace:
     mappings: tuple[Mapping, ...]
     data_folder: Path
     contracts: Contracts
+    connectors: tuple[Connector, ...] = ()
 
     @classmethod
     def open(cls, folder: Path, data_folder: Path | None = None) -> Workspace:
@@ -221,7 +223,8 @@ class Workspace:
             raise file.error(("data",), f"the data folder '{settings.data}' is missing")
         contracts = read_contracts(folder)
         mappings = read_mappings(folder / "mappings", settings.timezone, contracts)
-        workspace = cls(folder, settings, mappings, data, contracts)
+        workspace = cls(folder, settings, mappings, data, contracts, read_connectors(folder))
+        workspace._check_connectors()
         workspace._check_references(file)
         return workspace
 
@@ -270,6 +273,14 @@ class Workspace:
         for name in features.events:
             if name not in features.not_sensitive and (complaint := complaint_about_event(name)):
                 raise file.error(("features", "events", name), complaint)
+
+    def _check_connectors(self) -> None:
+        names = [connector.name for connector in self.connectors]
+        for mapping in self.mappings:
+            for name, place in mapping.connectors.items():
+                if name not in names:
+                    hint = nearest(name, names) if names else "connectors.yml declares none"
+                    raise SettingsFile(mapping.path).error(place, f"'{name}' is no connector; {hint}")
 
     def _check_roles(self, entity: str) -> None:
         """What one mapping calls sensitive must not be a feature in another, nor of no category."""

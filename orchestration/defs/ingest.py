@@ -16,7 +16,7 @@ from orchestration.workspace import Workspace
 
 
 def extract_specs(workspace: Workspace) -> list[dg.AssetSpec]:
-    """The deliveries themselves, one per mapping: where the lineage begins."""
+    """The deliveries themselves, one per mapping: where the lineage begins. Those that are fetched are assets."""
     return [
         dg.AssetSpec(
             ["extracts", mapping.name],
@@ -25,6 +25,7 @@ def extract_specs(workspace: Workspace) -> list[dg.AssetSpec]:
             kinds={mapping.extract.format or "file"},
         )
         for mapping in workspace.mappings
+        if not mapping.connectors
     ]
 
 

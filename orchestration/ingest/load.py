@@ -110,7 +110,7 @@ def _load_if_new(
     """Load one file for one entity, unless the ledger says that nothing changed."""
     ledger = Ledger(connection)
     known = ledger.entry(extract, entity.entity)
-    seen = _size_and_time(extract)
+    seen = extract.size_and_time
     if known and known.status != LOAD_AGAIN and known.mapping_hash == extract.mapping.content_hash:
         if known.seen == seen:
             return None
@@ -131,18 +131,10 @@ def _load_if_new(
                 load = Load(extract.name, extract.mapping.name, entity.entity, KNOWN_CONTENT)
             else:
                 load = loader.load(CORRECTED if known else LOADED)
-            if _size_and_time(extract) != seen:
+            if extract.size_and_time != seen:
                 raise extract.unreadable("the file changed while it was read; the next run reads it again")
             ledger.record(load, extract, loader.load_id, loader.sequence, seen)
     except Refused as refused:
         ledger.record_refusal(refused.load)
         return refused.load
     return load
-
-
-def _size_and_time(extract: Extract) -> tuple[int, int]:
-    try:
-        stat = extract.path.stat()
-    except OSError as error:
-        raise extract.unreadable(f"the file cannot be opened ({error.strerror})") from None
-    return stat.st_size, stat.st_mtime_ns
