@@ -65,8 +65,8 @@ def _declared(workspace: Workspace, column_types: dict[str, str]) -> Iterator[di
             column = f"{prefix}_{attribute.name}"
             if attribute.role == "feature" and column in column_types:
                 kind = {"VARCHAR": "category", "BOOLEAN": "flag"}.get(column_types[column], "number")
-                words = (None, None) if attribute.sensitive else (attribute.high_words, attribute.low_words)
-                yield _row(column, family, attribute.in_words, kind, *words)
+                high, low = (None, None) if attribute.sensitive else (attribute.high_words, attribute.low_words)
+                yield _row(column, family, attribute.in_words, kind, high, low)
 
 
 def tellable(catalogue: pl.DataFrame, workspace: Workspace) -> pl.DataFrame:

@@ -338,47 +338,8 @@ def _read_mapping(path: Path, timezone: str, contracts: Contracts) -> Mapping:
     for name, entity in content.entities.items():
         if name not in ENTITIES:
             raise file.error(("entities", name), f"'{name}' is no entity; {nearest(name, ENTITIES)}")
-        contract = contracts[name]
-        canonical = [column for column in contract.column_names if not column.startswith(ATTRIBUTE_PREFIX)]
-        for column, origin in entity.columns.items():
-            if column not in canonical:
-                raise file.error(
-                    ("entities", name, "columns", column),
-                    f"'{column}' is no column of {name}; {nearest(column, canonical)}",
-                )
-            type_ = contract.column(column).type
-            for given in origin.format:
-                if (given in NUMBER_FORMATS) != (type_ in NUMBER_TYPES) or type_ not in FORMATTED_TYPES:
-                    raise file.error(
-                        ("entities", name, "columns", column, "format"), _no_format_of(given, column, type_)
-                    )
-        brought = {*entity.columns, *(f"{ATTRIBUTE_PREFIX}{slug(source)}" for source in entity.attributes)}
-        missing = [column for column in contract.required_columns if column not in brought]
-        if missing:
-            raise file.error(("entities", name, "columns"), f"{name} needs the column '{missing[0]}'")
-        if entity.attributes and name not in ENTITIES_WITH_ATTRIBUTES:
-            raise file.error(
-                ("entities", name, "attributes"), f"only {' and '.join(ENTITIES_WITH_ATTRIBUTES)} have attributes"
-            )
-        for column in COLUMNS_THAT_DESCRIBE if name in ENTITIES_WITH_ATTRIBUTES else ():
-            described = entity.columns.get(column)
-            complaint = (
-                described and described.column and complaint_about(described.column, "feature", described.sensitive)
-            )
-            if complaint:
-                raise file.error(("entities", name, "columns", column), complaint)
-        for source, attribute in entity.attributes.items():
-            complaint = complaint_about(source, attribute.role, attribute.sensitive, attribute.legal_basis)
-            if complaint:
-                raise file.error(("entities", name, "attributes", source), complaint)
-        by_column: dict[str, str] = {}
-        for source in entity.attributes:
-            other = by_column.setdefault(slug(source), source)
-            if other != source:
-                raise file.error(
-                    ("entities", name, "attributes", source), f"'{source}' and '{other}' are the same name in SQL"
-                )
-            _check_declared_attribute(file, contract, source, entity.attributes[source])
+        _check_columns(file, contracts[name], entity)
+        _check_attributes(file, contracts[name], entity)
     changed = {name: changes for name in content.entities if (changes := contracts.what_decides_rows(name))}
     meaning = [INGEST_VERSION, timezone, content.model_dump(mode="json"), *([changed] if changed else [])]
     canonical_content = json.dumps(meaning, sort_keys=True)
@@ -392,6 +353,46 @@ def _read_mapping(path: Path, timezone: str, contracts: Contracts) -> Mapping:
         entities=entities,
         content_hash=hashlib.sha256(canonical_content.encode()).hexdigest()[:16],
     )
+
+
+def _check_columns(file: SettingsFile, contract: Contract, entity: EntitySettings) -> None:
+    """Each column exists, has a format only where its type has formats, and none that is required is missing."""
+    name = contract.entity
+    canonical = [column for column in contract.column_names if not column.startswith(ATTRIBUTE_PREFIX)]
+    for column, origin in entity.columns.items():
+        place = ("entities", name, "columns", column)
+        if column not in canonical:
+            raise file.error(place, f"'{column}' is no column of {name}; {nearest(column, canonical)}")
+        type_ = contract.column(column).type
+        for given in origin.format:
+            if (given in NUMBER_FORMATS) != (type_ in NUMBER_TYPES) or type_ not in FORMATTED_TYPES:
+                raise file.error((*place, "format"), _no_format_of(given, column, type_))
+    brought = {*entity.columns, *(f"{ATTRIBUTE_PREFIX}{slug(source)}" for source in entity.attributes)}
+    missing = [column for column in contract.required_columns if column not in brought]
+    if missing:
+        raise file.error(("entities", name, "columns"), f"{name} needs the column '{missing[0]}'")
+    for column in COLUMNS_THAT_DESCRIBE if name in ENTITIES_WITH_ATTRIBUTES else ():
+        described = entity.columns.get(column)
+        complaint = described and described.column and complaint_about(described.column, "feature", described.sensitive)
+        if complaint:
+            raise file.error(("entities", name, "columns", column), complaint)
+
+
+def _check_attributes(file: SettingsFile, contract: Contract, entity: EntitySettings) -> None:
+    """Only entities that describe have attributes, each under a name of its own, and none of a special category."""
+    place = ("entities", contract.entity, "attributes")
+    if entity.attributes and contract.entity not in ENTITIES_WITH_ATTRIBUTES:
+        raise file.error(place, f"only {' and '.join(ENTITIES_WITH_ATTRIBUTES)} have attributes")
+    for source, attribute in entity.attributes.items():
+        complaint = complaint_about(source, attribute.role, attribute.sensitive, attribute.legal_basis)
+        if complaint:
+            raise file.error((*place, source), complaint)
+    by_column: dict[str, str] = {}
+    for source in entity.attributes:
+        other = by_column.setdefault(slug(source), source)
+        if other != source:
+            raise file.error((*place, source), f"'{source}' and '{other}' are the same name in SQL")
+        _check_declared_attribute(file, contract, source, entity.attributes[source])
 
 
 def _check_declared_attribute(
