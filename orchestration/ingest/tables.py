@@ -62,6 +62,17 @@ create table if not exists raw.run_weeks (
 )
 """
 
+IDENTITY_DECISIONS = """
+create table if not exists raw.identity_decisions (
+    contact_id varchar not null,
+    other_contact_id varchar not null,
+    from_week date not null,
+    decided_on date,
+    decided_by varchar,
+    why varchar
+)
+"""
+
 
 def make_raw_tables(
     connection: duckdb.DuckDBPyConnection, attribute_columns: Mapping[str, dict[str, str]] = MappingProxyType({})
@@ -80,7 +91,7 @@ def make_raw_tables(
         add_columns(connection, entity, {column.name: column.type for column in contract.columns})
         add_columns(connection, entity, attribute_columns.get(entity, {}))
         connection.execute(f'create table if not exists quarantine."{entity}" ({QUARANTINE_COLUMNS})')
-    for statement in (LEDGER, CHANGED_DAYS, RUN_WEEKS):
+    for statement in (LEDGER, CHANGED_DAYS, RUN_WEEKS, IDENTITY_DECISIONS):
         connection.execute(statement)
 
 
