@@ -1,0 +1,300 @@
+"""Contacts that are probably the same human though they share no identifier, by Fellegi and Sunter's model with `splink`.
+
+What belongs here: which columns are compared how, training without labels, and scoring pairs. A match is a link like any
+other; which contacts become one person is `identity_resolution.py`'s to say.
+
+Each column's agreement on a scale of levels weighs for or against a match: by m, how often two contacts of one human
+agree so, over u, how often two contacts of different humans do. u comes from pairs drawn at random, m from expectation
+maximisation over pairs that agree elsewhere (Fellegi and Sunter 1969, "A theory for record linkage", JASA 64; Winkler
+1988; splink's documentation). No term frequencies are used: what two contacts weigh then depends on nothing but the two
+and the trained parameters, so that later contacts never change an earlier match.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+Kind = Literal["name", "date", "text", "code", "category", "email"]
+ModelContent = dict[str, Any]
+
+RECORD = "record_key"
+# With fewer contacts than this there is nothing to learn m from.
+FEWEST_CONTACTS = 200
+RANDOM_PAIRS = 1_000_001.0
+# Memory for learning stays bounded; how often two contacts of one human agree does not depend on how many there are.
+RECORDS_TO_LEARN_FROM = 100_000
+# More rules than these find hardly any more pairs, and each one lengthens every statement.
+MOST_RULES = 15
+# A rule that finds fewer pairs than this share of the contacts teaches nothing about matches.
+FEWEST_PAIRS_TO_LEARN_FROM = 0.02
+# Agreement no random pair ever showed is taken to be this rare.
+RAREST = 1e-7
+SIGNIFICANT_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class MatchingRules:
+    """What a workspace says of matching.
+
+    Attributes:
+        columns: what is compared, by kind. name: words that are mistyped and shortened; date: as text, digits decide;
+            text: longer words such as a street; code: a number of digits or letters such as a postcode; category: one of
+            few values; email.
+        match_probability: from which probability on two contacts are one human.
+        pairs_per_contact: at most so many pairs per contact are looked at, on the contacts the model is trained on.
+        seed: of the random pairs.
+    """
+
+    columns: Mapping[str, Kind] = field(default_factory=dict)
+    match_probability: float = 0.95
+    pairs_per_contact: float = 20.0
+    seed: int = 7
+
+
+def comparable(records: pl.DataFrame, rules: MatchingRules) -> pl.DataFrame:
+    """Records as they are compared: lower case, without accents and outer spaces, nothing instead of empty text.
+
+    Args:
+        records: `record_key` and the columns of `rules`, of any type.
+        rules: which columns.
+
+    Returns:
+        `record_key` and the columns as text; dates and codes without anything but letters and digits.
+    """
+    expressions = []
+    for column, kind in rules.columns.items():
+        text = pl.col(column).cast(pl.String).str.to_lowercase().str.replace_all("ß", "ss")
+        text = text.str.normalize("NFKD").str.replace_all(r"\p{M}", "")
+        if kind in ("date", "code"):
+            text = text.str.replace_all(r"[^\p{L}\p{N}]", "")
+        elif kind != "email":
+            text = text.str.replace_all(r"[^\p{L}\p{N}]+", " ")
+        text = text.str.strip_chars()
+        expressions.append(pl.when(text != "").then(text).alias(column))
+    return records.select(RECORD, *expressions)
+
+
+def train_matching(records: pl.DataFrame, rules: MatchingRules, database: Any = None) -> ModelContent | None:
+    """Learn how much each agreement weighs, from the contacts themselves.
+
+    Args:
+        records: as `comparable` gives them, one per contact.
+        rules: what the workspace says.
+        database: a `splink.DuckDBAPI` to compute in; by default one in memory.
+
+    Returns:
+        Plain numbers that `match_contacts` scores with, fit for JSON: the same for the same records in any order. None
+        where there are too few contacts, or too few pairs that agree anywhere, to learn from.
+    """
+    blocking_rules = [rule for rule, _ in _blocking_rules(records, rules)]
+    sample = _sample(records)
+    learning = _rules_to_learn_from(_blocking_rules(sample, rules), sample.height)
+    if records.height < FEWEST_CONTACTS or not learning:
+        return None
+    linker = _linker(sample, _settings(rules, blocking_rules), database)
+    linker.training.estimate_u_using_random_sampling(
+        max_pairs=RANDOM_PAIRS, seed=rules.seed, min_count_per_level=None, num_chunks=1
+    )
+    for rule in learning:
+        linker.training.estimate_parameters_using_expectation_maximisation(_block_on(rule))
+    settings = linker.misc.save_model_to_json()
+    settings.pop("linker_uid", None)
+    _fill_gaps(settings)
+    settings["probability_two_random_records_match"] = _prior(sample, settings, database)
+    return {"columns": dict(sorted(rules.columns.items())), "splink": settings}
+
+
+def match_contacts(
+    records: pl.DataFrame,
+    model: ModelContent,
+    compared: pl.DataFrame | None = None,
+    least_probability: float = 0.5,
+    database: Any = None,
+) -> pl.DataFrame:
+    """Score pairs of records that agree enough to be looked at.
+
+    Args:
+        records: new or changed records, as `comparable` gives them.
+        model: what `train_matching` returned.
+        compared: records that were compared among each other before; each new one is compared with them, too. Comparing
+            bit by bit gives the same pairs and weights as comparing all at once.
+        least_probability: pairs below are left out.
+        database: as in `train_matching`.
+
+    Returns:
+        A row per pair, in order: `record_key_l` < `record_key_r`, `match_weight` (log2 of the odds), `match_probability`,
+        and per column `gamma_<column>` (the level of agreement; -1 where one has no value) and `weight_<column>` (what it
+        adds to the match weight).
+    """
+    columns = list(model["columns"])
+    schema: dict[str, Any] = {"record_key_l": pl.String, "record_key_r": pl.String}
+    schema |= {"match_weight": pl.Float64, "match_probability": pl.Float64}
+    schema |= {f"gamma_{column}": pl.Int32 for column in columns} | {f"weight_{column}": pl.Float64 for column in columns}
+    if records.is_empty():
+        return pl.DataFrame(schema=schema)
+    linker = _linker(records, model["splink"], database)
+    api = linker._db_api
+    new = api.register(records.to_arrow())
+    found = [linker.inference.predict_within(new, threshold_match_probability=least_probability, warning_mode="never")]
+    if compared is not None and not compared.is_empty():
+        known = api.register(compared.to_arrow())
+        found.append(
+            linker.inference.predict_between(
+                new, known, threshold_match_probability=least_probability, warning_mode="never"
+            )
+        )
+    pairs = [_pairs(each, schema) for each in found]
+    for each in found:
+        each.drop_table_from_database_and_remove_from_cache()
+    return pl.concat(pairs).sort("record_key_l", "record_key_r")
+
+
+def _pairs(predictions: Any, schema: dict[str, Any]) -> pl.DataFrame:
+    frame = pl.from_arrow(predictions.as_duckdbpyrelation().to_arrow_table())
+    assert isinstance(frame, pl.DataFrame)
+    in_order = pl.col("record_key_l") < pl.col("record_key_r")
+    return frame.select(
+        pl.when(in_order).then("record_key_l").otherwise("record_key_r").alias("record_key_l"),
+        pl.when(in_order).then("record_key_r").otherwise("record_key_l").alias("record_key_r"),
+        *(pl.col(name.replace("weight_", "mw_") if name.startswith("weight_") else name).cast(type_).alias(name)
+          for name, type_ in list(schema.items())[2:]),
+    )
+
+
+def _sample(records: pl.DataFrame) -> pl.DataFrame:
+    """Enough records to learn from, whichever order they come in: the parameters do not depend on how many there are."""
+    records = records.sort(RECORD)
+    if records.height <= RECORDS_TO_LEARN_FROM:
+        return records
+    scattered = [hashlib.blake2b(key.encode(), digest_size=8).digest() for key in records[RECORD].to_list()]
+    return records.with_columns(scattered=pl.Series(scattered)).sort("scattered").head(RECORDS_TO_LEARN_FROM).drop("scattered")
+
+
+def _blocking_rules(records: pl.DataFrame, rules: MatchingRules) -> list[tuple[tuple[str, ...], int]]:
+    """Sets of columns that pairs have to agree in to be looked at, with the number of pairs, the most selective first.
+
+    Every two columns are a rule, as long as all rules together stay within the pairs that may be looked at.
+    """
+    allowed = rules.pairs_per_contact * records.height
+    counted = []
+    for pair in combinations(sorted(rules.columns), 2):
+        sizes = records.select(pair).drop_nulls().group_by(pair).len().get_column("len").cast(pl.Float64)
+        counted.append((pair, int((sizes * (sizes - 1) / 2).sum())))
+    counted.sort(key=lambda each: (each[1], each[0]))
+    total = np.cumsum([pairs for _, pairs in counted]) if counted else np.zeros(0)
+    affordable = [each for each, so_far in zip(counted, total, strict=True) if each[1] and so_far <= allowed]
+    return affordable[-MOST_RULES:]
+
+
+def _rules_to_learn_from(candidates: list[tuple[tuple[str, ...], int]], contacts: int) -> list[tuple[str, ...]]:
+    """Rules without a common column, so that each column is learned where another rule decides who is looked at."""
+    chosen: list[tuple[str, ...]] = []
+    for rule, pairs in candidates:
+        enough = pairs >= FEWEST_PAIRS_TO_LEARN_FROM * contacts
+        if enough and not any(set(rule) & set(other) for other in chosen):
+            chosen.append(rule)
+    return chosen if len(chosen) > 1 else []
+
+
+def _settings(rules: MatchingRules, blocking_rules: Iterable[tuple[str, ...]]) -> Any:
+    from splink import SettingsCreator
+
+    return SettingsCreator(
+        link_type="dedupe_only",
+        unique_id_column_name=RECORD,
+        comparisons=[_comparison(column, kind, rules) for column, kind in sorted(rules.columns.items())],
+        blocking_rules_to_generate_predictions=[_block_on(rule) for rule in blocking_rules],
+        retain_intermediate_calculation_columns=True,
+        retain_matching_columns=True,
+        max_iterations=50,
+        linker_uid="personae",
+    )
+
+
+def _block_on(rule: tuple[str, ...]) -> Any:
+    from splink import block_on
+
+    return block_on(*rule)
+
+
+def _comparison(column: str, kind: Kind, rules: MatchingRules) -> Any:
+    """The levels of agreement of one column, the closest first."""
+    import splink.comparison_level_library as levels
+    from splink.comparison_library import CustomComparison
+
+    between = {
+        "name": [levels.JaroWinklerLevel(column, 0.92), levels.JaroWinklerLevel(column, 0.8)],
+        "text": [levels.JaroWinklerLevel(column, 0.92), levels.JaroWinklerLevel(column, 0.8)],
+        "date": [levels.DamerauLevenshteinLevel(column, 1), levels.DamerauLevenshteinLevel(column, 2)],
+        "code": [levels.DamerauLevenshteinLevel(column, 1)],
+        "category": [],
+        "email": [levels.JaroWinklerLevel(column, 0.92), levels.JaroWinklerLevel(column, 0.8)],
+    }[kind]
+    swapped = []
+    partners = sorted(other for other, other_kind in rules.columns.items() if other_kind == kind and other != column)
+    if kind in ("name", "text") and partners:
+        stands_elsewhere = " or ".join(f'("{column}_l" = "{p}_r" and "{p}_l" = "{column}_r")' for p in partners)
+        swapped = [levels.CustomLevel(stands_elsewhere, label_for_charts="Swapped with another column")]
+    return CustomComparison(
+        output_column_name=column,
+        comparison_levels=[
+            levels.NullLevel(column),
+            levels.ExactMatchLevel(column),
+            *swapped,
+            *between,
+            levels.ElseLevel(),
+        ],
+    )
+
+
+def _linker(records: pl.DataFrame, settings: Any, database: Any) -> Any:
+    from splink import DuckDBAPI, Linker
+
+    logging.getLogger("splink").setLevel(logging.ERROR)
+    database = database or DuckDBAPI()
+    return Linker(database.register(records.to_arrow()), settings, log_level=logging.ERROR)
+
+
+def _fill_gaps(settings: ModelContent) -> None:
+    """Round, and give levels that training never met a probability: of being rare."""
+    for comparison in settings["comparisons"]:
+        observed = [level for level in comparison["comparison_levels"] if not level.get("is_null_level")]
+        for level in observed:
+            for name in ("m_probability", "u_probability"):
+                value = level.get(name)
+                level[name] = _rounded(max(value, RAREST) if isinstance(value, float) else RAREST)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
+
+
+def _prior(records: pl.DataFrame, settings: ModelContent, database: Any) -> float:
+    """How probably two random contacts are one human, such that it is also what the scores come to on average.
+
+    Expectation maximisation of this one number over all pairs that are looked at; the others are taken to be no matches.
+    """
+    start = 1 / records.height
+    linker = _linker(records, settings | {"probability_two_random_records_match": start}, database)
+    predictions = linker.inference.predict(threshold_match_probability=None, warning_mode="never")
+    counted = predictions.as_duckdbpyrelation().aggregate("round(match_weight, 3) as weight, count(*) as pairs")
+    weight, pairs = (np.array(column, dtype=np.float64) for column in zip(*sorted(counted.fetchall()), strict=True))
+    predictions.drop_table_from_database_and_remove_from_cache()
+    evidence = weight - np.log2(start / (1 - start))
+    all_pairs = records.height * (records.height - 1) / 2
+    prior = start
+    for _ in range(100):
+        odds = np.exp2(np.clip(evidence + np.log2(prior / (1 - prior)), -60, 60))
+        expected = float((pairs * odds / (1 + odds)).sum()) / all_pairs
+        prior, before = min(max(expected, 1 / all_pairs), 0.5), prior
+        if abs(prior - before) < 1e-4 * before:
+            break
+    return _rounded(prior)
