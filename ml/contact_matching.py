@@ -16,11 +16,14 @@ import hashlib
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
+
+from ml.identity_ledger import end_of_week
 
 Kind = Literal["name", "date", "text", "code", "category", "email"]
 ModelContent = dict[str, Any]
@@ -155,6 +158,111 @@ def match_contacts(
     for each in found:
         each.drop_table_from_database_and_remove_from_cache()
     return pl.concat(pairs).sort("record_key_l", "record_key_r")
+
+
+def train_when_possible(
+    records: pl.DataFrame, rules: MatchingRules, timezone: str, not_before: datetime, database: Any = None
+) -> ModelContent | None:
+    """Train once, on the contacts known at the end of the first week that knows enough of them.
+
+    That week depends on the data alone, not on when somebody runs what: a rebuild from nothing trains on the same contacts.
+
+    Args:
+        records: `record_key`, `contact_id`, `known_from_at` (UTC) and the columns of `rules`.
+        rules: what the workspace says.
+        timezone: where weeks begin.
+        not_before: the earliest end of a week to train at (UTC).
+        database: as in `train_matching`.
+
+    Returns:
+        The model, with `trained_on_contacts_before` (UTC, ISO 8601) and the number of `contacts`; None where there are never
+        enough.
+    """
+    first = records.sort("known_from_at", RECORD).unique("contact_id", keep="first", maintain_order=True)
+    cutoff, wanted = not_before, FEWEST_CONTACTS
+    while True:
+        known = first.filter(pl.col("known_from_at") < cutoff)
+        if known.height >= wanted:
+            model = train_matching(comparable(known, rules), rules, database)
+            if model is not None:
+                return model | {"trained_on_contacts_before": cutoff.isoformat(), "contacts": known.height}
+            wanted = 2 * known.height
+        if first.height < wanted:
+            return None
+        cutoff = max(cutoff, end_of_week(first["known_from_at"][wanted - 1], timezone))
+
+
+def update_matches(
+    records: pl.DataFrame,
+    model: ModelContent,
+    rules: MatchingRules,
+    previous: pl.DataFrame | None = None,
+    database: Any = None,
+) -> pl.DataFrame:
+    """All matches among the contacts, where only records that were never compared are compared now.
+
+    Args:
+        records: `record_key`, `contact_id`, `known_from_at` (UTC) and the columns of `rules`; a contact that changed has
+            several.
+        model: what `train_when_possible` returned.
+        rules: what the workspace says.
+        previous: what this function returned before with the same model, if it did.
+        database: as in `train_matching`.
+
+    Returns:
+        In order: `contact_id`, `other_contact_id` (the greater one; null in a row that says only that the record was
+        compared), `matched_from_at` (UTC: both are known, and so is the model), `match_weight`, `match_probability`,
+        `is_match` (the probability reaches the workspace's threshold), `record_key`, `other_record_key`, and per column
+        `gamma_<column>` and `weight_<column>`, as in `match_contacts`.
+    """
+    known = records.select(RECORD, "contact_id", "known_from_at")
+    is_known = pl.col(RECORD).is_in(previous.filter(pl.col("other_record_key").is_null())[RECORD].implode() if previous is not None else [])
+    new, compared = (comparable(part, rules) for part in (records.filter(~is_known), records.filter(is_known)))
+    pairs = match_contacts(new, model, compared, min(0.5, rules.match_probability), database)
+    details = pairs.columns[4:]
+    if previous is not None:
+        before = previous.filter(pl.col("other_record_key").is_not_null())
+        pairs = pl.concat([
+            before.select(record_key_l=RECORD, record_key_r="other_record_key", *pairs.columns[2:]),
+            pairs,
+        ])
+    trained_at = datetime.fromisoformat(model["trained_on_contacts_before"])
+    matches = (
+        pairs.join(known, left_on="record_key_l", right_on=RECORD)
+        .join(known, left_on="record_key_r", right_on=RECORD, suffix="_r")
+        .filter(pl.col("contact_id") != pl.col("contact_id_r"))
+        .with_columns(low=pl.min_horizontal("contact_id", "contact_id_r"))
+        .with_columns(is_low=pl.col("low") == pl.col("contact_id"))
+        .select(
+            contact_id="low",
+            other_contact_id=pl.max_horizontal("contact_id", "contact_id_r"),
+            matched_from_at=pl.max_horizontal("known_from_at", "known_from_at_r", pl.lit(trained_at)).cast(pl.Datetime("us")),
+            match_weight="match_weight",
+            match_probability="match_probability",
+            is_match=pl.col("match_probability") >= rules.match_probability,
+            record_key=pl.when("is_low").then("record_key_l").otherwise("record_key_r"),
+            other_record_key=pl.when("is_low").then("record_key_r").otherwise("record_key_l"),
+            *details,
+        )
+    )
+    seen = known.select("contact_id", RECORD)
+    return pl.concat([matches, seen], how="diagonal").sort("contact_id", "other_contact_id", RECORD, "other_record_key")
+
+
+def no_matches() -> pl.DataFrame:
+    """What `update_matches` gives where nothing is compared."""
+    return pl.DataFrame(
+        schema={
+            "contact_id": pl.String,
+            "other_contact_id": pl.String,
+            "matched_from_at": pl.Datetime("us"),
+            "match_weight": pl.Float64,
+            "match_probability": pl.Float64,
+            "is_match": pl.Boolean,
+            "record_key": pl.String,
+            "other_record_key": pl.String,
+        }
+    )
 
 
 def _pairs(predictions: Any, schema: dict[str, Any]) -> pl.DataFrame:

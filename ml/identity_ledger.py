@@ -80,6 +80,12 @@ def identity_ledger(
     )
 
 
+def end_of_week(instant: datetime, timezone: str) -> datetime:
+    """When the week ends that an instant (UTC) lies in: the first end that knows of it."""
+    weeks = _Weeks(timezone, [pl.Series([instant])])
+    return weeks.beginning(weeks.of(pl.Series([instant])) + 1)[0]
+
+
 class _Weeks:
     """The weeks between the earliest and the latest of some instants, as a place's clocks count them."""
 

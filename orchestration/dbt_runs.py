@@ -35,6 +35,7 @@ def dbt_environment(workspace: Workspace) -> dict[str, str]:
         "PERSONAE_WAREHOUSE": str(workspace.warehouse_file),
         "PERSONAE_MEMORY_LIMIT": workspace.settings.memory_limit,
         "PERSONAE_CODE": str(PROJECT_ROOT),
+        "PERSONAE_IDENTITY_MODEL": str(workspace.identity_model_file),
         "PERSONAE_TEMP": str(workspace.temporary_folder),
         # Where dagster-dbt looks for the parsed project, and below which each run writes its compiled SQL.
         "DBT_TARGET_PATH": str(workspace.dbt_target_folder),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,14 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from data_contracts.contract import load_contract
+from orchestration.identity_settings import (
+    MODEL_FILE,
+    Decision,
+    IdentitySettings,
+    compared_columns,
+    read_decisions,
+)
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, Attribute, Mapping, read_mappings, slug
 from orchestration.settings_file import SettingsError, SettingsFile, TimeZoneName, nearest
 from orchestration.weeks import Week
@@ -31,14 +39,6 @@ class Settings(BaseModel):
     """A part of `personae.yml`: frozen, and unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class IdentitySettings(Settings):
-    """When two identities are one person."""
-
-    max_people_per_email: Annotated[int, Field(ge=1, le=1000)] = 3
-    max_people_per_device: Annotated[int, Field(ge=1, le=1000)] = 3
-    include_anonymous: bool = False
 
 
 class FeatureSettings(Settings):
@@ -160,6 +160,7 @@ class Workspace:
     settings: WorkspaceSettings
     mappings: tuple[Mapping, ...]
     data_folder: Path
+    compared: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def open(cls, folder: Path, data_folder: Path | None = None) -> Workspace:
@@ -182,8 +183,17 @@ class Workspace:
             raise file.error(("data",), f"the data folder '{settings.data}' is missing")
         mappings = read_mappings(folder / "mappings", settings.timezone)
         workspace = cls(folder, settings, mappings, data)
+        read_decisions(folder)
         workspace._check_references(file)
-        return workspace
+        return replace(workspace, compared=workspace._compared_columns(file))
+
+    def _compared_columns(self, file: SettingsFile) -> tuple[tuple[str, str], ...]:
+        """Columns of the contacts that are compared to find the same human twice, with their kinds."""
+        contract = load_contract("contacts")
+        described = [column.name for column in contract.columns if column.type == "VARCHAR"]
+        identifiers = {each.source: each.column for each in self.attributes("contacts") if each.role == "identifier"}
+        settings = self.settings.identity.probabilistic
+        return tuple(compared_columns(settings, described, identifiers, file).items())
 
     def _check_references(self, file: SettingsFile) -> None:
         """What one setting says of another must exist."""
@@ -252,6 +262,17 @@ class Workspace:
         return self.state_folder / "tmp"
 
     @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """Who is kept apart, as the file says now: it may be written while Dagster's UI is open."""
+        return read_decisions(self.folder)
+
+    @property
+    def identity_model_file(self) -> Path:
+        """How contacts are matched: the workspace's own file where it keeps one, else the one a run trained."""
+        kept = self.folder / MODEL_FILE
+        return kept if kept.is_file() else self.state_folder / MODEL_FILE
+
+    @property
     def dagster_home(self) -> Path:
         """Dagster's runs and events."""
         return self.state_folder / "dagster"
@@ -306,7 +327,14 @@ class Workspace:
                 }
                 for name, target in settings.targets.items()
             ],
-            "identity": settings.identity.model_dump(),
+            "identity": settings.identity.model_dump()
+            | {
+                "probabilistic": settings.identity.probabilistic.model_dump()
+                | {
+                    "columns": dict(self.compared),
+                    "trained_from": self.first_week.as_of_at(settings.timezone).isoformat(),
+                }
+            },
             "delivery_grace_hours": settings.delivery_grace_hours,
             "activation": settings.activation.model_dump(),
             "legal_basis": dict(settings.legal_basis),
@@ -314,7 +342,9 @@ class Workspace:
 
     def fingerprint(self) -> str:
         """A short hash of every setting that may change a feature."""
+        kept = self.folder / MODEL_FILE
+        model = hashlib.sha256(kept.read_bytes()).hexdigest() if kept.is_file() else None
         content = json.dumps(
-            {"vars": self.dbt_vars(), "mappings": [m.content_hash for m in self.mappings]}, sort_keys=True
+            {"vars": self.dbt_vars(), "mappings": [m.content_hash for m in self.mappings], "model": model}, sort_keys=True
         )
         return hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -92,6 +92,7 @@ links_by_identifier as (
 
 ),
 
+{# Two contacts that were described several ways are linked since they first matched. #}
 links_by_match as (
 
     select
@@ -100,10 +101,13 @@ links_by_match as (
         'contact' as other_kind,
         other_contact_id as other_id,
         'probabilistic_match' as link_kind,
-        matched_from_at as linked_from_at,
-        match_weight
+        min(matched_from_at) as linked_from_at,
+        arg_max(match_weight, (-epoch_us(matched_from_at), match_weight)) as match_weight
     from matches
     where is_match
+    group by
+        contact_id,
+        other_contact_id
 
 ),
 
