@@ -140,7 +140,9 @@ def match_contacts(
     columns = list(model["columns"])
     schema: dict[str, Any] = {"record_key_l": pl.String, "record_key_r": pl.String}
     schema |= {"match_weight": pl.Float64, "match_probability": pl.Float64}
-    schema |= {f"gamma_{column}": pl.Int32 for column in columns} | {f"weight_{column}": pl.Float64 for column in columns}
+    schema |= {f"gamma_{column}": pl.Int32 for column in columns} | {
+        f"weight_{column}": pl.Float64 for column in columns
+    }
     if records.is_empty():
         return pl.DataFrame(schema=schema)
     linker = _linker(records, model["splink"], database)
@@ -216,16 +218,20 @@ def update_matches(
         `gamma_<column>` and `weight_<column>`, as in `match_contacts`.
     """
     known = records.select(RECORD, "contact_id", "known_from_at")
-    is_known = pl.col(RECORD).is_in(previous.filter(pl.col("other_record_key").is_null())[RECORD].implode() if previous is not None else [])
+    is_known = pl.col(RECORD).is_in(
+        previous.filter(pl.col("other_record_key").is_null())[RECORD].implode() if previous is not None else []
+    )
     new, compared = (comparable(part, rules) for part in (records.filter(~is_known), records.filter(is_known)))
     pairs = match_contacts(new, model, compared, min(0.5, rules.match_probability), database)
     details = pairs.columns[4:]
     if previous is not None:
         before = previous.filter(pl.col("other_record_key").is_not_null())
-        pairs = pl.concat([
-            before.select(record_key_l=RECORD, record_key_r="other_record_key", *pairs.columns[2:]),
-            pairs,
-        ])
+        pairs = pl.concat(
+            [
+                before.select(record_key_l=RECORD, record_key_r="other_record_key", *pairs.columns[2:]),
+                pairs,
+            ]
+        )
     trained_at = datetime.fromisoformat(model["trained_on_contacts_before"])
     matches = (
         pairs.join(known, left_on="record_key_l", right_on=RECORD)
@@ -236,7 +242,9 @@ def update_matches(
         .select(
             contact_id="low",
             other_contact_id=pl.max_horizontal("contact_id", "contact_id_r"),
-            matched_from_at=pl.max_horizontal("known_from_at", "known_from_at_r", pl.lit(trained_at)).cast(pl.Datetime("us")),
+            matched_from_at=pl.max_horizontal("known_from_at", "known_from_at_r", pl.lit(trained_at)).cast(
+                pl.Datetime("us")
+            ),
             match_weight="match_weight",
             match_probability="match_probability",
             is_match=pl.col("match_probability") >= rules.match_probability,
@@ -272,8 +280,10 @@ def _pairs(predictions: Any, schema: dict[str, Any]) -> pl.DataFrame:
     return frame.select(
         pl.when(in_order).then("record_key_l").otherwise("record_key_r").alias("record_key_l"),
         pl.when(in_order).then("record_key_r").otherwise("record_key_l").alias("record_key_r"),
-        *(pl.col(name.replace("weight_", "mw_") if name.startswith("weight_") else name).cast(type_).alias(name)
-          for name, type_ in list(schema.items())[2:]),
+        *(
+            pl.col(name.replace("weight_", "mw_") if name.startswith("weight_") else name).cast(type_).alias(name)
+            for name, type_ in list(schema.items())[2:]
+        ),
     )
 
 
@@ -283,7 +293,12 @@ def _sample(records: pl.DataFrame) -> pl.DataFrame:
     if records.height <= RECORDS_TO_LEARN_FROM:
         return records
     scattered = [hashlib.blake2b(key.encode(), digest_size=8).digest() for key in records[RECORD].to_list()]
-    return records.with_columns(scattered=pl.Series(scattered)).sort("scattered").head(RECORDS_TO_LEARN_FROM).drop("scattered")
+    return (
+        records.with_columns(scattered=pl.Series(scattered))
+        .sort("scattered")
+        .head(RECORDS_TO_LEARN_FROM)
+        .drop("scattered")
+    )
 
 
 def _blocking_rules(records: pl.DataFrame, rules: MatchingRules) -> list[tuple[tuple[str, ...], int]]:

@@ -95,7 +95,9 @@ class _Weeks:
         first = _monday_number(found.min()) - 1 if len(found) else 0
         last = _monday_number(found.max()) + 2 if len(found) else 0
         self._first = first
-        self._beginnings = np.array([_midnight(number, timezone) for number in range(first, last + 1)], "datetime64[us]")
+        self._beginnings = np.array(
+            [_midnight(number, timezone) for number in range(first, last + 1)], "datetime64[us]"
+        )
 
     def of(self, instants: pl.Series) -> pl.Series:
         """The number of the week each instant lies in: its end is the first that knows of it."""

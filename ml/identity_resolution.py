@@ -142,7 +142,9 @@ def resolve_identities(
 
 def _oldest_first(identities: pl.DataFrame) -> pl.DataFrame:
     """The identities with `code`, their place in the order of age."""
-    rank = pl.col("identity_kind").replace_strict({kind: i for i, kind in enumerate(PERSON_KINDS)}, return_dtype=pl.Int8)
+    rank = pl.col("identity_kind").replace_strict(
+        {kind: i for i, kind in enumerate(PERSON_KINDS)}, return_dtype=pl.Int8
+    )
     return (
         identities.with_columns(kind_rank=rank)
         .sort("kind_rank", "seen_from_at", "identity_id")
@@ -162,7 +164,9 @@ def _graph(numbered: pl.DataFrame, links: pl.DataFrame) -> tuple[_Graph, _Edges]
     }
     following = numbered.height
     parts: list[pl.DataFrame] = []
-    for (kind, other_kind), part in sorted(links.group_by("identity_kind", "other_kind"), key=lambda each: str(each[0])):
+    for (kind, other_kind), part in sorted(
+        links.group_by("identity_kind", "other_kind"), key=lambda each: str(each[0])
+    ):
         other = str(other_kind)
         if other not in PERSON_KINDS and other not in places:
             identifiers = links.filter(pl.col("other_kind") == other).select(identity_id="other_id").unique()
@@ -174,9 +178,18 @@ def _graph(numbered: pl.DataFrame, links: pl.DataFrame) -> tuple[_Graph, _Edges]
             places.get(other, known), left_on="other_id", right_on="identity_id", how="left", suffix="_other"
         )
         parts.append(found.select("code", "code_other", "link_week", "link_kind", "match_weight"))
-    linked = pl.concat(parts) if parts else pl.DataFrame(
-        schema={"code": pl.Int64, "code_other": pl.Int64, "link_week": pl.Int32, "link_kind": pl.String,
-                "match_weight": pl.Float64}
+    linked = (
+        pl.concat(parts)
+        if parts
+        else pl.DataFrame(
+            schema={
+                "code": pl.Int64,
+                "code_other": pl.Int64,
+                "link_week": pl.Int32,
+                "link_kind": pl.String,
+                "match_weight": pl.Float64,
+            }
+        )
     )
     if linked["code"].null_count() or linked["code_other"].null_count():
         raise ValueError("a link names an identity that is not among the identities")
@@ -257,9 +270,7 @@ def _oldest_of(labels: IntArray) -> IntArray:
     return first[inverse]
 
 
-def _calm_changes(
-    graph: _Graph, edges: _Edges, is_troubled: npt.NDArray[np.bool_], rules: ResolutionRules
-) -> _Changes:
+def _calm_changes(graph: _Graph, edges: _Edges, is_troubled: npt.NDArray[np.bool_], rules: ResolutionRules) -> _Changes:
     """Components that only ever grow: each node is merged into an older one at most once."""
     merged_week = np.full(graph.nodes, NEVER, dtype=np.int64)
     merged_into = np.arange(graph.nodes)
@@ -354,7 +365,9 @@ def _troubled_changes(
     place[nodes] = np.arange(len(nodes))
     edges = _Edges(place[edges.left], place[edges.right], edges.start, edges.end, edges.kind, edges.weight)
     _, group = np.unique(component[nodes], return_inverse=True)
-    pairs = [(int(place[low]), int(place[high]), week) for low, high, week in decisions if component[low] == component[high]]
+    pairs = [
+        (int(place[low]), int(place[high]), week) for low, high, week in decisions if component[low] == component[high]
+    ]
     root = np.arange(len(nodes))
     found: list[_Changes] = []
     for week, happened in _happenings(edges, group, pairs):

@@ -69,7 +69,9 @@ def e164_numbers(spellings: pl.DataFrame, default_region: str | None = None) -> 
 def _with_country_code(frame: pl.DataFrame) -> pl.DataFrame:
     """Numbers such as +49 30 23125000, where what follows the country's code is a number of that country."""
     # A zero in brackets is dialled within the country only; the library knows where.
-    international = frame.filter(pl.col("dialled").str.contains(INTERNATIONAL), ~pl.col("phone").str.contains("(", literal=True))
+    international = frame.filter(
+        pl.col("dialled").str.contains(INTERNATIONAL), ~pl.col("phone").str.contains("(", literal=True)
+    )
     found = [pl.DataFrame(schema={"index": frame.schema["index"], "e164": pl.String})]
     codes = _main_regions()
     candidates = [pl.col("dialled").str.slice(1, length) for length in (1, 2, 3)]

@@ -151,7 +151,9 @@ def identity(folder: Folder, contact: Annotated[str, typer.Argument(help="A cont
     for as_of, why in told.history:
         console.print(f"  week ending {as_of}: {why}")
     for each in told.decisions:
-        console.print(f"Kept apart since the week {each.from_week.key}: {' and '.join(each.contacts)}. {each.why or ''}")
+        console.print(
+            f"Kept apart since the week {each.from_week.key}: {' and '.join(each.contacts)}. {each.why or ''}"
+        )
 
 
 @app.command()
@@ -181,7 +183,9 @@ def unmerge(
         week = Week.containing(from_week.date()) if from_week else last_week_run(workspace) or Week.last_complete(now)
         keep_apart(workspace, Decision((contact, other), week, now.date(), by, why))
     console.print(f"✓ {contact} and {other} are two people from the week {week.key} on ({DECISIONS_FILE}).")
-    console.print(f"Earlier weeks stand as they were published. Next: [bold]personae run {folder} --week {week.key}[/bold]")
+    console.print(
+        f"Earlier weeks stand as they were published. Next: [bold]personae run {folder} --week {week.key}[/bold]"
+    )
 
 
 def _wanted_weeks(workspace: Workspace, day: date | None, weeks: int) -> list[Week]:

@@ -13,7 +13,7 @@ import duckdb
 
 from orchestration.identity_settings import Decision, add_decision, remove_decisions
 from orchestration.settings_file import SettingsError
-from orchestration.warehouse import Warehouse
+from orchestration.warehouse import Warehouse, transaction
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
@@ -30,7 +30,9 @@ REASONS_IN_WORDS = {
     "split_by_shared_identifier": "split: too many people share an identifier",
     "unmerged_by_decision": "kept apart by decision",
 }
-ARE_THERE = "select count(*) from duckdb_tables() where schema_name = 'intermediate' and table_name = 'identity_changes'"
+ARE_THERE = (
+    "select count(*) from duckdb_tables() where schema_name = 'intermediate' and table_name = 'identity_changes'"
+)
 NEAREST = """
 select identity_id from intermediate.identity_changes
 where identity_kind = 'contact' and jaro_winkler_similarity(identity_id, ?) > 0.8
@@ -107,7 +109,9 @@ def explain(workspace: Workspace, contact: str) -> Explanation:
         history = _history(connection, workspace, contact)
         person = history[-1][5]
         rows = connection.execute(MEMBERS, [person]).fetchall()
-        members = [Identity(kind, name, since, _why(reason, link, weight)) for kind, name, since, reason, link, weight in rows]
+        members = [
+            Identity(kind, name, since, _why(reason, link, weight)) for kind, name, since, reason, link, weight in rows
+        ]
         contacts = [member.identity_id for member in members if member.kind == "contact"]
         links = _links(connection, person, contacts)
     decisions = [each for each in workspace.decisions if set(each.contacts) & set(contacts)]
@@ -199,6 +203,21 @@ def keep_apart_no_more(workspace: Workspace, one: str, other: str) -> None:
     """
     if not remove_decisions(workspace.folder, lambda each: each.is_about(one, other)):
         raise SettingsError(workspace.folder, None, f"no decision keeps '{one}' and '{other}' apart")
+
+
+def write_decisions(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> int:
+    """Put the decisions of the workspace's file into the warehouse, in the place of those that were there.
+
+    Returns:
+        How many there are.
+    """
+    decisions = workspace.decisions
+    with transaction(connection):
+        connection.execute("delete from raw.identity_decisions")
+        for each in decisions:
+            told = [*each.contacts, each.from_week.monday, each.decided_on, each.decided_by, each.why]
+            connection.execute("insert into raw.identity_decisions values (?, ?, ?, ?, ?, ?)", told)
+    return len(decisions)
 
 
 def last_week_run(workspace: Workspace) -> Week | None:

@@ -93,7 +93,7 @@ def compared_columns(
 class _Apart(_Settings):
     """One line of the decisions' file."""
 
-    contacts: Annotated[tuple[str, str], Field(min_length=2, max_length=2)]
+    contacts: tuple[str, ...]
     from_week: date
     decided_on: date | None = None
     by: str | None = None
@@ -101,7 +101,9 @@ class _Apart(_Settings):
 
     @field_validator("contacts")
     @classmethod
-    def _are_two(cls, contacts: tuple[str, str]) -> tuple[str, str]:
+    def _are_two(cls, contacts: tuple[str, ...]) -> tuple[str, ...]:
+        if len(contacts) != 2:
+            raise ValueError("a decision names two contacts")
         if contacts[0] == contacts[1]:
             raise ValueError("a contact cannot be kept apart from itself")
         return contacts
@@ -137,7 +139,9 @@ def read_decisions(folder: Path) -> tuple[Decision, ...]:
         return ()
     content = SettingsFile(path).parse(_Decisions)
     return tuple(
-        Decision(each.contacts, Week.containing(each.from_week), each.decided_on, each.by, each.why)
+        Decision(
+            (each.contacts[0], each.contacts[1]), Week.containing(each.from_week), each.decided_on, each.by, each.why
+        )
         for each in content.apart or ()
     )
 

@@ -345,6 +345,7 @@ class Workspace:
         kept = self.folder / MODEL_FILE
         model = hashlib.sha256(kept.read_bytes()).hexdigest() if kept.is_file() else None
         content = json.dumps(
-            {"vars": self.dbt_vars(), "mappings": [m.content_hash for m in self.mappings], "model": model}, sort_keys=True
+            {"vars": self.dbt_vars(), "mappings": [m.content_hash for m in self.mappings], "model": model},
+            sort_keys=True,
         )
         return hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -3,9 +3,10 @@
 import dagster as dg
 
 from orchestration.defs.partitions import weekly
+from orchestration.identity import write_decisions
 from orchestration.identity_settings import DECISIONS_FILE
 from orchestration.ingest.tables import make_raw_tables
-from orchestration.warehouse import Warehouse, transaction
+from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 
 
@@ -20,14 +21,9 @@ def identity_decisions_asset(workspace: Workspace) -> dg.AssetsDefinition:
         **weekly(workspace),
     )
     def keep_contacts_apart(warehouse: Warehouse) -> dg.MaterializeResult:
-        decisions = workspace.decisions
         with warehouse.connect() as connection:
             make_raw_tables(connection)
-            with transaction(connection):
-                connection.execute("delete from raw.identity_decisions")
-                for each in decisions:
-                    told = [*each.contacts, each.from_week.monday, each.decided_on, each.decided_by, each.why]
-                    connection.execute("insert into raw.identity_decisions values (?, ?, ?, ?, ?, ?)", told)
-        return dg.MaterializeResult(metadata={"dagster/row_count": len(decisions)})
+            decisions = write_decisions(connection, workspace)
+        return dg.MaterializeResult(metadata={"dagster/row_count": decisions})
 
     return keep_contacts_apart

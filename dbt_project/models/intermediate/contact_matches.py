@@ -23,7 +23,10 @@ def model(dbt, session):
     rules = matching.MatchingRules(
         wanted["columns"], wanted["match_probability"], wanted["pairs_per_contact"], wanted["seed"]
     )
-    limits = {"memory_limit": os.environ.get("PERSONAE_MEMORY_LIMIT", "4GB"), "temp_directory": os.environ["PERSONAE_TEMP"]}
+    limits = {
+        "memory_limit": os.environ.get("PERSONAE_MEMORY_LIMIT", "4GB"),
+        "temp_directory": os.environ["PERSONAE_TEMP"],
+    }
     database = DuckDBAPI(duckdb.connect(config=limits))
     file = Path(os.environ.get("PERSONAE_IDENTITY_MODEL", ""))
     frozen = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

@@ -14,7 +14,8 @@ def model(dbt, session):
         decisions=dbt.source("raw", "identity_decisions").pl(),
         timezone=settings["timezone"],
         max_people={
-            f"same_{kind}": settings["identity"][f"max_people_per_{kind}"] for kind in ("user", "email", "phone", "device")
+            f"same_{kind}": settings["identity"][f"max_people_per_{kind}"]
+            for kind in ("user", "email", "phone", "device")
         },
         include_anonymous=settings["identity"]["include_anonymous"],
     )

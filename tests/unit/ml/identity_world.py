@@ -103,7 +103,10 @@ def people_in(ledger: pl.DataFrame, week: int) -> dict[Identity, str]:
         pl.col("to_week").is_null() | (pl.col("to_week") > week),
     )
     assert not valid.select("identity_kind", "identity_id").is_duplicated().any()
-    return {(kind, name): person for kind, name, person in valid.select("identity_kind", "identity_id", "person_after").rows()}
+    return {
+        (kind, name): person
+        for kind, name, person in valid.select("identity_kind", "identity_id", "person_after").rows()
+    }
 
 
 def people_by_hand(world: World, week: int) -> dict[Identity, str]:
@@ -113,10 +116,14 @@ def people_by_hand(world: World, week: int) -> dict[Identity, str]:
     for link in known.links:
         holders.setdefault(link.other, set()).add(link.holder)
     counts = [
-        link for link in known.links if len(holders[link.other]) <= known.limits.get(link.kind, 10**9) or link.weight is not None
+        link
+        for link in known.links
+        if len(holders[link.other]) <= known.limits.get(link.kind, 10**9) or link.weight is not None
     ]
     age = lambda identity: (PERSON_KINDS.index(identity[0]), world.seen[identity], identity[1])  # noqa: E731
-    group = {node: {node} for link in counts for node in (link.holder, link.other)} | {node: {node} for node in known.seen}
+    group = {node: {node} for link in counts for node in (link.holder, link.other)} | {
+        node: {node} for node in known.seen
+    }
 
     def join(links: list[Link], apart: tuple[tuple[str, str, int], ...]) -> None:
         for link in links:

@@ -146,7 +146,9 @@ def worlds(draw: st.DrawFn) -> World:
             weight = draw(st.floats(1, 30, width=16)) if other[0] == "contact" else None
             pairs[holder, other] = Link(holder, other, week, weight)
     names = [name for _, name in CONTACTS]
-    decisions = draw(st.lists(st.tuples(st.sampled_from(names), st.sampled_from(names), st.integers(0, LAST_WEEK)), max_size=3))
+    decisions = draw(
+        st.lists(st.tuples(st.sampled_from(names), st.sampled_from(names), st.integers(0, LAST_WEEK)), max_size=3)
+    )
     apart = tuple((a, b, week) for a, b, week in decisions if a != b)
     limits = {kind: draw(st.integers(1, 3)) for kind in LIMITS}
     return World(seen, tuple(pairs.values()), apart, limits, draw(st.booleans()))

@@ -21,7 +21,14 @@ def read(*written: tuple[str | None, str | None], default_region: str | None = N
 
 @pytest.mark.parametrize(
     "written",
-    ["+49 30 23125007", "+49 (0)30 23125-007", "0049 30 23125007", "030/23125007", "(030) 231 25 007", "tel:+49-30-23125007"],
+    [
+        "+49 30 23125007",
+        "+49 (0)30 23125-007",
+        "0049 30 23125007",
+        "030/23125007",
+        "(030) 231 25 007",
+        "tel:+49-30-23125007",
+    ],
 )
 def test_ways_to_write_one_number(written):
     assert read((written, "de")) == [BERLIN]
@@ -74,9 +81,11 @@ def test_all_at_once_reads_every_country_as_the_library_does_one_by_one():
 
 
 def test_most_numbers_are_read_all_at_once():
-    frame = pl.DataFrame(examples(), schema=["phone", "region"], orient="row").with_columns(
-        dialled=pl.col("phone").str.replace_all(SEPARATORS, "")
-    ).with_row_index()
+    frame = (
+        pl.DataFrame(examples(), schema=["phone", "region"], orient="row")
+        .with_columns(dialled=pl.col("phone").str.replace_all(SEPARATORS, ""))
+        .with_row_index()
+    )
     assert _with_country_code(frame).height + _as_dialled(frame).height > 0.8 * frame.height
 
 
@@ -85,6 +94,8 @@ WRITTEN = st.tuples(st.sampled_from(["", "+", "00", "0", "+49", "+49 (0)", "+1",
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(WRITTEN, st.sampled_from(["DE", "US", "IT", "FR", "GB", "RU", "BR", "AR", "MX"])), max_size=60))
+@given(
+    st.lists(st.tuples(WRITTEN, st.sampled_from(["DE", "US", "IT", "FR", "GB", "RU", "BR", "AR", "MX"])), max_size=60)
+)
 def test_any_digits_are_read_as_the_library_reads_them(written):
     assert read(*written) == [one_by_one(*each) for each in written]
