@@ -3,8 +3,9 @@
     python -m benchmarks.identity [--contacts 1000000] [--folder FOLDER]
 
 The company is made up: 96 % of contacts are people of their own, the rest stand twice or three times under the same
-address; families share telephone numbers and a tablet; offices share an address, a switchboard, a meeting room's screen.
-Everything becomes known over 52 weeks. Seconds are dbt's own, per model; memory is the resident memory of its process.
+address; families share telephone numbers and a tablet; offices share an address, a switchboard, a meeting room's
+screen. Everything becomes known over 52 weeks. Seconds are dbt's own, per model; memory is the resident memory of its
+process.
 """
 
 import argparse

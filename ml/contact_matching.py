@@ -1,7 +1,8 @@
-"""Contacts that are probably the same human though they share no identifier, by Fellegi and Sunter's model with `splink`.
+"""Contacts that are probably the same human though they share no identifier, by Fellegi and Sunter's model with
+`splink`.
 
-What belongs here: which columns are compared how, training without labels, and scoring pairs. A match is a link like any
-other; which contacts become one person is `identity_resolution.py`'s to say.
+What belongs here: which columns are compared how, training without labels, and scoring pairs. A match is a link like
+any other; which contacts become one person is `identity_resolution.py`'s to say.
 
 Each column's agreement on a scale of levels weighs for or against a match: by m, how often two contacts of one human
 agree so, over u, how often two contacts of different humans do. u comes from pairs drawn at random, m from expectation
@@ -29,6 +30,7 @@ Kind = Literal["name", "date", "text", "code", "category", "email"]
 ModelContent = dict[str, Any]
 
 RECORD = "record_key"
+KNOWN_AT = pl.Datetime("us")
 # With fewer contacts than this there is nothing to learn m from.
 FEWEST_CONTACTS = 200
 RANDOM_PAIRS = 1_000_001.0
@@ -49,8 +51,8 @@ class MatchingRules:
 
     Attributes:
         columns: what is compared, by kind. name: words that are mistyped and shortened; date: as text, digits decide;
-            text: longer words such as a street; code: a number of digits or letters such as a postcode; category: one of
-            few values; email.
+            text: longer words such as a street; code: a number of digits or letters such as a postcode; category: one
+            of few values; email.
         match_probability: from which probability on two contacts are one human.
         pairs_per_contact: at most so many pairs per contact are looked at, on the contacts the model is trained on.
         seed: of the random pairs.
@@ -91,7 +93,7 @@ def train_matching(records: pl.DataFrame, rules: MatchingRules, database: Any = 
     Args:
         records: as `comparable` gives them, one per contact.
         rules: what the workspace says.
-        database: a `splink.DuckDBAPI` to compute in; by default one in memory.
+        database: a connection to compute in; by default to a database in memory.
 
     Returns:
         Plain numbers that `match_contacts` scores with, fit for JSON: the same for the same records in any order. None
@@ -133,9 +135,9 @@ def match_contacts(
         database: as in `train_matching`.
 
     Returns:
-        A row per pair, in order: `record_key_l` < `record_key_r`, `match_weight` (log2 of the odds), `match_probability`,
-        and per column `gamma_<column>` (the level of agreement; -1 where one has no value) and `weight_<column>` (what it
-        adds to the match weight).
+        A row per pair, in order: `record_key_l` < `record_key_r`, `match_weight` (log2 of the odds),
+        `match_probability`, and per column `gamma_<column>` (the level of agreement; -1 where one has no value) and
+        `weight_<column>` (what it adds to the match weight).
     """
     columns = list(model["columns"])
     schema: dict[str, Any] = {"record_key_l": pl.String, "record_key_r": pl.String}
@@ -167,7 +169,8 @@ def train_when_possible(
 ) -> ModelContent | None:
     """Train once, on the contacts known at the end of the first week that knows enough of them.
 
-    That week depends on the data alone, not on when somebody runs what: a rebuild from nothing trains on the same contacts.
+    That week depends on the data alone, not on when somebody runs what: a rebuild from nothing trains on the same
+    contacts.
 
     Args:
         records: `record_key`, `contact_id`, `known_from_at` (UTC) and the columns of `rules`.
@@ -177,8 +180,8 @@ def train_when_possible(
         database: as in `train_matching`.
 
     Returns:
-        The model, with `trained_on_contacts_before` (UTC, ISO 8601) and the number of `contacts`; None where there are never
-        enough.
+        The model, with `trained_on_contacts_before` (UTC, ISO 8601) and the number of `contacts`; None where there are
+        never enough.
     """
     first = records.sort("known_from_at", RECORD).unique("contact_id", keep="first", maintain_order=True)
     cutoff, wanted = not_before, FEWEST_CONTACTS
@@ -204,8 +207,8 @@ def update_matches(
     """All matches among the contacts, where only records that were never compared are compared now.
 
     Args:
-        records: `record_key`, `contact_id`, `known_from_at` (UTC) and the columns of `rules`; a contact that changed has
-            several.
+        records: `record_key`, `contact_id`, `known_from_at` (UTC) and the columns of `rules`; a contact that changed
+            has several.
         model: what `train_when_possible` returned.
         rules: what the workspace says.
         previous: what this function returned before with the same model, if it did.
@@ -218,43 +221,37 @@ def update_matches(
         `gamma_<column>` and `weight_<column>`, as in `match_contacts`.
     """
     known = records.select(RECORD, "contact_id", "known_from_at")
-    is_known = pl.col(RECORD).is_in(
-        previous.filter(pl.col("other_record_key").is_null())[RECORD].implode() if previous is not None else []
-    )
-    new, compared = (comparable(part, rules) for part in (records.filter(~is_known), records.filter(is_known)))
+    before = no_matches() if previous is None else previous
+    compared_keys = before.filter(pl.col("other_record_key").is_null())[RECORD]
+    is_compared = pl.col(RECORD).is_in(compared_keys.implode())
+    new, compared = comparable(records.filter(~is_compared), rules), comparable(records.filter(is_compared), rules)
     pairs = match_contacts(new, model, compared, min(0.5, rules.match_probability), database)
-    details = pairs.columns[4:]
-    if previous is not None:
-        before = previous.filter(pl.col("other_record_key").is_not_null())
-        pairs = pl.concat(
-            [
-                before.select(record_key_l=RECORD, record_key_r="other_record_key", *pairs.columns[2:]),
-                pairs,
-            ]
-        )
-    trained_at = datetime.fromisoformat(model["trained_on_contacts_before"])
+    names = {RECORD: "record_key_l", "other_record_key": "record_key_r"}
+    pairs = pl.concat(
+        [before.filter(pl.col("other_record_key").is_not_null()).rename(names), pairs], how="diagonal"
+    ).select(pairs.columns)
+    trained_at = pl.lit(datetime.fromisoformat(model["trained_on_contacts_before"]))
+    low = pl.min_horizontal("contact_id", "contact_id_r")
+    in_order = pl.col("contact_id") == low
     matches = (
         pairs.join(known, left_on="record_key_l", right_on=RECORD)
         .join(known, left_on="record_key_r", right_on=RECORD, suffix="_r")
         .filter(pl.col("contact_id") != pl.col("contact_id_r"))
-        .with_columns(low=pl.min_horizontal("contact_id", "contact_id_r"))
-        .with_columns(is_low=pl.col("low") == pl.col("contact_id"))
         .select(
-            contact_id="low",
-            other_contact_id=pl.max_horizontal("contact_id", "contact_id_r"),
-            matched_from_at=pl.max_horizontal("known_from_at", "known_from_at_r", pl.lit(trained_at)).cast(
-                pl.Datetime("us")
-            ),
-            match_weight="match_weight",
-            match_probability="match_probability",
-            is_match=pl.col("match_probability") >= rules.match_probability,
-            record_key=pl.when("is_low").then("record_key_l").otherwise("record_key_r"),
-            other_record_key=pl.when("is_low").then("record_key_r").otherwise("record_key_l"),
-            *details,
+            low.alias("contact_id"),
+            pl.max_horizontal("contact_id", "contact_id_r").alias("other_contact_id"),
+            pl.max_horizontal("known_from_at", "known_from_at_r", trained_at).cast(KNOWN_AT).alias("matched_from_at"),
+            "match_weight",
+            "match_probability",
+            (pl.col("match_probability") >= rules.match_probability).alias("is_match"),
+            pl.when(in_order).then("record_key_l").otherwise("record_key_r").alias(RECORD),
+            pl.when(in_order).then("record_key_r").otherwise("record_key_l").alias("other_record_key"),
+            *pairs.columns[4:],
         )
     )
-    seen = known.select("contact_id", RECORD)
-    return pl.concat([matches, seen], how="diagonal").sort("contact_id", "other_contact_id", RECORD, "other_record_key")
+    return pl.concat([matches, known.select("contact_id", RECORD)], how="diagonal").sort(
+        "contact_id", "other_contact_id", RECORD, "other_record_key"
+    )
 
 
 def no_matches() -> pl.DataFrame:
@@ -263,7 +260,7 @@ def no_matches() -> pl.DataFrame:
         schema={
             "contact_id": pl.String,
             "other_contact_id": pl.String,
-            "matched_from_at": pl.Datetime("us"),
+            "matched_from_at": KNOWN_AT,
             "match_weight": pl.Float64,
             "match_probability": pl.Float64,
             "is_match": pl.Boolean,
@@ -274,8 +271,7 @@ def no_matches() -> pl.DataFrame:
 
 
 def _pairs(predictions: Any, schema: dict[str, Any]) -> pl.DataFrame:
-    frame = pl.from_arrow(predictions.as_duckdbpyrelation().to_arrow_table())
-    assert isinstance(frame, pl.DataFrame)
+    frame = pl.DataFrame(predictions.as_duckdbpyrelation().pl())
     in_order = pl.col("record_key_l") < pl.col("record_key_r")
     return frame.select(
         pl.when(in_order).then("record_key_l").otherwise("record_key_r").alias("record_key_l"),
@@ -288,7 +284,7 @@ def _pairs(predictions: Any, schema: dict[str, Any]) -> pl.DataFrame:
 
 
 def _sample(records: pl.DataFrame) -> pl.DataFrame:
-    """Enough records to learn from, whichever order they come in: the parameters do not depend on how many there are."""
+    """Enough records to learn from, the same ones whichever order they come in."""
     records = records.sort(RECORD)
     if records.height <= RECORDS_TO_LEARN_FROM:
         return records
@@ -307,7 +303,7 @@ def _blocking_rules(records: pl.DataFrame, rules: MatchingRules) -> list[tuple[t
     Every two columns are a rule, as long as all rules together stay within the pairs that may be looked at.
     """
     allowed = rules.pairs_per_contact * records.height
-    counted = []
+    counted: list[tuple[tuple[str, ...], int]] = []
     for pair in combinations(sorted(rules.columns), 2):
         sizes = records.select(pair).drop_nulls().group_by(pair).len().get_column("len").cast(pl.Float64)
         counted.append((pair, int((sizes * (sizes - 1) / 2).sum())))
@@ -353,7 +349,7 @@ def _comparison(column: str, kind: Kind, rules: MatchingRules) -> Any:
     import splink.comparison_level_library as levels
     from splink.comparison_library import CustomComparison
 
-    between = {
+    between: dict[str, list[Any]] = {
         "name": [levels.JaroWinklerLevel(column, 0.92), levels.JaroWinklerLevel(column, 0.8)],
         "text": [levels.JaroWinklerLevel(column, 0.92), levels.JaroWinklerLevel(column, 0.8)],
         "date": [levels.DamerauLevenshteinLevel(column, 1), levels.DamerauLevenshteinLevel(column, 2)],
@@ -382,7 +378,7 @@ def _linker(records: pl.DataFrame, settings: Any, database: Any) -> Any:
     from splink import DuckDBAPI, Linker
 
     logging.getLogger("splink").setLevel(logging.ERROR)
-    database = database or DuckDBAPI()
+    database = DuckDBAPI(":memory:" if database is None else database)
     return Linker(database.register(records.to_arrow()), settings, log_level=logging.ERROR)
 
 
@@ -403,7 +399,8 @@ def _rounded(value: float) -> float:
 def _prior(records: pl.DataFrame, settings: ModelContent, database: Any) -> float:
     """How probably two random contacts are one human, such that it is also what the scores come to on average.
 
-    Expectation maximisation of this one number over all pairs that are looked at; the others are taken to be no matches.
+    Expectation maximisation of this one number over all pairs that are looked at; the others are taken to be no
+    matches.
     """
     start = 1 / records.height
     linker = _linker(records, settings | {"probability_two_random_records_match": start}, database)

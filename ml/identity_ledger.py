@@ -34,16 +34,16 @@ def identity_ledger(
         identities: `identity_kind`, `identity_id`, `seen_from_at` (UTC), `own_person_id`; see `resolve_identities`.
         links: `identity_kind`, `identity_id`, `other_kind`, `other_id`, `link_kind`, `linked_from_at` (UTC),
             `match_weight`.
-        decisions: contacts kept apart: `contact_id`, `other_contact_id`, `from_week` (the Monday of the first week in which
-            the decision holds).
+        decisions: contacts kept apart: `contact_id`, `other_contact_id`, `from_week` (the Monday of the first week in
+            which the decision holds).
         timezone: where weeks begin, on Monday at midnight.
         max_people: by kind of link, how many may share an identifier.
         include_anonymous: whether a device that nobody identified on is a person of its own.
 
     Returns:
         In the order of identities' age and of time: `identity_kind`, `identity_id`, `person_before`, `person_after`,
-        `as_of` (the first week's end that knows the change), `known_at` and `changed_again_at` (UTC; what is valid at an
-        `as_of_at` has `known_at < as_of_at <= changed_again_at`), `makes_person`, `is_first`, `reason`, `link_kind`,
+        `as_of` (the first week's end that knows the change), `known_at` and `changed_again_at` (UTC; what is valid at
+        an `as_of_at` has `known_at < as_of_at <= changed_again_at`), `makes_person`, `is_first`, `reason`, `link_kind`,
         `match_weight`. Weeks are all that is told apart: several changes within one week are one.
     """
     weeks = _Weeks(timezone, [identities["seen_from_at"], links["linked_from_at"]])
@@ -57,26 +57,21 @@ def identity_ledger(
             from_week=((pl.col("from_week") - FIRST_MONDAY).dt.total_days() // 7).cast(pl.Int32),
         ),
     )
-    seen = identities.select("identity_kind", "identity_id", "seen_from_at")
-    return (
-        ledger.join(seen, on=["identity_kind", "identity_id"], maintain_order="left")
-        .with_columns(
-            starts_at=weeks.beginning(ledger["from_week"]), changed_again_at=weeks.beginning(ledger["to_week"])
-        )
-        .select(
-            "identity_kind",
-            "identity_id",
-            "person_before",
-            "person_after",
-            as_of=pl.lit(FIRST_MONDAY) + pl.duration(days=7 * (pl.col("from_week").cast(pl.Int64) + 1)),
-            known_at=pl.when("is_first").then(pl.max_horizontal("starts_at", "seen_from_at")).otherwise("starts_at"),
-            changed_again_at="changed_again_at",
-            makes_person="makes_person",
-            is_first="is_first",
-            reason="reason",
-            link_kind="link_kind",
-            match_weight="match_weight",
-        )
+    return ledger.with_columns(
+        starts_at=weeks.beginning(ledger["from_week"]), changed_again_at=weeks.beginning(ledger["to_week"])
+    ).select(
+        "identity_kind",
+        "identity_id",
+        "person_before",
+        "person_after",
+        as_of=pl.lit(FIRST_MONDAY) + pl.duration(days=7 * (pl.col("from_week").cast(pl.Int64) + 1)),
+        known_at=pl.when("is_first").then(pl.max_horizontal("starts_at", "seen_from_at")).otherwise("starts_at"),
+        changed_again_at="changed_again_at",
+        makes_person="makes_person",
+        is_first="is_first",
+        reason="reason",
+        link_kind="link_kind",
+        match_weight="match_weight",
     )
 
 

@@ -23,7 +23,8 @@ from scipy.sparse.csgraph import connected_components
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
-# The kinds that may be a person's oldest identity: a contact's id rather than a login's, a login's rather than a device's.
+# The kinds that may be a person's oldest identity: a contact's id rather than a login's, a login's rather than a
+# device's.
 PERSON_KINDS = ("contact", "user", "device")
 # Kinds of links, the strongest first: where a decision keeps two contacts apart, the strongest links are kept.
 LINK_KINDS = ("same_user", "same_email", "same_phone", "probabilistic_match", "same_device")
@@ -60,7 +61,7 @@ class _Graph:
 
 @dataclass(frozen=True)
 class _Edges:
-    """Links between numbered identities, each with the week that learns of it and the week its identifier is too common."""
+    """Links between numbered identities: from the week that learns of one until its identifier is too common."""
 
     left: IntArray
     right: IntArray
@@ -74,8 +75,14 @@ class _Edges:
 
     def where(self, chosen: npt.NDArray[np.bool_] | IntArray) -> _Edges:
         """Some of the links."""
-        parts = (self.left, self.right, self.start, self.end, self.kind, self.weight)
-        return _Edges(*(part[chosen] for part in parts))
+        return _Edges(
+            left=self.left[chosen],
+            right=self.right[chosen],
+            start=self.start[chosen],
+            end=self.end[chosen],
+            kind=self.kind[chosen],
+            weight=self.weight[chosen],
+        )
 
 
 @dataclass(frozen=True)
@@ -89,13 +96,16 @@ class _Changes:
     kind: IntArray
     weight: FloatArray
 
-    def columns(self) -> tuple[npt.NDArray[np.generic], ...]:
-        """All columns, in order."""
-        return (self.node, self.week, self.root, self.reason, self.kind, self.weight)
-
     def where(self, chosen: npt.NDArray[np.bool_] | IntArray) -> _Changes:
         """Some of the changes."""
-        return _Changes(*(column[chosen] for column in self.columns()))
+        return _Changes(
+            node=self.node[chosen],
+            week=self.week[chosen],
+            root=self.root[chosen],
+            reason=self.reason[chosen],
+            kind=self.kind[chosen],
+            weight=self.weight[chosen],
+        )
 
 
 def resolve_identities(
@@ -104,15 +114,15 @@ def resolve_identities(
     """Say which person each identity belongs to, and from which week on.
 
     A person is a component of the graph of identities that are linked. Its id is that of its oldest identity: contacts
-    come before logins and logins before devices, then the earliest seen, then the lowest id. So growing history, another
-    order of arrival and a rebuild change no id, and a merge keeps the older one.
+    come before logins and logins before devices, then the earliest seen, then the lowest id. So growing history,
+    another order of arrival and a rebuild change no id, and a merge keeps the older one.
 
     An identifier that more than `rules.max_people` contacts and logins share as of a week links nobody in that week.
 
     Args:
         identities: who may be a person or belong to one, each once: `identity_kind` (contact, user or device),
-            `identity_id`, `seen_from_at` (when it was first known), `seen_week` (Int32: the number of the first week that
-            knows it) and `own_person_id` (the person's id if this is the oldest identity).
+            `identity_id`, `seen_from_at` (when it was first known), `seen_week` (Int32: the number of the first week
+            that knows it) and `own_person_id` (the person's id if this is the oldest identity).
         links: what names two identities, each pair once: `identity_kind`, `identity_id` (one of `identities`),
             `other_kind`, `other_id` (one of `identities`, or an `email` or `phone` by its hash), `link_kind` (one of
             `LINK_KINDS`), `link_week` (Int32) and `match_weight` (of a probabilistic match, else null).
@@ -122,9 +132,10 @@ def resolve_identities(
 
     Returns:
         Every change of every identity, in order: `identity_kind`, `identity_id`, `person_before` (null at first),
-        `person_after` (null where a device is nobody's any more), `from_week`, `to_week` (null while it lasts),
-        `makes_person` (whether the identity alone makes somebody a person), `is_first` (its first person), `reason` (one of
-        `REASONS`), `link_kind` and `match_weight` (of the strongest link that brought the change about, or that was lost).
+        `person_after` (null where a device is nobody's any more), `seen_from_at`, `from_week`, `to_week` (null while it lasts),
+        `makes_person` (whether the identity alone makes somebody a person), `is_first` (its first person), `reason`
+        (one of `REASONS`), `link_kind` and `match_weight` (of the strongest link that brought the change about, or that
+        was lost).
 
     Raises:
         ValueError: a link of an unknown kind, or one that names an identity that is not among `identities`.
@@ -163,6 +174,7 @@ def _graph(numbered: pl.DataFrame, links: pl.DataFrame) -> tuple[_Graph, _Edges]
         for (kind,), part in numbered.select("identity_kind", "identity_id", "code").group_by("identity_kind")
     }
     following = numbered.height
+    links = _without_what_only_one_has(links)
     parts: list[pl.DataFrame] = []
     for (kind, other_kind), part in sorted(
         links.group_by("identity_kind", "other_kind"), key=lambda each: str(each[0])
@@ -212,8 +224,17 @@ def _graph(numbered: pl.DataFrame, links: pl.DataFrame) -> tuple[_Graph, _Edges]
     return graph, edges
 
 
+def _without_what_only_one_has(links: pl.DataFrame) -> pl.DataFrame:
+    """An address or number of a single contact links nobody: most are, and need no place in the graph."""
+    is_person = pl.col("other_kind").is_in(PERSON_KINDS)
+    shared = [
+        part.filter(pl.col("other_id").is_duplicated()) for part in links.filter(~is_person).partition_by("other_kind")
+    ]
+    return pl.concat([links.filter(is_person), *shared])
+
+
 def _without_crowds(graph: _Graph, edges: _Edges, rules: ResolutionRules) -> _Edges:
-    """Links that count in at least one week, with the week their identifier turns out to be everybody's as their end."""
+    """Links that count in at least one week; they end in the week their identifier turns out to be everybody's."""
     crowded_from = np.full(graph.nodes, NEVER, dtype=np.int64)
     for kind, most in rules.max_people.items():
         of_kind = np.flatnonzero(edges.kind == LINK_KINDS.index(kind))
@@ -282,11 +303,11 @@ def _calm_changes(graph: _Graph, edges: _Edges, is_troubled: npt.NDArray[np.bool
         joins = left != right
         if not joins.any():
             continue
-        left, right, new = left[joins], right[joins], new.where(joins)
+        left, right, joining = left[joins], right[joins], new.where(joins)
         touched, places = np.unique(np.concatenate([left, right]), return_inverse=True)
         labels = _components(len(touched), places[: len(left)], places[len(left) :])
         oldest = touched[_oldest_of(labels)]
-        kind, weight = _strongest(len(touched), places, np.tile(new.kind, 2), np.tile(new.weight, 2))
+        kind, weight = _strongest(len(touched), places, np.tile(joining.kind, 2), np.tile(joining.weight, 2))
         is_younger = oldest != touched
         younger = touched[is_younger]
         pointer[younger] = oldest[is_younger]
@@ -503,10 +524,15 @@ def _alone(node: IntArray, week: IntArray, root: IntArray | int, reason: int, ki
 
 
 def _concatenated(parts: list[_Changes]) -> _Changes:
-    if not parts:
-        empty = np.zeros(0, dtype=np.int64)
-        return _Changes(empty, empty, empty, empty, empty, np.zeros(0))
-    return _Changes(*(np.concatenate(columns) for columns in zip(*(part.columns() for part in parts), strict=True)))
+    none = np.zeros(0, dtype=np.int64)
+    return _Changes(
+        node=np.concatenate([none, *(part.node for part in parts)]),
+        week=np.concatenate([none, *(part.week for part in parts)]),
+        root=np.concatenate([none, *(part.root for part in parts)]),
+        reason=np.concatenate([none, *(part.reason for part in parts)]),
+        kind=np.concatenate([none, *(part.kind for part in parts)]),
+        weight=np.concatenate([np.zeros(0), *(part.weight for part in parts)]),
+    )
 
 
 def _ledger(numbered: pl.DataFrame, graph: _Graph, changes: _Changes) -> pl.DataFrame:
@@ -535,6 +561,7 @@ def _ledger(numbered: pl.DataFrame, graph: _Graph, changes: _Changes) -> pl.Data
             "identity_id": identities["identity_id"],
             "person_before": own.gather(person["before"]),
             "person_after": own.gather(person["after"]),
+            "seen_from_at": identities["seen_from_at"],
             "from_week": changes.week.astype(np.int32),
             "to_week": pl.Series(until).replace({NEVER: None}).cast(pl.Int32),
             "makes_person": (changes.node < graph.devices_from) | (changes.root == changes.node),

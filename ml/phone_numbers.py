@@ -14,6 +14,8 @@ import polars as pl
 from phonenumbers import PhoneMetadata
 
 SEPARATORS = r"[\s\-–./()\u00a0]"
+# A pattern that no text has.
+NOTHING = r"^\b\B"
 # Digits of the shortest numbers a person can have; what is shorter is a service, or typed to get past a form.
 SHORTEST = 7
 # What a number written with the country's code and nothing else looks like, before its length is looked at.
@@ -24,8 +26,8 @@ def phone_hashes(spellings: pl.DataFrame, default_region: str | None = None) -> 
     """The SHA-256 of each number in E.164 form.
 
     Args:
-        spellings: `phone_key` (what the result is looked up by), `phone` (as written) and `country` (an ISO 3166-1 alpha-2
-            code in any case, or anything else, which says nothing).
+        spellings: `phone_key` (what the result is looked up by), `phone` (as written) and `country` (an ISO 3166-1
+            alpha-2 code in any case, or anything else, which says nothing).
         default_region: the country of numbers whose row names none, such as DE.
 
     Returns:
@@ -110,12 +112,14 @@ def _main_regions() -> dict[str, str]:
 
 
 def _whole(metadata: PhoneMetadata) -> str:
-    return f"^(?:{metadata.general_desc.national_number_pattern})$"
+    described = metadata.general_desc
+    pattern = described.national_number_pattern if described else None
+    return f"^(?:{pattern})$" if pattern else NOTHING
 
 
 def _prefix(metadata: PhoneMetadata) -> str:
     """What `phonenumbers` would take from the front of a national number."""
-    return f"^(?:{metadata.national_prefix_for_parsing})" if metadata.national_prefix_for_parsing else r"^\b\B"
+    return f"^(?:{metadata.national_prefix_for_parsing})" if metadata.national_prefix_for_parsing else NOTHING
 
 
 def _parsed(phone: str, region: str | None) -> str | None:

@@ -1,13 +1,14 @@
 """Who a contact is merged with and why, and how a wrong merge is split for good.
 
-What belongs here: questions to the warehouse about identities, and what a person reads of the answers. No name, address or
-number is shown: only ids, kinds of links and weights.
+What belongs here: questions to the warehouse about identities, and what a person reads of the answers. No name, address
+or number is shown: only ids, kinds of links and weights.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 import duckdb
 
@@ -125,7 +126,7 @@ def _is_run(workspace: Workspace) -> bool:
     return True
 
 
-def _history(connection: duckdb.DuckDBPyConnection, workspace: Workspace, contact: str) -> list[tuple[object, ...]]:
+def _history(connection: duckdb.DuckDBPyConnection, workspace: Workspace, contact: str) -> list[tuple[Any, ...]]:
     if not (connection.execute(ARE_THERE).fetchone() or (0,))[0]:
         raise SettingsError(workspace.folder, None, f"nobody is known yet; first: personae run {workspace.folder}")
     history = connection.execute(HISTORY, [contact]).fetchall()

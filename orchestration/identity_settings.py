@@ -21,8 +21,8 @@ from orchestration.weeks import Week
 
 DECISIONS_FILE = "identity_decisions.yml"
 MODEL_FILE = "identity_model.json"
-HEADER = """# Contacts that somebody decided to be two people. `personae unmerge` writes a line, `personae unmerge --undo` takes it
-# away; every run obeys them, also after everything else was rebuilt. Keep this file with personae.yml.
+HEADER = """# Contacts that somebody decided to be two people. `personae unmerge` writes a line, `personae unmerge
+# --undo` takes it away; every run obeys them, also after everything else was rebuilt. Keep this file with personae.yml.
 apart:
 """
 
@@ -45,7 +45,7 @@ class ProbabilisticSettings(_Settings):
 
 
 class IdentitySettings(_Settings):
-    """When two identities are one person. A limit says how many contacts may share an identifier before it links nobody."""
+    """When two identities are one person; an identifier that more people share than its limit links nobody."""
 
     max_people_per_user: MostPeople = 3
     max_people_per_email: MostPeople = 3
@@ -83,7 +83,8 @@ def compared_columns(
         if name not in places:
             raise file.error(
                 (*where, name),
-                f"'{name}' is neither a column of contacts nor an attribute with the role identifier; {nearest(name, places)}",
+                f"'{name}' is neither a column of contacts nor an attribute with the role identifier; "
+                + nearest(name, places),
             )
     if settings.enabled and len(settings.columns) < 4:
         raise file.error(where, "at least four columns must be compared to tell people apart")

@@ -20,10 +20,15 @@ seen as (
     select 'contact' as identity_kind, contact_id as identity_id, known_from_at as seen_from_at from contacts
     union all
     select 'user', user_id, known_from_at from contacts
-    {%- for kind in ['contact', 'user', 'device'] %}
     union all
-    select '{{ kind }}', {{ kind }}_id, seen_from_at from sightings
-    {%- endfor %}
+    select 'contact', contact_id, seen_from_at from sightings
+    union all
+    select 'user', user_id, seen_from_at from sightings
+    union all
+    select 'device', device_id, seen_from_at from sightings
+    {%- if not var('identity').include_anonymous %}
+    where coalesce(contact_id, user_id) is not null
+    {%- endif %}
     {%- for model in ['int_orders', 'stg_deals', 'stg_tickets'] %}
     union all
     select 'contact', contact_id, min(valid_from) from {{ ref(model) }} group by contact_id

@@ -1,7 +1,7 @@
 """Small worlds of identities, and who belongs together in them by counting on one's fingers.
 
-What belongs here: builders for `ml.identity_resolution`, and an oracle that computes each week's people from nothing with
-sets and loops.
+What belongs here: builders for `ml.identity_resolution`, and an oracle that computes each week's people from nothing
+with sets and loops.
 """
 
 from __future__ import annotations
