@@ -349,15 +349,15 @@ def _comparison(column: str, kind: Kind, rules: MatchingRules) -> Any:
     import splink.comparison_level_library as levels
     from splink.comparison_library import CustomComparison
 
-    between: dict[str, list[Any]] = {
+    by_kind: dict[str, list[Any]] = {
         "name": [levels.JaroWinklerLevel(column, 0.92), levels.JaroWinklerLevel(column, 0.8)],
         "text": [levels.JaroWinklerLevel(column, 0.92), levels.JaroWinklerLevel(column, 0.8)],
         "date": [levels.DamerauLevenshteinLevel(column, 1), levels.DamerauLevenshteinLevel(column, 2)],
         "code": [levels.DamerauLevenshteinLevel(column, 1)],
         "category": [],
         "email": [levels.JaroWinklerLevel(column, 0.92), levels.JaroWinklerLevel(column, 0.8)],
-    }[kind]
-    swapped = []
+    }
+    swapped: list[Any] = []
     partners = sorted(other for other, other_kind in rules.columns.items() if other_kind == kind and other != column)
     if kind in ("name", "text") and partners:
         stands_elsewhere = " or ".join(f'("{column}_l" = "{p}_r" and "{p}_l" = "{column}_r")' for p in partners)
@@ -368,7 +368,7 @@ def _comparison(column: str, kind: Kind, rules: MatchingRules) -> Any:
             levels.NullLevel(column),
             levels.ExactMatchLevel(column),
             *swapped,
-            *between,
+            *by_kind[kind],
             levels.ElseLevel(),
         ],
     )
