@@ -38,10 +38,12 @@ RANDOM_PAIRS = 1_000_001.0
 RECORDS_TO_LEARN_FROM = 100_000
 # More rules than these find hardly any more pairs, and each one lengthens every statement.
 MOST_RULES = 15
-# A rule that finds fewer pairs than this share of the contacts teaches nothing about matches.
-FEWEST_PAIRS_TO_LEARN_FROM = 0.02
-# Agreement no random pair ever showed is taken to be this rare.
-RAREST = 1e-7
+# A rule that finds fewer pairs teaches by accident, one that finds more takes long and finds hardly any matches.
+FEWEST_PAIRS_TO_LEARN_FROM, MOST_PAIRS_TO_LEARN_FROM = 15, 2_000_000
+# Each column is learned under so many rules, if there are as many; so many rules are tried.
+ENOUGH_LESSONS, MOST_LESSONS = 2, 12
+# What the sample never shows among random pairs, and among matches, is taken to be this rare.
+RAREST, RAREST_AMONG_MATCHES = 1e-6, 0.005
 SIGNIFICANT_DIGITS = 6
 
 
@@ -99,20 +101,22 @@ def train_matching(records: pl.DataFrame, rules: MatchingRules, database: Any = 
         Plain numbers that `match_contacts` scores with, fit for JSON: the same for the same records in any order. None
         where there are too few contacts, or too few pairs that agree anywhere, to learn from.
     """
-    blocking_rules = [rule for rule, _ in _blocking_rules(records, rules)]
+    blocking_rules = _blocking_rules(records, rules)
     sample = _sample(records)
-    learning = _rules_to_learn_from(_blocking_rules(sample, rules), sample.height)
-    if records.height < FEWEST_CONTACTS or not learning:
+    if records.height < FEWEST_CONTACTS or not blocking_rules:
         return None
     linker = _linker(sample, _settings(rules, blocking_rules), database)
     linker.training.estimate_u_using_random_sampling(
         max_pairs=RANDOM_PAIRS, seed=rules.seed, min_count_per_level=None, num_chunks=1
     )
-    for rule in learning:
-        linker.training.estimate_parameters_using_expectation_maximisation(_block_on(rule))
     settings = linker.misc.save_model_to_json()
     settings.pop("linker_uid", None)
-    _fill_gaps(settings)
+    for comparison in settings["comparisons"]:
+        for level in _levels(comparison):
+            level["u_probability"] = max(level.get("u_probability") or 0.0, RAREST)
+    if not _learn_agreement_of_matches(settings, sample, rules, database):
+        return None
+    _round_parameters(settings)
     settings["probability_two_random_records_match"] = _prior(sample, settings, database)
     return {"columns": dict(sorted(rules.columns.items())), "splink": settings}
 
@@ -297,30 +301,73 @@ def _sample(records: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _blocking_rules(records: pl.DataFrame, rules: MatchingRules) -> list[tuple[tuple[str, ...], int]]:
-    """Sets of columns that pairs have to agree in to be looked at, with the number of pairs, the most selective first.
+def _blocking_rules(records: pl.DataFrame, rules: MatchingRules) -> list[tuple[str, ...]]:
+    """Sets of columns that pairs have to agree in to be looked at, the most selective first.
 
     Every two columns are a rule, as long as all rules together stay within the pairs that may be looked at.
     """
     allowed = rules.pairs_per_contact * records.height
-    counted: list[tuple[tuple[str, ...], int]] = []
-    for pair in combinations(sorted(rules.columns), 2):
-        sizes = records.select(pair).drop_nulls().group_by(pair).len().get_column("len").cast(pl.Float64)
-        counted.append((pair, int((sizes * (sizes - 1) / 2).sum())))
-    counted.sort(key=lambda each: (each[1], each[0]))
-    total = np.cumsum([pairs for _, pairs in counted]) if counted else np.zeros(0)
-    affordable = [each for each, so_far in zip(counted, total, strict=True) if each[1] and so_far <= allowed]
+    counted = _counted(records, combinations(sorted(rules.columns), 2))
+    total = np.cumsum([pairs for _, pairs in counted])
+    affordable = [rule for (rule, pairs), so_far in zip(counted, total, strict=True) if pairs and so_far <= allowed]
     return affordable[-MOST_RULES:]
 
 
-def _rules_to_learn_from(candidates: list[tuple[tuple[str, ...], int]], contacts: int) -> list[tuple[str, ...]]:
-    """Rules without a common column, so that each column is learned where another rule decides who is looked at."""
-    chosen: list[tuple[str, ...]] = []
-    for rule, pairs in candidates:
-        enough = pairs >= FEWEST_PAIRS_TO_LEARN_FROM * contacts
-        if enough and not any(set(rule) & set(other) for other in chosen):
-            chosen.append(rule)
-    return chosen if len(chosen) > 1 else []
+def _counted(records: pl.DataFrame, rules: Iterable[tuple[str, ...]]) -> list[tuple[tuple[str, ...], int]]:
+    """How many pairs agree in all columns of each rule, the fewest first."""
+    counted: list[tuple[tuple[str, ...], int]] = []
+    for rule in rules:
+        sizes = records.select(rule).drop_nulls().group_by(rule).len().get_column("len").cast(pl.Float64)
+        counted.append((rule, int((sizes * (sizes - 1) / 2).sum())))
+    return sorted(counted, key=lambda each: (each[1], each[0]))
+
+
+def _learn_agreement_of_matches(
+    settings: ModelContent, records: pl.DataFrame, rules: MatchingRules, database: Any
+) -> bool:
+    """Put into `settings` how often two contacts of one human agree, where that can be learned for every column.
+
+    Pairs that agree in two or three columns are looked at, rule by rule, beginning with the most selective: among those
+    most are matches. Where hardly any are, expectation maximisation tells apart something else, such as colleagues from
+    strangers; it shows by a column in which alleged matches agree less than chance, and that rule teaches nothing.
+    """
+    candidates = _counted(records, (rule for size in (2, 3) for rule in combinations(sorted(rules.columns), size)))
+    enough = [rule for rule, pairs in candidates if FEWEST_PAIRS_TO_LEARN_FROM <= pairs <= MOST_PAIRS_TO_LEARN_FROM]
+    learned: dict[str, list[list[float]]] = {column: [] for column in rules.columns}
+    tried = 0
+    for rule in enough:
+        wanted = [column for column in learned if column not in rule and len(learned[column]) < ENOUGH_LESSONS]
+        if not wanted or tried == MOST_LESSONS:
+            continue
+        tried += 1
+        linker = _linker(records, settings, database)
+        linker.training.estimate_parameters_using_expectation_maximisation(_block_on(rule))
+        lesson = {
+            comparison["output_column_name"]: _levels(comparison)
+            for comparison in linker.misc.save_model_to_json()["comparisons"]
+            if comparison["output_column_name"] not in rule
+        }
+        if all(_is_plausible(levels) for levels in lesson.values()):
+            for column, levels in lesson.items():
+                learned[column].append([level.get("m_probability") or 0.0 for level in levels])
+    if not all(learned.values()):
+        return False
+    for comparison in settings["comparisons"]:
+        lessons = np.array(learned[comparison["output_column_name"]])
+        for level, value in zip(_levels(comparison), np.median(lessons, axis=0).tolist(), strict=True):
+            level["m_probability"] = value
+    return True
+
+
+def _levels(comparison: ModelContent) -> list[ModelContent]:
+    """The levels of agreement of a column, the closest first."""
+    return [level for level in comparison["comparison_levels"] if not level.get("is_null_level")]
+
+
+def _is_plausible(levels: list[ModelContent]) -> bool:
+    """Whether matches disagree wholly less often than chance, and agree somehow at all."""
+    m = [level.get("m_probability") or 0.0 for level in levels]
+    return sum(m) > 0.9 and m[-1] < min(levels[-1]["u_probability"], 0.6)
 
 
 def _settings(rules: MatchingRules, blocking_rules: Iterable[tuple[str, ...]]) -> Any:
@@ -382,14 +429,12 @@ def _linker(records: pl.DataFrame, settings: Any, database: Any) -> Any:
     return Linker(database.register(records.to_arrow()), settings, log_level=logging.ERROR)
 
 
-def _fill_gaps(settings: ModelContent) -> None:
-    """Round, and give levels that training never met a probability: of being rare."""
+def _round_parameters(settings: ModelContent) -> None:
+    """Round, and take nothing to be impossible that the sample did not show."""
     for comparison in settings["comparisons"]:
-        observed = [level for level in comparison["comparison_levels"] if not level.get("is_null_level")]
-        for level in observed:
-            for name in ("m_probability", "u_probability"):
-                value = level.get(name)
-                level[name] = _rounded(max(value, RAREST) if isinstance(value, float) else RAREST)
+        for level in _levels(comparison):
+            level["u_probability"] = _rounded(level["u_probability"])
+            level["m_probability"] = _rounded(max(level["m_probability"], RAREST_AMONG_MATCHES))
 
 
 def _rounded(value: float) -> float:

@@ -133,9 +133,9 @@ def resolve_identities(
     Returns:
         Every change of every identity, in order: `identity_kind`, `identity_id`, `person_before` (null at first),
         `person_after` (null where a device is nobody's any more), `seen_from_at`, `from_week`, `to_week` (null while it
-        lasts), `makes_person` (whether the identity alone makes somebody a person), `is_first` (its first person), `reason`
-        (one of `REASONS`), `link_kind` and `match_weight` (of the strongest link that brought the change about, or that
-        was lost).
+        lasts), `makes_person` (whether the identity alone makes somebody a person), `is_first` (its first person),
+        `reason` (one of `REASONS`), `link_kind` and `match_weight` (of the strongest link that brought the change
+        about, or that was lost).
 
     Raises:
         ValueError: a link of an unknown kind, or one that names an identity that is not among `identities`.
