@@ -36,8 +36,8 @@ run: $(VENV)/ready $(DEMO)/personae.yml ## set up, generate the demo company and
 ui: $(VENV)/ready $(DEMO)/personae.yml ## open Dagster's UI on the demo company
 	@$(BIN)/personae ui $(DEMO)
 
-test: $(VENV)/ready-dev ## run the tests
-	@$(BIN)/python -m pytest
+test: $(VENV)/ready-dev ## run the tests, on two cores
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: $(VENV)/ready-dev ## lint, types, imports, SQL; changes nothing
 	@$(BIN)/ruff check .

@@ -9,9 +9,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 
 from dagster_dbt import DbtCliResource, DbtProject
+from packaging.version import Version
 
 import orchestration
 from orchestration.workspace import Workspace
@@ -92,13 +95,25 @@ def _remove_old_runs(target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+class InstalledDbt(DbtCliResource):
+    """dbt of this environment, whose version is known without asking it.
+
+    `dbt --version`, which Dagster calls once per run, costs a start of dbt and looks for newer releases on the network.
+    """
+
+    @cached_property
+    def _cli_version(self) -> Version:
+        return Version(metadata.version("dbt-core"))
+
+
 def dbt_resource(workspace: Workspace) -> DbtCliResource:
     """dbt as Dagster calls it."""
     os.environ.update(dbt_environment(workspace))
     project = DbtProject(
         project_dir=DBT_PROJECT_FOLDER, target_path=workspace.dbt_target_folder, profiles_dir=DBT_PROJECT_FOLDER
     )
-    return DbtCliResource(project_dir=project, dbt_executable=str(Path(sys.executable).with_name("dbt")))
+    executable = str(Path(sys.executable).with_name("dbt"))
+    return InstalledDbt(project_dir=project, dbt_executable=executable)  # type: ignore[arg-type]
 
 
 def project_hash() -> str:

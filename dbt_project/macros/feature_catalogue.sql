@@ -58,3 +58,16 @@
     {% endfor %}
     {{ return(kinds) }}
 {%- endmacro %}
+
+{# What the catalogue says of the feature that a column names, as an expression. #}
+{% macro said_of(features, feature_column, key) -%}
+    {%- if features -%}
+        case {{ feature_column }}
+            {%- for feature in features %}
+            when '{{ feature.name }}' then {{ literal(feature[key]) }}
+            {%- endfor %}
+        end
+    {%- else -%}
+        ''
+    {%- endif -%}
+{%- endmacro %}

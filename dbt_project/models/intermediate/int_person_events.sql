@@ -1,3 +1,5 @@
+{{ config(materialized='table_in_turns') }}
+
 {%- set bands = ['night', 'morning', 'daytime', 'evening', 'weekend', 'mobile'] -%}
 {%- set named = var('event_names') | map(attribute='column') | list -%}
 {%- set counts_91d = ['events', 'sessions', 'page_views', 'product_events'] -%}
@@ -8,7 +10,7 @@ with
 weeks as (
 
     select * from {{ ref('int_weeks') }}
-    where build_features
+    where build_features and turn = {{ this_turn() }}
 
 ),
 

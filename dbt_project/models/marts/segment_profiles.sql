@@ -36,6 +36,57 @@ person_features as (
 
 ),
 
+{# People who belong to the same segments are added up once, whatever the number of segments: what a segment or
+   everybody comes to is added from there. #}
+person_segments as (
+
+    select
+        as_of,
+        person_id,
+        sum(cast({{ hash_of(['segment_type', 'segment_id']) }} as hugeint)) as combination
+    from memberships
+    group by
+        as_of,
+        person_id
+
+),
+
+members as (
+
+    select
+        coalesce(person_segments.combination, 0) as combination,
+        person_features.*
+    from person_features
+    left join person_segments
+        on person_features.as_of = person_segments.as_of
+        and person_features.person_id = person_segments.person_id
+
+),
+
+{# Which segments a combination stands for is told by any one of its people. #}
+combination_segments as (
+
+    select
+        memberships.as_of,
+        representatives.combination,
+        memberships.segment_type,
+        memberships.segment_id
+    from memberships
+    inner join (
+        select
+            as_of,
+            combination,
+            min(person_id) as person_id
+        from person_segments
+        group by
+            as_of,
+            combination
+    ) as representatives
+        on memberships.as_of = representatives.as_of
+        and memberships.person_id = representatives.person_id
+
+),
+
 segment_people as (
 
     select
@@ -44,53 +95,22 @@ segment_people as (
         segment_id,
         count(*) as people
     from memberships
-    group by 1, 2, 3
-
-),
-
-{# One pass over the segments' people and one over everybody, a column per characteristic. #}
-segment_means as (
-
-    select
-        memberships.as_of,
-        memberships.segment_type,
-        memberships.segment_id,
-        {%- for feature in measures %}
-        {{ exact_mean('person_features.' ~ feature.name) }} as {{ feature.name }},
-        {%- endfor %}
-        count(*) as people
-    from memberships
-    inner join person_features
-        on memberships.as_of = person_features.as_of
-        and memberships.person_id = person_features.person_id
-    group by 1, 2, 3
-
-),
-
-base_means as (
-
-    select
+    group by
         as_of,
-        {%- for feature in measures %}
-        {{ exact_mean(feature.name) }} as {{ feature.name }},
-        stddev_pop(cast({{ feature.name }} as double)) as {{ feature.name }}__sd,
-        {%- endfor %}
-        count(*) as people
-    from person_features
-    group by as_of
+        segment_type,
+        segment_id
 
 ),
 
-{# A list of one struct per characteristic, unfolded into rows: a union of as many selects says the same, and takes
-   those who trace columns through SQL several seconds. #}
-measures as (
+{# One pass over everybody, then a list of one struct per characteristic, unfolded into rows: a union of as many selects
+   says the same, and takes those who trace columns through SQL several seconds. #}
+combination_measures as (
 
     {%- if measures %}
 
     select
-        segment_means.as_of,
-        segment_means.segment_type,
-        segment_means.segment_id,
+        as_of,
+        combination,
         unnest([
             {%- for feature in measures %}
             {
@@ -99,141 +119,282 @@ measures as (
                 'family': '{{ feature.family }}',
                 'kind': '{{ feature.kind }}',
                 'unit': {{ literal('share' if feature.kind == 'flag' else feature.unit) }},
-                'segment_value': segment_means.{{ feature.name }},
-                'base_value': base_means.{{ feature.name }},
-                'base_sd': base_means.{{ feature.name }}__sd
+                'people': count({{ feature.name }}),
+                'total': sum({{ exact_amount(feature.name) }}),
+                'variance': var_pop(cast({{ feature.name }} as double))
             }{{ ',' if not loop.last }}
             {%- endfor %}
         ]) as measure
-    from segment_means
-    inner join base_means
-        on segment_means.as_of = base_means.as_of
+    from members
+    group by
+        as_of,
+        combination
     {%- else %}
 
     select
         as_of,
-        segment_type,
-        segment_id,
+        combination,
         {
             'characteristic': cast(null as varchar),
             'label': cast(null as varchar),
             'family': cast(null as varchar),
             'kind': cast(null as varchar),
             'unit': cast(null as varchar),
-            'segment_value': cast(null as double),
-            'base_value': cast(null as double),
-            'base_sd': cast(null as double)
+            'people': cast(null as bigint),
+            'total': cast(null as decimal(38, 6)),
+            'variance': cast(null as double)
         } as measure
-    from segment_people
+    from members
     where false
     {%- endif %}
+
+),
+
+measures as (
+
+    select
+        as_of,
+        combination,
+        measure.characteristic as characteristic,
+        measure.label as label,
+        measure.family as family,
+        measure.kind as kind,
+        measure.unit as unit,
+        measure.people as people,
+        measure.total as total,
+        measure.variance as variance
+    from combination_measures
+    where measure.people > 0
+
+),
+
+base_means as (
+
+    select
+        as_of,
+        characteristic,
+        sum(people) as people,
+        cast(sum(total) as double) / sum(people) as base_value
+    from measures
+    group by
+        as_of,
+        characteristic
+
+),
+
+{# The variance of a whole is what its parts vary by within, and what their means vary by between. #}
+base_measures as (
+
+    select
+        measures.as_of,
+        measures.characteristic,
+        base_means.base_value,
+        sqrt(
+            sum(
+                measures.people
+                * (
+                    measures.variance
+                    + power(cast(measures.total as double) / measures.people - base_means.base_value, 2)
+                )
+                order by measures.combination asc
+            )
+            / base_means.people
+        ) as base_sd
+    from measures
+    inner join base_means
+        on measures.as_of = base_means.as_of
+        and measures.characteristic = base_means.characteristic
+    group by
+        measures.as_of,
+        measures.characteristic,
+        base_means.base_value,
+        base_means.people
+
+),
+
+segment_measures as (
+
+    select
+        measures.as_of,
+        combination_segments.segment_type,
+        combination_segments.segment_id,
+        measures.characteristic,
+        measures.label,
+        measures.family,
+        measures.kind,
+        measures.unit,
+        cast(sum(measures.total) as double) / sum(measures.people) as segment_value
+    from measures
+    inner join combination_segments
+        on measures.as_of = combination_segments.as_of
+        and measures.combination = combination_segments.combination
+    group by
+        measures.as_of,
+        combination_segments.segment_type,
+        combination_segments.segment_id,
+        measures.characteristic,
+        measures.label,
+        measures.family,
+        measures.kind,
+        measures.unit
 
 ),
 
 measure_profiles as (
 
     select
-        as_of,
-        segment_type,
-        segment_id,
-        measure.characteristic as characteristic,
-        measure.label as label,
-        measure.family as family,
-        measure.kind as kind,
-        measure.unit as unit,
-        measure.segment_value as segment_value,
-        measure.base_value as base_value,
-        measure.base_sd as base_sd
-    from measures
-
-),
-{% for feature in categories %}
-
-{{ feature.name }}__counts as (
-
-    select
-        as_of,
-        cast({{ feature.name }} as varchar) as level,
-        count(*) as people
-    from person_features
-    where {{ feature.name }} is not null
-    group by 1, 2
+        segment_measures.as_of,
+        segment_measures.segment_type,
+        segment_measures.segment_id,
+        segment_measures.characteristic,
+        segment_measures.label,
+        segment_measures.family,
+        segment_measures.kind,
+        segment_measures.unit,
+        segment_measures.segment_value,
+        base_measures.base_value,
+        base_measures.base_sd
+    from segment_measures
+    inner join base_measures
+        on segment_measures.as_of = base_measures.as_of
+        and segment_measures.characteristic = base_measures.characteristic
 
 ),
 
-{{ feature.name }}__levels as (
+{# How many people of a combination have each level of each category. #}
+combination_levels as (
+
+    {%- if categories %}
 
     select
         as_of,
+        combination,
+        count(*) as people,
+        case
+            {%- for feature in categories %}
+            when grouping({{ feature.name }}) = 0 then '{{ feature.name }}'
+            {%- endfor %}
+        end as feature,
+        case
+            {%- for feature in categories %}
+            when grouping({{ feature.name }}) = 0 then cast({{ feature.name }} as varchar)
+            {%- endfor %}
+        end as level
+    from members
+    group by grouping sets (
+        {%- for feature in categories %}
+        (as_of, combination, {{ feature.name }}){{ ',' if not loop.last }}
+        {%- endfor %}
+    )
+    {%- else %}
+
+    select
+        as_of,
+        combination,
+        cast(null as bigint) as people,
+        cast(null as varchar) as feature,
+        cast(null as varchar) as level
+    from members
+    where false
+    {%- endif %}
+
+),
+
+known_levels as (
+
+    select * from combination_levels
+    where level is not null
+
+),
+
+base_levels as (
+
+    select
+        as_of,
+        feature,
         level,
-        people / sum(people) over (partition by as_of) as base_value,
-        row_number() over (partition by as_of order by people desc, level asc) as level_rank
-    from {{ feature.name }}__counts
+        people / sum(people) over (partition by as_of, feature) as base_value,
+        row_number() over (partition by as_of, feature order by people desc, level asc) as level_rank
+    from (
+        select
+            as_of,
+            feature,
+            level,
+            sum(people) as people
+        from known_levels
+        group by
+            as_of,
+            feature,
+            level
+    ) as counted
 
 ),
 
-{{ feature.name }}__segment_counts as (
+segment_levels as (
 
     select
-        memberships.as_of,
-        memberships.segment_type,
-        memberships.segment_id,
-        cast(person_features.{{ feature.name }} as varchar) as level,
-        count(*) as people
-    from memberships
-    inner join person_features
-        on memberships.as_of = person_features.as_of
-        and memberships.person_id = person_features.person_id
-    where person_features.{{ feature.name }} is not null
-    group by 1, 2, 3, 4
+        known_levels.as_of,
+        combination_segments.segment_type,
+        combination_segments.segment_id,
+        known_levels.feature,
+        known_levels.level,
+        sum(known_levels.people) as people
+    from known_levels
+    inner join combination_segments
+        on known_levels.as_of = combination_segments.as_of
+        and known_levels.combination = combination_segments.combination
+    group by
+        known_levels.as_of,
+        combination_segments.segment_type,
+        combination_segments.segment_id,
+        known_levels.feature,
+        known_levels.level
 
 ),
 
-{{ feature.name }}__segment_totals as (
+segment_totals as (
 
     select
         as_of,
         segment_type,
         segment_id,
+        feature,
         sum(people) as people
-    from {{ feature.name }}__segment_counts
-    group by 1, 2, 3
+    from segment_levels
+    group by
+        as_of,
+        segment_type,
+        segment_id,
+        feature
 
 ),
-{% endfor %}
 
 {# Of a category, the share of each of its most frequent levels among the people whose level is known. #}
 category_profiles as (
 
-    {%- for feature in categories %}
-
     select
-        totals.as_of,
-        totals.segment_type,
-        totals.segment_id,
-        '{{ feature.name }}=' || levels.level as characteristic,
-        {{ literal(feature.label ~ ': ') }} || levels.level as label,
-        '{{ feature.family }}' as family,
+        segment_totals.as_of,
+        segment_totals.segment_type,
+        segment_totals.segment_id,
+        base_levels.feature || '=' || base_levels.level as characteristic,
+        {{ said_of(categories, 'base_levels.feature', 'label') }} || ': ' || base_levels.level as label,
+        {{ said_of(categories, 'base_levels.feature', 'family') }} as family,
         'category' as kind,
         'share' as unit,
-        coalesce(counts.people, 0) / cast(totals.people as double) as segment_value,
-        levels.base_value,
-        sqrt(levels.base_value * (1 - levels.base_value)) as base_sd
-    from {{ feature.name }}__segment_totals as totals
-    inner join {{ feature.name }}__levels as levels
-        on totals.as_of = levels.as_of
-        and levels.level_rank <= {{ levels_shown }}
-    left join {{ feature.name }}__segment_counts as counts
-        on totals.as_of = counts.as_of
-        and totals.segment_type = counts.segment_type
-        and totals.segment_id = counts.segment_id
-        and levels.level = counts.level
-
-    union all
-    {%- endfor %}
-
-    select * from measure_profiles
-    where false
+        coalesce(segment_levels.people, 0) / cast(segment_totals.people as double) as segment_value,
+        base_levels.base_value,
+        sqrt(base_levels.base_value * (1 - base_levels.base_value)) as base_sd
+    from segment_totals
+    inner join base_levels
+        on segment_totals.as_of = base_levels.as_of
+        and segment_totals.feature = base_levels.feature
+        and base_levels.level_rank <= {{ levels_shown }}
+    left join segment_levels
+        on segment_totals.as_of = segment_levels.as_of
+        and segment_totals.segment_type = segment_levels.segment_type
+        and segment_totals.segment_id = segment_levels.segment_id
+        and base_levels.feature = segment_levels.feature
+        and base_levels.level = segment_levels.level
 
 ),
 

@@ -16,6 +16,7 @@ ANN, BOB, EVE, SHOPPER, DELETED = person("c1"), person("c3"), person("c6"), pers
 
 VARIABLES = {
     "timezone": "Europe/Berlin",
+    "events_of_a_turn": 1,  # every week takes a turn of its own
     "contact_attributes": [
         {"name": "tier", "role": "feature", "label": "Tier"},
         {"name": "churned", "role": "label", "label": "Churned"},

@@ -1,0 +1,31 @@
+{# Weeks that are computed in turns, so that memory does not grow with their number: two weeks of a million people took
+   28 s together, because they were spilled, and 8 s one after the other. #}
+
+{# The number of the turn that a model's SQL is written for: the first. `table_in_turns` repeats it for the others. #}
+{% macro this_turn() -%}
+    0 /* this turn */
+{%- endmacro %}
+
+{# A table whose SQL names {{ this_turn() }}: made of the first turn's rows, the other turns' rows are added. #}
+{% materialization table_in_turns, default %}
+    {%- set target_relation = this.incorporate(type='table') -%}
+    {%- set existing_relation = load_cached_relation(this) -%}
+    {{ run_hooks(pre_hooks, inside_transaction=False) }}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+    {% if existing_relation is not none %}
+        {% do adapter.drop_relation(existing_relation) %}
+    {% endif %}
+    {% call statement('main') -%}
+        {{ create_table_as(False, target_relation, sql) }}
+    {%- endcall %}
+    {% set turns = run_query("select distinct turn from " ~ ref('int_weeks') ~ " where build_features and turn > 0 order by turn") %}
+    {% for turn in turns.columns[0].values() %}
+        {% do run_query(
+            "insert into " ~ target_relation ~ " " ~ sql | replace(this_turn() | trim, turn ~ " /* this turn */")
+        ) %}
+    {% endfor %}
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {% do adapter.commit() %}
+    {{ run_hooks(post_hooks, inside_transaction=False) }}
+    {{ return({'relations': [target_relation]}) }}
+{% endmaterialization %}
