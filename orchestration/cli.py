@@ -1,4 +1,4 @@
-"""`personae init | demo | fetch | run | ui | contracts | quarantine`: thin over the job that Dagster schedules."""
+"""The command `personae`: thin over the job that Dagster schedules."""
 
 from __future__ import annotations
 
@@ -253,6 +253,64 @@ def _check_connector_names(workspace: Workspace, names: list[str]) -> None:
         if name not in known:
             path = workspace.folder / CONNECTORS_FILE
             raise SettingsError(path, None, f"'{name}' is no connector; {nearest(name, known)}")
+
+
+@app.command()
+def identity(folder: Folder, contact: Annotated[str, typer.Argument(help="A contact's id.")]) -> None:
+    """Say who a contact is merged with, and by what."""
+    from orchestration.identity import LINKS_IN_WORDS, explain
+
+    with _settings_errors():
+        told = explain(Workspace.open(folder), contact)
+    console.print(f"[bold]{told.person_id}[/bold]")
+    for member in told.members:
+        console.print(f"  {member.kind:8} {member.identity_id}  since {member.since:%Y-%m-%d}: {member.why}")
+    if told.links:
+        console.print("Links")
+    for link in told.links:
+        weight = f", weight {link.weight:.1f}" if link.weight is not None else ""
+        console.print(f"  {link.one} and {link.other}: {LINKS_IN_WORDS[link.kind]} since {link.since:%Y-%m-%d}{weight}")
+        for column, value in link.weights_by_column.items():
+            console.print(f"      {column:20} {value:+.1f}")
+    console.print(f"How contact {contact} came here")
+    for as_of, why in told.history:
+        console.print(f"  week ending {as_of}: {why}")
+    for each in told.decisions:
+        console.print(
+            f"Kept apart since the week {each.from_week.key}: {' and '.join(each.contacts)}. {each.why or ''}"
+        )
+
+
+@app.command()
+def unmerge(
+    folder: Folder,
+    contact: Annotated[str, typer.Argument(help="A contact's id.")],
+    other: Annotated[str, typer.Argument(help="The id of a contact that is somebody else.")],
+    from_week: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Any day of the first week it holds in; default: the last week run."),
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Who decided.")] = None,
+    why: Annotated[str | None, typer.Option(help="For what reason.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the decision back.")] = False,
+) -> None:
+    """Split two contacts that are not one person, for good."""
+    from orchestration.identity import keep_apart, keep_apart_no_more, last_week_run
+    from orchestration.identity_settings import DECISIONS_FILE, Decision
+
+    with _settings_errors():
+        workspace = Workspace.open(folder)
+        if undo:
+            keep_apart_no_more(workspace, contact, other)
+            console.print(f"✓ {contact} and {other} may be one person again. Next: [bold]personae run {folder}[/bold]")
+            return
+        now = datetime.now(workspace.timezone)
+        week = Week.containing(from_week.date()) if from_week else last_week_run(workspace) or Week.last_complete(now)
+        keep_apart(workspace, Decision((contact, other), week, now.date(), by, why))
+    console.print(f"✓ {contact} and {other} are two people from the week {week.key} on ({DECISIONS_FILE}).")
+    console.print(
+        f"Earlier weeks stand as they were published. Next: [bold]personae run {folder} --week {week.key}[/bold]"
+    )
 
 
 def _wanted_weeks(workspace: Workspace, day: date | None, weeks: int) -> list[Week]:

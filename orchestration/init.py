@@ -75,7 +75,7 @@ drift: {{deliveries: 12, ratio: 1.5, missing_share: 0.1, deviations: 4}}
 minimum_cell: 10
 
 # An address or a device shared by more people than this does not make them one person.
-identity: {{max_people_per_email: 3, max_people_per_device: 3}}
+identity: {{max_people_per_email: 3, max_people_per_phone: 2, max_people_per_device: 2}}
 
 # Event names that are counted on their own, each with words for people who do it often:
 # features:

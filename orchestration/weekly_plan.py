@@ -136,5 +136,6 @@ def _feature_fingerprint(
         "and coalesce(earliest_row_at < ?, true) and coalesce(delivered_at < ?, true) order by all",
         [end, end + timedelta(hours=workspace.settings.delivery_grace_hours)],
     ).fetchall()
-    content = repr((code_fingerprint, workspace.fingerprint(), week.key, loads))
+    decisions = sorted(repr(each.contacts) for each in workspace.decisions if each.from_week.monday <= week.monday)
+    content = repr((code_fingerprint, workspace.fingerprint(), week.key, loads, decisions))
     return hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from orchestration.connectors.settings import Connector, read_connectors
 from orchestration.contracts import Contracts, read_contracts
+from orchestration.identity_settings import (
+    MODEL_FILE,
+    Decision,
+    IdentitySettings,
+    compared_columns,
+    read_decisions,
+)
 from orchestration.legal_basis import (
     PURPOSES,
     LegalBasis,
@@ -27,7 +34,7 @@ from orchestration.legal_basis import (
     check_somebody_may_be_profiled,
     legal_basis_var,
 )
-from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, Attribute, Mapping, read_mappings, slug
+from orchestration.mapping import ATTRIBUTE_PREFIX, ENTITIES_WITH_ATTRIBUTES, Attribute, Mapping, read_mappings, slug
 from orchestration.settings_file import SettingsError, SettingsFile, TimeZoneName, nearest
 from orchestration.special_categories import complaint_about_event
 from orchestration.weeks import Week
@@ -41,14 +48,6 @@ class Settings(BaseModel):
     """A part of `personae.yml`: frozen, and unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class IdentitySettings(Settings):
-    """When two identities are one person."""
-
-    max_people_per_email: Annotated[int, Field(ge=1, le=1000)] = 3
-    max_people_per_device: Annotated[int, Field(ge=1, le=1000)] = 3
-    include_anonymous: bool = False
 
 
 class FeatureSettings(Settings):
@@ -201,6 +200,7 @@ class Workspace:
     data_folder: Path
     contracts: Contracts
     connectors: tuple[Connector, ...] = ()
+    compared: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def open(cls, folder: Path, data_folder: Path | None = None) -> Workspace:
@@ -225,8 +225,21 @@ class Workspace:
         mappings = read_mappings(folder / "mappings", settings.timezone, contracts)
         workspace = cls(folder, settings, mappings, data, contracts, read_connectors(folder))
         workspace._check_connectors()
+        read_decisions(folder)
         workspace._check_references(file)
-        return workspace
+        return replace(workspace, compared=workspace._compared_columns(file))
+
+    def _compared_columns(self, file: SettingsFile) -> tuple[tuple[str, str], ...]:
+        """Columns of the contacts that are compared to find the same human twice, with their kinds."""
+        contract = self.contracts["contacts"]
+        described = [
+            column.name
+            for column in contract.columns
+            if column.type == "VARCHAR" and not column.name.startswith("attr_")
+        ]
+        identifiers = {each.source: each.column for each in self.attributes("contacts") if each.role == "identifier"}
+        settings = self.settings.identity.probabilistic
+        return tuple(compared_columns(settings, described, identifiers, file).items())
 
     def check_before_run(self) -> None:
         """What a workspace may leave open while it is written, and must have answered when it is run.
@@ -330,6 +343,17 @@ class Workspace:
         return self.state_folder / "tmp"
 
     @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """Who is kept apart, as the file says now: it may be written while Dagster's UI is open."""
+        return read_decisions(self.folder)
+
+    @property
+    def identity_model_file(self) -> Path:
+        """How contacts are matched: the workspace's own file where it keeps one, else the one a run trained."""
+        kept = self.folder / MODEL_FILE
+        return kept if kept.is_file() else self.state_folder / MODEL_FILE
+
+    @property
     def dagster_home(self) -> Path:
         """Dagster's runs and events."""
         return self.state_folder / "dagster"
@@ -384,7 +408,14 @@ class Workspace:
                 }
                 for name, target in settings.targets.items()
             ],
-            "identity": settings.identity.model_dump(),
+            "identity": settings.identity.model_dump()
+            | {
+                "probabilistic": settings.identity.probabilistic.model_dump()
+                | {
+                    "columns": dict(self.compared),
+                    "trained_from": self.first_week.as_of_at(settings.timezone).isoformat(),
+                }
+            },
             "delivery_grace_hours": settings.delivery_grace_hours,
             "activation": settings.activation.model_dump(),
             "legal_basis": legal_basis_var(settings.legal_basis),
@@ -394,5 +425,9 @@ class Workspace:
     def fingerprint(self) -> str:
         """A short hash of every setting that may change a feature."""
         variables = {name: value for name, value in self.dbt_vars().items() if name != "minimum_cell"}
-        content = json.dumps({"vars": variables, "mappings": [m.content_hash for m in self.mappings]}, sort_keys=True)
+        kept = self.folder / MODEL_FILE
+        model = hashlib.sha256(kept.read_bytes()).hexdigest() if kept.is_file() else None
+        content = json.dumps(
+            {"vars": variables, "mappings": [m.content_hash for m in self.mappings], "model": model}, sort_keys=True
+        )
         return hashlib.sha256(content.encode()).hexdigest()[:16]

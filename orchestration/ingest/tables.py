@@ -80,6 +80,17 @@ create table if not exists raw.run_weeks (
 )
 """
 
+IDENTITY_DECISIONS = """
+create table if not exists raw.identity_decisions (
+    contact_id varchar not null,
+    other_contact_id varchar not null,
+    from_week date not null,
+    decided_on date,
+    decided_by varchar,
+    why varchar
+)
+"""
+
 
 class ColumnTypeChanged(Exception):
     """A contract gives a column a type that cannot hold what was loaded; the message says how many rows, no values."""
@@ -110,7 +121,7 @@ def make_raw_tables(
         _retype_columns(connection, entity, declared)
         add_columns(connection, entity, attribute_columns.get(entity, {}))
         connection.execute(f'create table if not exists quarantine."{entity}" ({QUARANTINE_COLUMNS})')
-    for statement in (LEDGER, CHANGED_DAYS, RUN_WEEKS, REFUSED_FILES):
+    for statement in (LEDGER, CHANGED_DAYS, RUN_WEEKS, REFUSED_FILES, IDENTITY_DECISIONS):
         connection.execute(statement)
     for name, type_ in LATER_LEDGER_COLUMNS.items():
         connection.execute(f"alter table raw.ingested_files add column if not exists {name} {type_}")

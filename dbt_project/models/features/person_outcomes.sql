@@ -75,8 +75,8 @@ happenings as (
         {{ literal(target.name) }} as target,
         weeks.as_of,
         weeks.as_of_at,
-        case when identity_days.contact_id is not null then 'contact' else 'device' end as identity_kind,
-        coalesce(identity_days.contact_id, identity_days.device_id) as identity_id,
+        {{ acting_identity_kind('identity_days') }} as identity_kind,
+        {{ acting_identity_id('identity_days') }} as identity_id,
         {{ counts_from_at('identity_days.last_event_at', local_midnight('identity_days.delivered_on')) }} as known_at
     from identity_days
     inner join weeks

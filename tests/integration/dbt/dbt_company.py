@@ -137,7 +137,7 @@ def add_what_came_later(warehouse: DbtWarehouse) -> None:
         "raw.contacts",
         dict(contact_id="c2", email="new@x.org", updated_at="2026-03-03", country="FR", attr_tier="none"),
         dict(contact_id="c3", email="ann@x.org", updated_at="2026-03-03", country="FR"),
-        dict(contact_id="c7", email="ann@x.org", created_at="2026-03-04", updated_at="2026-03-04"),
+        dict(contact_id="c7", email="new@x.org", created_at="2026-03-04", updated_at="2026-03-04"),
         dict(contact_id="c1", updated_at="2026-03-05", is_deleted=True),
         # Stated before the week ended, delivered long after.
         dict(contact_id="c6", updated_at="2026-02-20", country="IT", _delivered_at="2026-03-06"),
