@@ -34,7 +34,7 @@ from orchestration.legal_basis import (
     check_somebody_may_be_profiled,
     legal_basis_var,
 )
-from orchestration.mapping import ATTRIBUTE_PREFIX, ENTITIES_WITH_ATTRIBUTES, Attribute, Mapping, read_mappings, slug
+from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, Attribute, Mapping, read_mappings, slug
 from orchestration.settings_file import SettingsError, SettingsFile, TimeZoneName, nearest
 from orchestration.special_categories import complaint_about_event
 from orchestration.weeks import Week
