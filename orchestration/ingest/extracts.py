@@ -35,6 +35,15 @@ def find_extracts(workspace: Workspace, mapping: Mapping) -> list[Extract]:
         UnreadableExtract: a link leads out of the data folder or nowhere, or a file's name lacks the date of its
             delivery.
     """
+    return with_lookups(workspace, mapping, _find_files(workspace, mapping))
+
+
+def with_lookups(workspace: Workspace, mapping: Mapping, extracts: list[Extract]) -> list[Extract]:
+    """The mapping's extracts with the files of its lookups; an extract itself may be gone.
+
+    Raises:
+        UnreadableExtract: as `find_extracts`.
+    """
     lookups = [(lookup, _find_files(workspace, mapping.of_lookup(lookup))) for lookup in mapping.lookups]
     return [
         replace(
@@ -44,7 +53,7 @@ def find_extracts(workspace: Workspace, mapping: Mapping) -> list[Extract]:
                 for lookup, files in lookups
             ),
         )
-        for extract in _find_files(workspace, mapping)
+        for extract in extracts
     ]
 
 

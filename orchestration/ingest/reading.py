@@ -175,7 +175,16 @@ def read_extract(connection: duckdb.DuckDBPyConnection, extract: Extract, expect
     mapping = extract.mapping
     keys = [column for lookup in mapping.lookups for column in lookup.extract.equals.source_columns()]
     table = _read_file(connection, extract, [name for name in (*expected, *keys) if mapping.lookup_of(name) is None])
-    for lookup, files in extract.lookups:
+    return look_up(connection, table)
+
+
+def look_up(connection: duckdb.DuckDBPyConnection, table: ExtractTable) -> ExtractTable:
+    """The table with what the extract's lookups find for each row.
+
+    Raises:
+        UnreadableExtract: a lookup's file cannot be read or lacks a column.
+    """
+    for lookup, files in table.extract.lookups:
         table = join_lookups(table, lookup, [_read_file(connection, file, lookup.source_columns()) for file in files])
     return table
 

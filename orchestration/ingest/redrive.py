@@ -3,9 +3,9 @@
 What belongs here: making a table again of the rows the quarantine keeps. How they are judged and loaded stands in
 `loader.py`, and is the same as for rows of a file.
 
-A row is judged as it was delivered, so a file that was archived since is not needed. Lines that could not be read as
-rows stay: only a corrected file can say what was in them. A corrected file replaces everything of its earlier delivery,
-also what came out of the quarantine meanwhile.
+A row is judged as it was delivered, so a file that was archived since is not needed; the files of its lookups are.
+Lines that could not be read as rows stay: only a corrected file can say what was in them. A corrected file replaces
+everything of its earlier delivery, also what came out of the quarantine meanwhile.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from dataclasses import dataclass
 
 import duckdb
 
+from orchestration.ingest.extracts import with_lookups
 from orchestration.ingest.ledger import Ledger, Redriven, StoredLoad
 from orchestration.ingest.loader import IS_A_ROW, OF_A_LOAD, Loader
-from orchestration.ingest.reading import ROW, ROW_NUMBER, Extract, ExtractTable, UnreadableExtract
+from orchestration.ingest.reading import ROW, ROW_NUMBER, Extract, ExtractTable, UnreadableExtract, look_up
 from orchestration.ingest.tables import make_raw_tables
+from orchestration.ingest.unreadable_lines import keep_unreadable_lines
 from orchestration.mapping import MappedEntity, Mapping
 from orchestration.sql import identifier, literal
 from orchestration.warehouse import transaction
@@ -67,10 +69,13 @@ def _redrive_load(connection: duckdb.DuckDBPyConnection, workspace: Workspace, s
     if found is None:
         return Retry(stored.file, stored.entity, None, f"no mapping {stored.source} brings {stored.entity} any more")
     mapping, mapped = found
-    extract = Extract(mapping, workspace.data_folder / stored.file, stored.file, stored.delivered_at)
-    loader = Loader(connection, workspace, extract, mapped, stored.load_id, stored.load_sequence)
+    gone = Extract(mapping, workspace.data_folder / stored.file, stored.file, stored.delivered_at)
     try:
-        loader.stage_table(_stored_rows(connection, extract, stored))
+        (extract,) = with_lookups(workspace, mapping, [gone])
+        loader = Loader(connection, workspace, extract, mapped, stored.load_id, stored.load_sequence)
+        loader.stage_table(look_up(connection, _stored_rows(connection, extract, stored)))
+        if extract.lookups:  # a line of a lookup's file that cannot be read may be the one that was looked for
+            keep_unreadable_lines(connection, extract)
     except UnreadableExtract as error:
         return Retry(stored.file, stored.entity, None, str(error).removeprefix(f"{stored.file}: "))
     with transaction(connection):

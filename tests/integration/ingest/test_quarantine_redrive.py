@@ -184,6 +184,19 @@ customProperties:
         assert [shop.everything("orders"), shop.rows(COUNTS)] == before
         assert [done.loaded for done in retry(shop)] == [2]
 
+    def test_a_corrected_lookup_mends_rows_too(self, company: Company) -> None:
+        company.settings(quarantine_threshold=1)
+        columns = {**ORDER_COLUMNS, "order_status": "state.meaning"}
+        lookups = {"state": {"files": "states.csv", "key": "state", "equals": "status"}}
+        entities = {"orders": {"columns": columns}}
+        company.mapping("orders", {"extract": {"files": "orders*"}, "lookups": lookups, "entities": entities})
+        company.extract("states.csv", "state,meaning\nshipped,gone\n")
+        company.delivers("orders.csv", [order(1, status="shipped")]).ingest()
+        (company.data / "orders.csv").unlink()
+        company.extract("states.csv", "state,meaning\nshipped,completed\n")
+        assert [done.loaded for done in retry(company)] == [1]
+        assert company.values("select order_status from raw.orders") == ["completed"]
+
     def test_without_its_mapping_a_row_stays(self, shop: Company) -> None:
         (shop.folder / "mappings" / "orders.yml").unlink()
         shop.map_events()
