@@ -336,16 +336,20 @@ def _learn_agreement_of_matches(
     learned: dict[str, list[list[float]]] = {column: [] for column in rules.columns}
     tried = 0
     for rule in enough:
-        wanted = [column for column in learned if column not in rule and len(learned[column]) < ENOUGH_LESSONS]
+        wanted = [
+            column
+            for column in learned
+            if not {column, *_swapped_with(column, rules)} & set(rule) and len(learned[column]) < ENOUGH_LESSONS
+        ]
         if not wanted or tried == MOST_LESSONS:
             continue
         tried += 1
         linker = _linker(records, settings, database)
         linker.training.estimate_parameters_using_expectation_maximisation(_block_on(rule))
+        taught = {each["output_column_name"]: _levels(each) for each in linker.misc.save_model_to_json()["comparisons"]}
+        # A column that the rule looks at, or that may be swapped with one of them, is not learned.
         lesson = {
-            comparison["output_column_name"]: _levels(comparison)
-            for comparison in linker.misc.save_model_to_json()["comparisons"]
-            if comparison["output_column_name"] not in rule
+            column: levels for column, levels in taught.items() if any(level.get("m_probability") for level in levels)
         }
         if all(_is_plausible(levels) for levels in lesson.values()):
             for column, levels in lesson.items():
@@ -405,8 +409,8 @@ def _comparison(column: str, kind: Kind, rules: MatchingRules) -> Any:
         "email": [levels.JaroWinklerLevel(column, 0.92), levels.JaroWinklerLevel(column, 0.8)],
     }
     swapped: list[Any] = []
-    partners = sorted(other for other, other_kind in rules.columns.items() if other_kind == kind and other != column)
-    if kind in ("name", "text") and partners:
+    partners = _swapped_with(column, rules)
+    if partners:
         stands_elsewhere = " or ".join(f'("{column}_l" = "{p}_r" and "{p}_l" = "{column}_r")' for p in partners)
         swapped = [levels.CustomLevel(stands_elsewhere, label_for_charts="Swapped with another column")]
     return CustomComparison(
@@ -419,6 +423,13 @@ def _comparison(column: str, kind: Kind, rules: MatchingRules) -> Any:
             levels.ElseLevel(),
         ],
     )
+
+
+def _swapped_with(column: str, rules: MatchingRules) -> list[str]:
+    """The columns whose words people put into this one by mistake: the others of its kind."""
+    kind = rules.columns[column]
+    same_kind = sorted(other for other, other_kind in rules.columns.items() if other_kind == kind and other != column)
+    return same_kind if kind in ("name", "text") else []
 
 
 def _linker(records: pl.DataFrame, settings: Any, database: Any) -> Any:
