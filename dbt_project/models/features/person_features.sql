@@ -115,7 +115,7 @@ person_features as (
         person_sessions.referral_sessions_share_91d,
         person_sessions.social_sessions_share_91d,
         person_sessions.email_sessions_share_91d,
-        person_sessions.main_session_weekday,
+        person_events.main_weekday,
         case
             greatest(
                 person_events.night_events_share_91d,

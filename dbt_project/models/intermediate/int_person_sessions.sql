@@ -1,6 +1,5 @@
 {{ config(materialized='table_in_turns') }}
 
-{%- set weekdays = ['Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday', 'Sunday'] -%}
 {%- set shown_channels = channels() | reject('equalto', 'other') | list -%}
 {%- set counts = ['sessions_91d', 'sessions_28d', 'page_views_91d', 'bounces_91d', 'seconds_91d'] -%}
 {%- set described = ['channel', 'device_type', 'browser', 'language', 'country'] -%}
@@ -52,7 +51,6 @@ sessions_of_weeks as (
         sessions.identity_id,
         sessions.session_order,
         sessions.channel,
-        sessions.started_weekday,
         sessions.started_at,
         case when sessions.keyword is not null then sessions.session_order end as keyword_order,
         case when days_before = 1 then sessions.page_views_in_week else sessions.page_views end as page_views,
@@ -80,9 +78,6 @@ identity_totals as (
         {%- for channel in shown_channels %}
         sum(case when channel = '{{ channel }}' then 1.0::double else 0 end) as {{ channel }}_91d,
         {%- endfor %}
-        {%- for weekday in weekdays %}
-        sum(case when started_weekday = {{ loop.index }} then 1.0::double else 0 end) as {{ weekday | lower }}_91d,
-        {%- endfor %}
         max(started_at) as last_session_at,
         max(session_order) as last_order,
         max(keyword_order) as last_keyword_order
@@ -104,8 +99,8 @@ person_totals as (
         {%- for count in counts %}
         sum(identity_totals.{{ count }}) as {{ count }},
         {%- endfor %}
-        {%- for count in shown_channels + (weekdays | map('lower') | list) %}
-        sum(identity_totals.{{ count }}_91d) as {{ count }}_91d,
+        {%- for channel in shown_channels %}
+        sum(identity_totals.{{ channel }}_91d) as {{ channel }}_91d,
         {%- endfor %}
         max(identity_totals.last_session_at) as last_session_at,
         max(identity_totals.last_order) as last_order,
@@ -215,11 +210,6 @@ person_sessions as (
         {%- for channel in shown_channels %}
         {{ share_of(channel ~ '_91d', 'sessions_91d') }} as {{ channel }}_sessions_share_91d,
         {%- endfor %}
-        case greatest({{ weekdays | map('lower') | join('_91d, ') }}_91d)
-            {%- for weekday in weekdays %}
-            when {{ weekday | lower }}_91d then '{{ weekday }}'
-            {%- endfor %}
-        end as main_session_weekday,
         first_touches.first_channel as first_touch_channel,
         last_sessions.channel as last_touch_channel,
         last_sessions.device_type as session_device_type,
