@@ -99,7 +99,8 @@ def test_only_new_rows_are_asked_for(company: ConnectedCompany, engine: Engine) 
         )
         connection.execute(
             text(
-                "insert into shop.orders (id, at, updated_at) select -1, at, updated_at from shop.orders where id = 9000"
+                "insert into shop.orders (id, at, updated_at) "
+                "select -1, at, updated_at from shop.orders where id = 9000"
             )
         )
     assert company.fetch().records == 12
