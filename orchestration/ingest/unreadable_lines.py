@@ -52,9 +52,17 @@ def keep_unreadable_lines(connection: duckdb.DuckDBPyConnection, extract: Extrac
     ).fetchall()
     if rows:
         raise extract.unreadable(f"line {rows[0][0]}: a quoted value is never closed")
+    torn = connection.execute(
+        "select min(line) from (select line from set_aside_lines group by line "
+        "having count(distinct line_byte_position) > 1) having count(*) > 0"
+    ).fetchall()
+    if torn:  # the reader has lost its place: it takes what follows on one line for another
+        raise extract.unreadable(
+            f"line {torn[0][0]}: lines end in different ways, or quotes stand in the middle of values"
+        )
     connection.execute(
         "insert into unreadable select line, list('unreadable line: ' || kind order by kind), any_value(csv_line) "
-        "from (select line, lower(error_type::varchar) as kind, min(csv_line) as csv_line "
+        "from (select line, lower(error_type::varchar) as kind, min(trim(csv_line, e'\\r\\n')) as csv_line "
         "from set_aside_lines group by all) group by line"
     )
     return int(connection.execute("select count(*) from unreadable").fetchall()[0][0])

@@ -148,6 +148,31 @@ class TestOddContent:
         company.extract("orders.csv", "id,at,customer,amount,status,amount\no1,2026-01-05,c,1,completed,2\n")
         assert refusal(company) == "orders.csv: the column 'amount' stands twice in the header"
 
+    def test_a_reader_that_has_lost_its_place_is_not_trusted(self, company: Company) -> None:
+        """Found by planted files: two rows were counted as one unreadable line, with the text of a third."""
+        line = '"o{0}";"2026-01-05";"c{0}";"{1}";"completed"'
+        rows = [line.format(number, number) for number in range(8)]
+        rows[6] = rows[6].replace('"c6"', '"c6"x')
+        text = "\r\n".join([HEADER.strip().replace(",", ";"), *rows[:6]]) + "\n" + "\r\n".join(rows[6:]) + "\r\n"
+        company.settings(quarantine_threshold=1)
+        company.map_orders().extract("orders.csv", text)
+        try:
+            load = company.load_one()
+        except UnreadableExtract as refused:
+            assert "lines end in different ways" in str(refused) or "a quoted value is never closed" in str(refused)
+        else:
+            assert load.rows_read + load.rows_unreadable == 8
+
+    def test_an_open_quote_whose_text_the_reader_loses_is_told(self, company: Company) -> None:
+        """Found by planted files: four rows became two unreadable lines."""
+        company.settings(quarantine_threshold=1)
+        company.map_orders(delimiter="|").extract(
+            "orders.csv",
+            'amount|customer|id|at|note|status\n1|c|o0|2026-01-05|"open|pending\n|c|" "|2026-01-05|x|completed\n'
+            '1|c|o2|2026-01-05|y|pending\n1|c|o3|2026-01-05|"a\r\nb"|pending\n',
+        )
+        assert refusal(company) == "orders.csv: line 2: a quoted value is never closed"
+
     def test_columns_may_come_in_any_order_and_more_of_them(self, company: Company) -> None:
         company.map_orders().extract(
             "orders.csv", "new,STATUS,Amount,customer,AT,Id\nx,pending,2.5,c,2026-01-05,o1\n"
