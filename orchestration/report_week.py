@@ -102,6 +102,9 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
         ),
         refit=refit,
         moved_by_refit_alone=moved_by_refit_alone,
+        left_out=_frame(
+            connection, "select reason, people from marts.people_left_out where as_of = ? order by reason", as_of
+        ),
     )
 
 

@@ -3,7 +3,8 @@ import pytest
 
 from benchmarks.segment_worlds import planted_world, structureless_world
 from ml.catalogue import inputs_of
-from ml.null_model import null_scores, test_for_groups as find_groups
+from ml.null_model import null_scores
+from ml.null_model import test_for_groups as find_groups
 from ml.persona_evidence import NATURAL_EXCESS, NATURAL_P_VALUE, kind_of_solution
 from ml.preparation import Preparation
 

@@ -194,7 +194,8 @@ def test_answers_are_left_on_one_scale():
 @pytest.mark.parametrize("weight", [1.0, 3.0])
 def test_a_family_weighs_what_it_is_said_to_weigh(weight):
     random = np.random.default_rng(0)
-    columns = {f"p{n}": random.normal(size=2_000) for n in range(2)} | {f"o{n}": random.normal(size=2_000) for n in range(7)}
+    columns = {f"p{n}": random.normal(size=2_000) for n in range(2)}
+    columns |= {f"o{n}": random.normal(size=2_000) for n in range(7)}
     frame = pl.DataFrame({"person_id": [str(n) for n in range(2_000)], **columns})
     families = {name: "product" if name.startswith("p") else "other" for name in columns}
     preparation = Preparation(family_weights={"product": weight}).fit(frame, dict.fromkeys(columns, "number"), families)
