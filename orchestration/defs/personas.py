@@ -68,13 +68,20 @@ def persona_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(
             asset_key=specs["persona_models"].key,
             metadata=_model_metadata(latest, done),
-            check_results=[_is_natural(latest, natural.name)],
+            check_results=[_is_natural(latest, natural)],
         )
         yield dg.MaterializeResult(asset_key=specs["personas"].key, metadata=_persona_metadata(latest))
         yield dg.MaterializeResult(
             asset_key=specs["persona_assignments"].key,
             metadata={"dagster/row_count": sum(week.people for week in done), "left out of the last week": left_out},
-            check_results=[dg.AssetCheckResult(passed=wrong == 0, metadata={"people with several": wrong})],
+            check_results=[
+                dg.AssetCheckResult(
+                    asset_key=one_each.asset_key,
+                    check_name=one_each.name,
+                    passed=wrong == 0,
+                    metadata={"people with several": wrong},
+                )
+            ],
         )
         yield dg.MaterializeResult(
             asset_key=specs["persona_ledger"].key,
@@ -116,7 +123,7 @@ def _model_metadata(latest: PersonaWeek, weeks: list[PersonaWeek]) -> dict[str, 
     return metadata
 
 
-def _is_natural(latest: PersonaWeek, name: str) -> dg.AssetCheckResult:
+def _is_natural(latest: PersonaWeek, spec: dg.AssetCheckSpec) -> dg.AssetCheckResult:
     """A warning, no failure: a useful cut is useful, but nobody should take it for a discovery."""
     evidence = latest.model.evidence if latest.model else None
     test = evidence.null_test if evidence else None
@@ -129,7 +136,8 @@ def _is_natural(latest: PersonaWeek, name: str) -> dg.AssetCheckResult:
             "excess in standard deviations": test.excess,
         }
     return dg.AssetCheckResult(
-        check_name=name,
+        asset_key=spec.asset_key,
+        check_name=spec.name,
         passed=evidence is not None and evidence.solution_kind == "natural",
         severity=dg.AssetCheckSeverity.WARN,
         metadata=metadata,
