@@ -98,7 +98,7 @@ def planted_world(
 
 
 MIXED_SETTINGS = {"strong numbers": (1.5, 0.55), "weak numbers": (0.8, 0.7)}
-"""Standard deviation of the groups' means of each number, in that within groups; share of a group that has its level."""
+"""Standard deviation of the groups' means, in that within groups; share of a group that has its group's level."""
 
 
 def mixed_world(seed: int, number_strength: float, level_share: float, people: int = 1_200, k: int = 5) -> World:

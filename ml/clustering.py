@@ -176,7 +176,7 @@ class WardGroups(_Groups):
 
 
 class MixtureGroups(_Groups):
-    """A mixture of Gaussians without correlations within groups, started at k-means: groups differ in size and extent."""
+    """A mixture of Gaussians without correlations within, started at k-means: groups differ in size and extent."""
 
     def _find(self, matrix: Matrix, groups: int) -> GroupRule:
         centres = best_of_many_starts(matrix, groups, self.starts, self.random_state)

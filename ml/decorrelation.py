@@ -80,8 +80,8 @@ class Decorrelation(TransformerMixin, BaseEstimator):
         shared = np.flatnonzero(self._is_shared(vectors[:, :above_chance]))[: self.most]
         others = np.setdiff1d(np.arange(max(varying, 1)), shared)
         kept = np.sort(np.concatenate([shared, others[: max(min(self.fewest, max(varying, 1)) - len(shared), 0)]]))
-        count = len(kept)
-        vectors, self.variances_ = vectors[:, kept], values[kept]
+        vectors = vectors[:, kept]
+        self.variances_: NDArray[np.float64] = values[kept]
         vectors = vectors * _signs(vectors)
         weights = np.where(self.variances_ > 0, self.variances_, 1.0) ** (-self.balance / 2)
         shared = (vectors * weights).T

@@ -363,7 +363,8 @@ def _shape_of(values: NDArray[np.float64]) -> tuple[Shape, float, float]:
         return "as it is", 1.0, 1.0
     quantiles = ndtri((np.arange(len(ordered)) + 0.5) / len(ordered))
     typical = float(f"{np.median(np.abs(ordered)):.3g}")
-    best, best_shape = _straightness(ordered, quantiles), ("as it is", 1.0, 1.0)
+    best = _straightness(ordered, quantiles)
+    best_shape: tuple[Shape, float, float] = ("as it is", 1.0, 1.0)
     if best >= NORMAL_FROM:
         return "as it is", 1.0, 1.0
     candidates: list[tuple[Shape, float, float]] = [("signed log", typical, 1.0), ("signed log", typical / 10, 1.0)]

@@ -49,9 +49,9 @@ def latent_classes(
         Chances of a yes (classes, items), shares (classes,), and the log likelihood of all rows.
     """
     counts = np.ones(len(answers)) if weights is None else np.asarray(weights, dtype=np.float64)
-    kinds, kind = np.unique(np.nan_to_num(answers, nan=-1.0), axis=0, return_inverse=True)
-    counts = np.bincount(kind.ravel(), weights=counts, minlength=len(kinds))
-    kinds, counts = kinds[counts > 0], counts[counts > 0]
+    distinct, kind = np.unique(np.nan_to_num(answers, nan=-1.0), axis=0, return_inverse=True)
+    counts = np.bincount(kind.ravel(), weights=counts, minlength=len(distinct)).astype(np.float64)
+    kinds, counts = distinct[counts > 0], counts[counts > 0]
     yes, no = _yes_and_no(np.where(kinds < 0, np.nan, kinds))
     random = np.random.default_rng([seed, classes])
     memberships = random.dirichlet(np.full(classes, 0.5), size=(starts, len(kinds)))

@@ -135,7 +135,7 @@ def move_to_rest(scores: Matrix, centres: Matrix) -> Matrix:
 
 
 def _each_kind_once(scores: Matrix, samples: Matrix) -> tuple[Matrix, Matrix]:
-    """Where many rows are alike, as answers to a few questions are, each kind of row, counted as often as it is there."""
+    """Where many rows are alike, as answers are, each kind of row once, counted as often as it is there."""
     fingerprint = scores @ np.random.default_rng(0).normal(size=scores.shape[1])
     _, first, kind = np.unique(fingerprint, return_index=True, return_inverse=True)
     if len(first) > ALIKE_SHARE * len(scores) or not np.array_equal(scores[first][kind], scores):

@@ -80,7 +80,7 @@ def preparation_in_words(encoding: Encoding) -> str:
     missing = getattr(encoding, "missing_share", None)
     also = f"; {missing:.0%} missing, told apart at half weight" if missing is not None else ""
     if isinstance(encoding, NumberEncoding):
-        shape = encoding.shape
+        shape: str = encoding.shape
         if shape == "signed log":
             shape = f"signed log of x / {encoding.unit:g}"
         elif shape == "Yeo-Johnson":
@@ -113,8 +113,8 @@ def card_markdown(card: dict[str, Any]) -> str:
     if solution["null_test"]:
         test = solution["null_test"]
         lines.append(
-            f"- Against {test['replicates']} sets of {test['people']:,} people without groups: p = {test['p_value']:.3f}, "
-            f"{test['excess']:.1f} standard deviations more grouped."
+            f"- Against {test['replicates']} sets of {test['people']:,} people without groups: "
+            f"p = {test['p_value']:.3f}, {test['excess']:.1f} standard deviations more grouped."
         )
     if solution["stability"] is not None:
         lines.append(f"- Stability when people are drawn anew: {solution['stability']:.2f}.")

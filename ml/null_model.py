@@ -159,9 +159,9 @@ def _learn(preparation: Preparation, features: pl.DataFrame) -> tuple[list[_Part
             score = (np.bincount(level, weights=leading) / np.bincount(level))[level]
         table = block[np.flatnonzero(rows)[score[rows].argsort(kind="stable")]]
         if is_told:
-            pattern = is_missing.tobytes()
-            patterns.setdefault(pattern, is_missing)
-            place = len(preparation.encodings_) + list(patterns).index(pattern)
+            key = is_missing.tobytes()
+            patterns.setdefault(key, is_missing)
+            place = len(preparation.encodings_) + list(patterns).index(key)
             parts.append(_Part(table, block[is_missing][0], place))
         else:
             parts.append(_Part(table))

@@ -3,8 +3,8 @@
 Here belong the tests and figures. Over-segmentation as seen by the features themselves stands in `persona_evidence`.
 
 Groups always differ in the columns they were cut by; what counts is what happens after. With many people everything is
-significant, so that a difference needs a size as well (Cohen 1988: eta squared 0.01 is small), and with many comparisons
-something is by chance, so that the false discovery rate is held (Benjamini and Hochberg 1995).
+significant, so that a difference needs a size as well (Cohen 1988: eta squared 0.01 is small), and with many
+comparisons something is by chance, so that the false discovery rate is held (Benjamini and Hochberg 1995).
 """
 
 from collections.abc import Sequence

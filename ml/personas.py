@@ -7,7 +7,7 @@ Here belong fitting a persona model and assigning people with it. How many perso
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -128,7 +128,7 @@ class PersonaModel:
     settings: PersonaSettings
     algorithm: str = "k_means"
     rule: GroupRule | None = None
-    evidence: PersonaEvidence = PersonaEvidence()
+    evidence: PersonaEvidence = field(default_factory=PersonaEvidence)
     markets: tuple[str | None, ...] = ()
 
     @property

@@ -155,7 +155,7 @@ class Preparation(BaseEstimator):
             chunk = needed[rows] if order is None else needed[order[rows]]
             yield start, self.combine(self._encode(chunk) if self.encodings_ else np.empty((chunk.height, 0)))
 
-    def combine(self, encoded: NDArray[np.float32]) -> NDArray[np.float32]:
+    def combine(self, encoded: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Make the matrix of rows whose columns are encoded already.
 
         Args:
@@ -165,9 +165,8 @@ class Preparation(BaseEstimator):
             (rows, n_columns_).
         """
         kept = encoded[:, self.kept_]
-        if self.decorrelation_ is not None:
-            kept = self.decorrelation_.transform(kept)
-        return kept.astype(np.float32, copy=False)
+        scores = kept if self.decorrelation_ is None else self.decorrelation_.transform(kept)
+        return scores.astype(np.float32, copy=False)
 
     def _decorrelate(self, encoded: NDArray[np.float64], families: Mapping[str, str]) -> Decorrelation:
         """Fit one decorrelation, or one per family, put together to one whose components keep to their family."""

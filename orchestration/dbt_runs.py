@@ -9,9 +9,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 
 from dagster_dbt import DbtCliResource, DbtProject
+from packaging.version import Version
 
 import orchestration
 from orchestration.workspace import Workspace
@@ -19,6 +22,8 @@ from orchestration.workspace import Workspace
 PROJECT_ROOT = Path(orchestration.__file__).resolve().parents[1]
 DBT_PROJECT_FOLDER = PROJECT_ROOT / "dbt_project"
 KEPT_RUNS = 6
+# What dbt's models in Python import.
+MODULES_OF_MODELS = ("contact_matching.py", "identity_ledger.py", "identity_resolution.py", "phone_numbers.py")
 # dbt's own process keeps its connection open; see profiles.yml.
 BUILD_TARGET = "build"
 
@@ -32,6 +37,8 @@ def dbt_environment(workspace: Workspace) -> dict[str, str]:
     return {
         "PERSONAE_WAREHOUSE": str(workspace.warehouse_file),
         "PERSONAE_MEMORY_LIMIT": workspace.settings.memory_limit,
+        "PERSONAE_CODE": str(PROJECT_ROOT),
+        "PERSONAE_IDENTITY_MODEL": str(workspace.identity_model_file),
         "PERSONAE_TEMP": str(workspace.temporary_folder),
         # Where dagster-dbt looks for the parsed project, and below which each run writes its compiled SQL.
         "DBT_TARGET_PATH": str(workspace.dbt_target_folder),
@@ -88,13 +95,25 @@ def _remove_old_runs(target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+class InstalledDbt(DbtCliResource):
+    """dbt of this environment, whose version is known without asking it.
+
+    `dbt --version`, which Dagster calls once per run, costs a start of dbt and looks for newer releases on the network.
+    """
+
+    @cached_property
+    def _cli_version(self) -> Version:
+        return Version(metadata.version("dbt-core"))
+
+
 def dbt_resource(workspace: Workspace) -> DbtCliResource:
     """dbt as Dagster calls it."""
     os.environ.update(dbt_environment(workspace))
     project = DbtProject(
         project_dir=DBT_PROJECT_FOLDER, target_path=workspace.dbt_target_folder, profiles_dir=DBT_PROJECT_FOLDER
     )
-    return DbtCliResource(project_dir=project, dbt_executable=str(Path(sys.executable).with_name("dbt")))
+    executable = str(Path(sys.executable).with_name("dbt"))
+    return InstalledDbt(project_dir=project, dbt_executable=executable)  # type: ignore[arg-type]
 
 
 def project_hash() -> str:
@@ -104,17 +123,18 @@ def project_hash() -> str:
 
 def feature_code_hash() -> str:
     """A hash of what features are made by: a changed mart or description computes no week again."""
-    return _hash_of(path for path in _project_files() if path.suffix == ".sql" and "marts" not in path.parts)
+    models = [path for path in _project_files() if path.suffix in (".sql", ".py") and "marts" not in path.parts]
+    return _hash_of([*models, *(PROJECT_ROOT / "ml" / name for name in MODULES_OF_MODELS)])
 
 
 def _project_files() -> Iterator[Path]:
     for path in sorted(DBT_PROJECT_FOLDER.rglob("*")):
-        if path.is_file() and path.suffix in (".sql", ".yml", ".md") and "target" not in path.parts:
+        if path.is_file() and path.suffix in (".sql", ".py", ".yml", ".md") and "target" not in path.parts:
             yield path
 
 
 def _hash_of(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(path.relative_to(DBT_PROJECT_FOLDER).as_posix().encode() + path.read_bytes())
+        digest.update(path.relative_to(PROJECT_ROOT).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()

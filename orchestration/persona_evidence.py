@@ -154,17 +154,19 @@ def _net_values(
 
 READ_SO = {
     "Stability of each number of personas": (
-        "Pairs of samples of the same people are divided, and everybody is placed by both; a box shows how alike the two "
-        "are, 1 being the same. Dots: how well one half of the people predicts the other. High and narrow is good."
+        "Pairs of samples of the same people are divided, and everybody is placed by both; a box shows how alike the "
+        "two are, 1 being the same. Dots: how well one half of the people predicts the other. High and narrow is good."
     ),
     "How well each persona is found again": (
         "The share of people a persona has in common with its closest relative in other samples. Below the dashed line "
         "do not trust it."
     ),
-    "What marks each persona": "Bars to the right lie above everybody, to the left below; coloured bars are what marks it.",
+    "What marks each persona": (
+        "Bars to the right lie above everybody, to the left below; coloured bars are what marks it."
+    ),
     "How far personas lie apart": (
-        "The two directions that tell personas apart best; the inner ellipse holds half of a persona's people, the outer "
-        "one nine tenths. Overlap means soft borders."
+        "The two directions that tell personas apart best; the inner ellipse holds half of a persona's people, the "
+        "outer one nine tenths. Overlap means soft borders."
     ),
     "Whether there are hills and gorges": (
         "How similar everybody is to the centre of each persona. Two hills with a gorge between them are a group; one "
@@ -175,8 +177,8 @@ READ_SO = {
         "is put together from several."
     ),
     "Measures that are shown and do not decide": (
-        "Elbow, silhouette and Calinski-Harabasz, because many expect them, and the gap. In simulations the first three "
-        "found the true number less often than the votes that decide."
+        "Elbow, silhouette and Calinski-Harabasz, because many expect them, and the gap. In simulations the first "
+        "three found the true number less often than the votes that decide."
     ),
 }
 """How each drawing is read, by its title, in the order in which they are shown."""

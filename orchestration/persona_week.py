@@ -35,6 +35,7 @@ from ml.persona_tracking import (
 from ml.personas import PersonaModel, TooFewPeople, judge_again
 from orchestration.code_version import code_version
 from orchestration.defined_persona_week import DefinedWeek, run_defined_personas
+from orchestration.feature_catalogue import tellable
 from orchestration.persona_evidence import card_row, fit_settings, persona_values
 from orchestration.persona_store import (
     ASSIGNMENT_SCHEMA,
@@ -152,8 +153,9 @@ def run_persona_week(
     tracked = _track(placed, features, before, before_as_of, previous, standing, week, odds)
     reasoned = deciding_features(standing.model.preparation, features, tracked)
     assignments = _assignments(reasoned, week, standing.model.model_id)
-    profiles = profile_personas(features, placed.select("person_id", "persona_id"), catalogue)
-    names, descriptions = _names(profiles, placed, catalogue, standing)
+    told = tellable(catalogue, workspace)
+    profiles = profile_personas(features, placed.select("person_id", "persona_id"), told)
+    names, descriptions = _names(profiles, placed, told, standing)
     given = {persona: name for persona, name in workspace.personas_file.rename.items() if persona in names}
     personas = _personas(placed, _unique(names | given, given), descriptions, week, standing.model.model_id)
     ledger = _ledger(week, challenge if fitted_now else None, standing_before, previous, standing)
@@ -240,6 +242,18 @@ def _sample_of_week(connection: duckdb.DuckDBPyConnection, names: list[str], as_
         "where f.as_of = ? order by f.person_id",
         [as_of],
     ).pl()
+
+
+def people_left_out(connection: duckdb.DuckDBPyConnection, week: Week, minimum_cell: int) -> dict[str, str]:
+    """How many known people may not be profiled, by reason; few are not counted out."""
+    rows = connection.execute(
+        "select decision_reason, count(*) from intermediate.int_profiling_permissions "
+        "where as_of = ? and not is_allowed group by all order by all",
+        [week.as_of],
+    ).fetchall()
+    return {
+        reason: f"{people:,}" if people >= minimum_cell else f"fewer than {minimum_cell}" for reason, people in rows
+    }
 
 
 def _why_refit(

@@ -102,6 +102,9 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
         ),
         refit=refit,
         moved_by_refit_alone=moved_by_refit_alone,
+        left_out=_frame(
+            connection, "select reason, people from marts.people_left_out where as_of = ? order by reason", as_of
+        ),
     )
 
 
@@ -254,8 +257,8 @@ def _value_notes(connection: duckdb.DuckDBPyConnection, week: Week, names: dict[
         name, told = names.get(persona, persona), json.loads(flags)
         if NOT_WORTH_SEPARATING in told:
             notes.append(
-                f"{name}: not worth separating from {names.get(alike, alike)}; since the model was fitted, their people "
-                "did the same in every figure that counts."
+                f"{name}: not worth separating from {names.get(alike, alike)}; since the model was fitted, their "
+                "people did the same in every figure that counts."
             )
         if UNPROFITABLE in told:
             also = "; a candidate for retirement" if RETIRE in told else ""

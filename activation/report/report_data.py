@@ -127,6 +127,7 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
         "reason": pl.String,
     },
     "suggestions": {"name": pl.String, "description": pl.String, "people": pl.Int64, "share": pl.Float64},
+    "left_out": {"reason": pl.String, "people": pl.Int64},
 }
 """The columns of each frame of `ReportData`; further columns are ignored."""
 
@@ -184,6 +185,7 @@ class ReportData:
         solution_words: Whether the personas are natural segments or constructed cuts, in a sentence.
         k_notes: What else a reader has to know of the model, in sentences.
         pictures: Drawings of the evidence for the personas.
+        left_out: Known people who are in nothing else here, by reason; people is null where they are fewer than that.
 
     Raises:
         ValueError: A frame lacks a column or holds one of the wrong type, the time zone is unknown, or the week does
@@ -220,6 +222,7 @@ class ReportData:
     solution_words: str = ""
     k_notes: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = ()
+    left_out: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     def __post_init__(self) -> None:
         """Hold every frame to its columns and keep only the weeks the report may know of."""
@@ -229,7 +232,7 @@ class ReportData:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError):
             raise ValueError(f"Unknown time zone {self.timezone!r}") from None
-        frames = {one.name for one in fields(self)} & REPORT_FRAMES.keys()
+        frames = {each.name for each in fields(self)} & REPORT_FRAMES.keys()
         for name in sorted(frames):
             object.__setattr__(self, name, _conform(name, getattr(self, name)))
         object.__setattr__(self, "history", self.history.filter(pl.col("as_of") <= self.as_of))

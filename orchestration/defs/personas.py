@@ -13,7 +13,7 @@ from ml.plots import plot_persona_sizes
 from orchestration.defs.partitions import run_weeks, weekly
 from orchestration.feature_catalogue import read_catalogue
 from orchestration.persona_evidence import evidence_pictures
-from orchestration.persona_week import PersonaWeek, run_persona_week
+from orchestration.persona_week import PersonaWeek, people_left_out, run_persona_week
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 
@@ -54,6 +54,7 @@ def persona_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
                 "where as_of in (select unnest(?::date[])) group by all having count(*) > 1)",
                 [[week.as_of for week in weeks]],
             ).fetchall()[0][0]
+            left_out = people_left_out(connection, weeks[-1], workspace.settings.minimum_cell)
         for week in done:
             words = week.model.choice if week.model else "nobody to find personas among"
             done_so = week.refit or "assigned with the standing model"
@@ -67,13 +68,20 @@ def persona_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(
             asset_key=specs["persona_models"].key,
             metadata=_model_metadata(latest, done),
-            check_results=[_is_natural(latest, natural.name)],
+            check_results=[_is_natural(latest, natural)],
         )
         yield dg.MaterializeResult(asset_key=specs["personas"].key, metadata=_persona_metadata(latest))
         yield dg.MaterializeResult(
             asset_key=specs["persona_assignments"].key,
-            metadata={"dagster/row_count": sum(week.people for week in done)},
-            check_results=[dg.AssetCheckResult(passed=wrong == 0, metadata={"people with several": wrong})],
+            metadata={"dagster/row_count": sum(week.people for week in done), "left out of the last week": left_out},
+            check_results=[
+                dg.AssetCheckResult(
+                    asset_key=one_each.asset_key,
+                    check_name=one_each.name,
+                    passed=wrong == 0,
+                    metadata={"people with several": wrong},
+                )
+            ],
         )
         yield dg.MaterializeResult(
             asset_key=specs["persona_ledger"].key,
@@ -115,7 +123,7 @@ def _model_metadata(latest: PersonaWeek, weeks: list[PersonaWeek]) -> dict[str, 
     return metadata
 
 
-def _is_natural(latest: PersonaWeek, name: str) -> dg.AssetCheckResult:
+def _is_natural(latest: PersonaWeek, spec: dg.AssetCheckSpec) -> dg.AssetCheckResult:
     """A warning, no failure: a useful cut is useful, but nobody should take it for a discovery."""
     evidence = latest.model.evidence if latest.model else None
     test = evidence.null_test if evidence else None
@@ -128,7 +136,8 @@ def _is_natural(latest: PersonaWeek, name: str) -> dg.AssetCheckResult:
             "excess in standard deviations": test.excess,
         }
     return dg.AssetCheckResult(
-        check_name=name,
+        asset_key=spec.asset_key,
+        check_name=spec.name,
         passed=evidence is not None and evidence.solution_kind == "natural",
         severity=dg.AssetCheckSeverity.WARN,
         metadata=metadata,

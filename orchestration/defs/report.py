@@ -18,6 +18,7 @@ REPORT_INPUTS = [
         "segment_rhythms",
         "segment_stages",
         "person_propensities",
+        "people_left_out",
     )
 ] + [
     dg.AssetKey(["ml", name])

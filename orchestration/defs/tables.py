@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
 
+from orchestration.dbt_metadata import ColumnMemory, events_with_metadata
 from orchestration.dbt_runs import BUILD_TARGET, vars_argument
 from orchestration.defs.partitions import weekly
 from orchestration.warehouse import Warehouse
@@ -49,7 +50,7 @@ def feature_tables(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
     def build_feature_tables(
         context: dg.AssetExecutionContext, dbt: DbtCliResource, warehouse: Warehouse
     ) -> Iterator[Any]:
-        yield from _build(context, dbt, workspace)
+        yield from _build(context, dbt, workspace, warehouse)
         with warehouse.connect() as connection:
             connection.execute("delete from raw.changed_days")
 
@@ -66,13 +67,17 @@ def mart_tables(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
         dagster_dbt_translator=Translator(),
         **weekly(workspace),
     )
-    def build_mart_tables(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[Any]:
-        yield from _build(context, dbt, workspace)
+    def build_mart_tables(
+        context: dg.AssetExecutionContext, dbt: DbtCliResource, warehouse: Warehouse
+    ) -> Iterator[Any]:
+        yield from _build(context, dbt, workspace, warehouse)
 
     return build_mart_tables
 
 
-def _build(context: dg.AssetExecutionContext, dbt: DbtCliResource, workspace: Workspace) -> Iterator[Any]:
+def _build(
+    context: dg.AssetExecutionContext, dbt: DbtCliResource, workspace: Workspace, warehouse: Warehouse
+) -> Iterator[Any]:
     """Run dbt to its end, then tell what it made; checks are told also where a model or a test failed.
 
     Telling while dbt runs would keep one core busy with waiting, and DuckDB answers no second process meanwhile.
@@ -80,6 +85,7 @@ def _build(context: dg.AssetExecutionContext, dbt: DbtCliResource, workspace: Wo
     arguments = ["build", "--target", BUILD_TARGET, "--vars", vars_argument(workspace)]
     invocation = dbt.cli(arguments, context=context, raise_on_error=False)
     succeeded = invocation.is_successful()
-    yield from invocation.stream().fetch_row_counts().fetch_column_metadata()
+    memory = ColumnMemory.open(workspace.dbt_target_folder / "column_metadata.json")
+    yield from events_with_metadata(invocation, lambda: warehouse.connect(read_only=True), memory)
     if not succeeded:
         raise invocation.get_error() or dg.Failure("dbt failed")

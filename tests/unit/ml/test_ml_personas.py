@@ -7,7 +7,6 @@ import pytest
 from planted_people import CATALOGUE, in_order_of, planted_people
 from sklearn.metrics import adjusted_rand_score
 
-from ml.persona_count import choose_count
 from ml.personas import PersonaModel, PersonaSettings, TooFewPeople, fit_personas
 
 FIXED = PersonaSettings(k=4)
@@ -20,6 +19,11 @@ def people():
 
 @pytest.fixture(scope="module")
 def model(people):
+    return fit_personas(people[0], CATALOGUE, FIXED)
+
+
+@pytest.fixture(scope="module")
+def chosen(people):
     return fit_personas(people[0], CATALOGUE)
 
 
@@ -29,20 +33,22 @@ def test_planted_groups_are_found(people, model):
     assert adjusted_rand_score(truth, in_order_of(frame, model.assign(frame))) > 0.85
 
 
-def test_the_number_of_groups_is_found_or_missed_by_one():
-    found = [fit_personas(planted_people(seed=seed)[0], CATALOGUE).k for seed in (3, 4, 5)]
-    assert found.count(4) >= 2
-    assert set(found) <= {3, 4, 5}
-
-
-def test_the_number_of_personas_comes_with_evidence_and_words(model):
-    assert model.k_evidence["k"].to_list() == [3, 4, 5, 6, 7, 8]
-    assert model.k_evidence.filter("is_chosen")["k"].to_list() == [model.k]
-    assert model.k_evidence["silhouette"].is_between(-1, 1).all()
-    assert model.k_evidence["within_sum_of_squares"].to_list() == sorted(
-        model.k_evidence["within_sum_of_squares"], reverse=True
+def test_the_number_of_personas_comes_with_evidence_and_words(chosen):
+    assert chosen.k_evidence["k"].to_list() == [3, 4, 5, 6, 7, 8]
+    assert chosen.k_evidence.filter("is_chosen")["k"].to_list() == [chosen.k]
+    assert chosen.k_evidence["silhouette"].is_between(-1, 1).all()
+    assert chosen.k_evidence["within_sum_of_squares"].to_list() == sorted(
+        chosen.k_evidence["within_sum_of_squares"], reverse=True
     )
-    assert model.choice.startswith("4 personas, the median of three votes")
+    assert chosen.choice.startswith(f"{chosen.k} personas, the median of the votes")
+    assert "is not found again in the other half" in chosen.choice
+
+
+def test_what_is_chosen_is_found_again_and_natural(chosen):
+    assert chosen.evidence.solution_kind == "natural"
+    assert chosen.evidence.stability > 0.9
+    assert [one.cluster for one in chosen.evidence.segments] == list(range(chosen.k))
+    assert all(one.is_stable for one in chosen.evidence.segments)
 
 
 def test_groups_are_numbered_from_the_largest(people, model):
@@ -61,7 +67,7 @@ def test_strength_and_margin_are_shares(people, model):
 
 def test_the_order_of_the_rows_has_no_say(people, model):
     shuffled = people[0].sample(fraction=1.0, shuffle=True, seed=9)
-    again = fit_personas(shuffled, CATALOGUE)
+    again = fit_personas(shuffled, CATALOGUE, FIXED)
     assert again.model_id == model.model_id
     assert again.assign(people[0]).equals(model.assign(shuffled))
 
@@ -124,22 +130,6 @@ def test_several_weeks_or_a_person_twice_are_an_error(people, model):
         model.assign(pl.concat([frame, frame[:1]]))
     with pytest.raises(ValueError, match="several values of as_of"):
         fit_personas(pl.concat([frame, frame.with_columns(pl.col("as_of").dt.offset_by("7d"))]), CATALOGUE)
-
-
-def test_the_median_of_the_votes_wins_and_small_groups_lose():
-    evidence = pl.DataFrame(
-        {
-            "k": [3, 4, 5, 6],
-            "stability": [0.95, 0.94, 0.935, 0.6],
-            "prediction_strength": [0.9, 0.86, 0.7, 0.5],
-            "bic": [9.0, 8.0, 7.0, 1.0],
-            "smallest_share": [0.2, 0.1, 0.05, 0.01],
-        }
-    )
-    assert choose_count(evidence, 0.0)[0] == 5  # votes 6, 5, 4
-    chosen, words = choose_count(evidence, 0.07)
-    assert chosen == 4
-    assert "Not eligible: 5, 6" in words
 
 
 def test_a_fixed_number_is_kept(people):

@@ -6,10 +6,14 @@ import pytest
 from planted_people import CATALOGUE, planted_people
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from benchmarks.segment_worlds import MIXED_SETTINGS, mixed_world, planted_world
 from ml.catalogue import inputs_of
 from ml.decorrelation import Decorrelation
+from ml.encoding import learn_encoding
+from ml.many_starts import best_of_many_starts, nearest
 from ml.people_order import hash_sample, person_fold, person_hash
 from ml.preparation import Preparation
+from ml.stability import adjusted_rand
 
 
 @parametrize_with_checks([Decorrelation()])
@@ -154,3 +158,69 @@ def test_folds_are_equal_and_samples_are_nested():
 def test_a_null_person_is_refused():
     with pytest.raises(ValueError, match="null"):
         person_hash(pl.Series(["a", None]), 7)
+
+
+@pytest.mark.parametrize("unit", [1.0, 100.0])
+def test_the_shape_of_a_number_does_not_depend_on_its_unit(unit):
+    amounts = np.random.default_rng(0).lognormal(3, 1.5, 3_000) * unit
+    columns = encoded(amounts, "number")
+    assert np.abs(np.mean(columns["x"] ** 3)) < 0.5
+    assert columns["x"][:5] == pytest.approx(encoded(amounts / unit, "number")["x"][:5], abs=0.02)
+
+
+def test_tails_on_both_sides_are_drawn_in():
+    values = np.random.default_rng(0).normal(size=3_000) ** 3
+    assert np.mean(encoded(values, "number")["x"] ** 4) < 4  # 3 for a normal distribution, 46 without
+
+
+def test_a_number_that_looks_normal_is_left_as_it_is():
+    encoding = learn_encoding(pl.Series("x", np.random.default_rng(0).normal(5, 2, 2_000)), "number")
+    assert encoding.shape == "as it is"
+
+
+def test_answers_are_left_on_one_scale():
+    random = np.random.default_rng(0)
+    frame = pl.DataFrame(
+        {"person_id": [str(n) for n in range(500)], "a": random.random(500) < 0.5, "b": random.random(500) < 0.1}
+    ).with_columns(c=pl.when(pl.Series(random.random(500)) < 0.3).then(pl.lit("Yes")).otherwise(pl.lit("No")))
+    preparation = Preparation().fit(frame, {"a": "flag", "b": "flag", "c": "category"})
+    scores = preparation.transform(frame)
+    assert preparation.is_survey_
+    assert np.allclose(np.ptp(scores, axis=0), 1)
+    thawed = Preparation.from_dict(json.loads(json.dumps(preparation.to_dict())))
+    assert (thawed.transform(frame) == scores).all()
+
+
+@pytest.mark.parametrize("weight", [1.0, 3.0])
+def test_a_family_weighs_what_it_is_said_to_weigh(weight):
+    random = np.random.default_rng(0)
+    columns = {f"p{n}": random.normal(size=2_000) for n in range(2)}
+    columns |= {f"o{n}": random.normal(size=2_000) for n in range(7)}
+    frame = pl.DataFrame({"person_id": [str(n) for n in range(2_000)], **columns})
+    families = {name: "product" if name.startswith("p") else "other" for name in columns}
+    preparation = Preparation(family_weights={"product": weight}).fit(frame, dict.fromkeys(columns, "number"), families)
+    scores = preparation.transform(frame)
+    is_product = np.abs(preparation.decorrelation_.components_[:, :2]).sum(axis=1) > 0
+    variances = scores.var(axis=0)
+    assert variances[is_product].sum() / variances[~is_product].sum() == pytest.approx(weight, rel=0.01)
+
+
+@pytest.mark.parametrize("setting", MIXED_SETTINGS)
+def test_groups_in_mixed_data_are_found(setting):
+    agreements = []
+    for seed in range(4):
+        world = mixed_world(seed, *MIXED_SETTINGS[setting])
+        inputs = inputs_of(world.catalogue, world.people.columns, "is_persona_input")
+        scores = Preparation().fit(world.people, inputs).transform(world.people).astype(float)
+        agreements.append(adjusted_rand(world.truth, nearest(scores, best_of_many_starts(scores, 5, 20, seed))))
+    assert np.mean(agreements) >= 0.65
+
+
+def test_an_absent_source_makes_no_groups():
+    world = planted_world(1, 4, 4, missing=0.25)
+    inputs = inputs_of(world.catalogue, world.people.columns, "is_persona_input")
+    scores = Preparation().fit(world.people, inputs).transform(world.people).astype(float)
+    labels = nearest(scores, best_of_many_starts(scores, 4, 20, 7))
+    is_absent = world.people["c07"].is_null().to_numpy().astype(int)
+    assert adjusted_rand(world.truth, labels) > 0.8
+    assert adjusted_rand(is_absent, labels) < 0.1

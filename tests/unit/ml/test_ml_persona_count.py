@@ -1,0 +1,57 @@
+import polars as pl
+import pytest
+
+from benchmarks.segment_worlds import planted_world
+from ml.catalogue import inputs_of
+from ml.persona_count import WEEKLY, choose_count, gather_evidence
+from ml.preparation import Preparation
+
+
+def evidence(**changed):
+    columns = {
+        "k": [3, 4, 5, 6],
+        "stability": [0.95, 0.94, 0.90, 0.6],
+        "prediction_strength": [0.95, 0.86, 0.5, 0.4],
+        "gap": [1.0, 1.2, 1.15, 1.1],
+        "gap_error": [0.01, 0.01, 0.01, 0.01],
+        "bic": [9.0, 7.0, 8.0, 8.5],
+        "smallest_share": [0.2, 0.1, 0.05, 0.01],
+    }
+    return pl.DataFrame(columns | changed)
+
+
+def test_the_median_of_four_votes_wins_and_is_told_in_words():
+    chosen, words = choose_count(evidence(), 0.0)
+    assert chosen == 4
+    assert words.startswith(
+        "4 personas, the median of the votes (4 by prediction strength and the information criterion and the gap; "
+        "5 by stability)."
+    )
+    assert words.endswith("With 5, the weakest group is not found again in the other half (0.50).")
+
+
+def test_a_number_that_needs_a_small_persona_is_not_eligible():
+    chosen, words = choose_count(evidence(bic=[9.0, 8.5, 8.0, 1.0], prediction_strength=[0.9] * 4), 0.07)
+    assert chosen <= 4
+    assert words.endswith("Not eligible: 5, 6, with a persona under 7.0% of the people.")
+
+
+@pytest.mark.parametrize(("low", "high", "expected"), [(3, 5, 4), (3, 6, 4), (5, 6, 5)])
+def test_where_the_votes_fall_apart_four_or_five_are_preferred(low, high, expected):
+    strength = [0.9 if k <= high else 0.1 for k in (3, 4, 5, 6)]
+    stability = [0.95 if k <= high else 0.1 for k in (3, 4, 5, 6)]
+    gap = [2.0 if k == low else 0.0 for k in (3, 4, 5, 6)] if low == 3 else [0.0, 1.0, 3.0, 2.0]
+    bic = [0.0 if k == low else 1.0 for k in (3, 4, 5, 6)]
+    table = evidence(prediction_strength=strength, stability=stability, gap=gap, bic=bic)
+    assert choose_count(table, 0.0)[0] == expected
+
+
+def test_the_planted_number_is_found_and_its_evidence_tells_where_groups_come_from():
+    world = planted_world(3, 6, 4)
+    inputs = inputs_of(world.catalogue, world.people.columns, "is_persona_input")
+    scores = Preparation().fit(world.people, inputs).transform(world.people).astype(float)
+    counted = gather_evidence(scores, range(3, 9), WEEKLY, 7)
+    assert choose_count(counted.table, 0.03)[0] == 6
+    assert counted.origins["k"].unique().sort().to_list() == [4, 5, 6, 7, 8]
+    assert counted.origins["origin"].is_between(0, 1).all()
+    assert (counted.table["stability_low"] <= counted.table["stability_high"]).all()
