@@ -27,7 +27,7 @@ AS_TELLING_FROM = 0.95
 of people's differences: solutions of nearly the same quality would otherwise take turns."""
 SAME_VIEW_FROM = 0.9
 """Share of the features a new solution looks at that the champion has to look at, to be settled anew."""
-WAVERS_TO_MOVE = 3.0
+WAVERS_TO_MOVE = 2.0
 """... and when the odds are beyond what people's behaviour wavers from week to week, by this many standard
 deviations."""
 BORDER_WITHIN = 5.0
