@@ -133,9 +133,8 @@ def measure_mcdonalds(worlds: int) -> list[str]:
         "Within segments, k = 4 at the optimum (580, 324, 309, 240 people; the table's order of segments is unknown):",
         "",
     ]
-    lines += [
-        f"SLSW {', '.join(f'{one:.3f}' for one in slsw)} / .939 .964 .931 .914; Hennig {', '.join(f'{one:.3f}' for one in hennig)} / .903 .956 .904 .877"
-    ]
+    told, hennigs = (", ".join(f"{one:.3f}" for one in figures) for figures in (slsw, hennig))
+    lines += [f"SLSW {told} / .939 .964 .931 .914; Hennig {hennigs} / .903 .956 .904 .877"]
     return lines
 
 
@@ -210,11 +209,14 @@ def measure_count(worlds: int) -> list[str]:
         near = np.mean([abs(planted - found) <= 1 for planted, found, *_ in rows])
         natural = sum(kind == "natural" for *_, kind, _, _ in rows)
         lines.append(
-            f"| {name} | {number} | {exact:.0%} | {near:.0%} | {np.mean([row[2] for row in rows]):.3f} | {natural} of {number} | "
-            f"{min(row[4] for row in rows):.1f} | {min(row[5] for row in rows):.2f} |"
+            f"| {name} | {number} | {exact:.0%} | {near:.0%} | {np.mean([row[2] for row in rows]):.3f} | "
+            f"{natural} of {number} | {min(row[4] for row in rows):.1f} | {min(row[5] for row in rows):.2f} |"
         )
-    head = "1,500 people, 8 telling columns and 3 of noise, 3 to 7 groups of at least 7 %, whole fit in the weekly setting, k from 3 to 8."
-    return [head, *([""] + lines)]
+    head = (
+        "1,500 people, 8 telling columns and 3 of noise, 3 to 7 groups of at least 7 %; the whole fit in the weekly "
+        "setting, k from 3 to 8."
+    )
+    return [head, "", *lines]
 
 
 def measure_algorithms(worlds: int) -> list[str]:
@@ -252,7 +254,7 @@ def measure_scale(worlds: int) -> list[str]:
         child = os.popen(f"{sys.executable} -m benchmarks.personas --scale {people}").read()
         lines.append(f"| {people:,} | {' | '.join(json.loads(child.strip().splitlines()[-1]))} |")
     return [
-        "Wall-clock seconds on a machine shared with other work; the process's peak resident memory, the frame included.",
+        "Wall-clock seconds on a machine shared with other work; peak resident memory, the frame included.",
         "",
         *lines,
     ]

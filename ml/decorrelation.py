@@ -84,9 +84,8 @@ class Decorrelation(TransformerMixin, BaseEstimator):
         self.variances_: NDArray[np.float64] = values[kept]
         vectors = vectors * _signs(vectors)
         weights = np.where(self.variances_ > 0, self.variances_, 1.0) ** (-self.balance / 2)
-        shared = (vectors * weights).T
         own = self._own_parts(centred, vectors)
-        self.components_ = np.vstack([shared, own])
+        self.components_ = np.vstack([(vectors * weights).T, own])
         self.variances_ = np.concatenate([self.variances_, (centred @ own.T).var(axis=0)])
         return self
 

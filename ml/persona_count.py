@@ -136,7 +136,8 @@ def gather_evidence(scores: Matrix, candidates: Sequence[int], effort: Effort, s
         group; prediction_strength 0..1; gap and gap_error (Tibshirani, Walther and Hastie 2001); bic of a mixture of
         Gaussians, lower is better; seed_agreement -1..1, the least agreement of solutions from other seeds with the
         best; smallest_share 0..1 of the people in the smallest group; within_sum_of_squares; silhouette -1..1 and
-        calinski_harabasz, which are shown but have no vote; is_reproducible, whether other seeds give the same; is_chosen, false.
+        calinski_harabasz, which are shown but have no vote; is_reproducible, whether other seeds give the
+        same; is_chosen, false.
     """
     part = scores[: effort.rows]
     find = k_means_finder(effort.sample_starts)
@@ -277,7 +278,8 @@ def _choice_in_words(evidence: pl.DataFrame, votes: dict[str, int], chosen: int)
     row = evidence.filter(pl.col("k") == chosen).row(0, named=True)
     words = (
         f"{chosen} personas, the median of the votes ({told}). Drawn anew, people fall into the same {chosen} "
-        f"groups with an agreement of {row['stability']:.2f}; one half predicts the other with {row['prediction_strength']:.2f}."
+        f"groups with an agreement of {row['stability']:.2f}; one half predicts the other with "
+        f"{row['prediction_strength']:.2f}."
     )
     after = evidence.filter(pl.col("k") == chosen + 1)
     if not after.height:

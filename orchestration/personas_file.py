@@ -175,15 +175,23 @@ def read_personas_file(folder: Path, features: Mapping[str, str]) -> PersonasFil
 
 
 @cache
+def _feature_descriptions() -> dict[str, dict[str, Any]]:
+    content = yaml.load(FEATURE_DESCRIPTIONS.read_text(encoding="utf-8"), Loader=_SAFE_LOADER)  # noqa: S506 - safe
+    told = {column["name"]: column.get("config", {}).get("meta", {}) for column in content["models"][0]["columns"]}
+    return {name: meta for name, meta in told.items() if "family" in meta}
+
+
 def described_features() -> dict[str, tuple[str, frozenset[str]]]:
     """Kind of each standard feature, and the entities of which one has to be delivered for it to be there."""
-    content = yaml.load(FEATURE_DESCRIPTIONS.read_text(encoding="utf-8"), Loader=_SAFE_LOADER)  # noqa: S506 - safe
-    found = {}
-    for column in content["models"][0]["columns"]:
-        meta = column.get("config", {}).get("meta", {})
-        if "family" in meta:
-            found[column["name"]] = (meta.get("kind", "number"), frozenset(meta.get("entities", ())))
-    return found
+    return {
+        name: (meta.get("kind", "number"), frozenset(meta.get("entities", ())))
+        for name, meta in _feature_descriptions().items()
+    }
+
+
+def feature_families() -> list[str]:
+    """The families of the features, those of events and attributes included."""
+    return sorted({meta["family"] for meta in _feature_descriptions().values()} | {"product", "profile", "account"})
 
 
 def standard_features(entities: Collection[str]) -> dict[str, str]:

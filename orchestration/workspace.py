@@ -35,7 +35,7 @@ from orchestration.legal_basis import (
     legal_basis_var,
 )
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, Attribute, Mapping, read_mappings, slug
-from orchestration.personas_file import PersonasFile, read_personas_file, standard_features
+from orchestration.personas_file import PersonasFile, feature_families, read_personas_file, standard_features
 from orchestration.rollbacks import Rollback, read_rollbacks
 from orchestration.settings_file import SettingsError, SettingsFile, TimeZoneName, nearest
 from orchestration.special_categories import complaint_about_event
@@ -43,27 +43,6 @@ from orchestration.weeks import Week
 
 SETTINGS_FILE = "personae.yml"
 STATE_FOLDER = ".personae"
-FEATURE_FAMILIES = (
-    "account",
-    "engagement",
-    "messages",
-    "product",
-    "profile",
-    "purchases",
-    "sales",
-    "support",
-    "survey",
-)
-"""The families of `person_features.yml`; a test holds them equal."""
-CATEGORY_FEATURES = (
-    "account_industry",
-    "account_plan",
-    "account_country",
-    "contact_country",
-    "contact_language",
-    "contact_job_title",
-)
-"""The standard features of `person_features.yml` whose values are words; a test holds them equal."""
 NAME = re.compile(r"[a-z][a-z0-9_]{0,48}")
 
 
@@ -338,15 +317,15 @@ class Workspace:
     def _check_references(self, file: SettingsFile) -> None:
         """What one setting says of another must exist."""
         check_legal_basis(file, self.settings.legal_basis, (*PURPOSES, self.settings.activation.purpose))
+        families = feature_families() if self.settings.personas.families else []
         for family in self.settings.personas.families:
-            if family not in FEATURE_FAMILIES:
+            if family not in families:
                 raise file.error(
-                    ("personas", "families", family),
-                    f"'{family}' is no feature family; {nearest(family, FEATURE_FAMILIES)}",
+                    ("personas", "families", family), f"'{family}' is no feature family; {nearest(family, families)}"
                 )
         market = self.settings.personas.per_market
         if market is not None:
-            markets = self._category_features()
+            markets = [name for name, kind in self.feature_kinds().items() if kind == "category"]
             if market.feature not in markets:
                 raise file.error(
                     ("personas", "per_market"),
@@ -372,16 +351,6 @@ class Workspace:
                 )
             if target.outcome == "order" and not {"orders", "order_lines"} & set(self.entities):
                 raise file.error(("targets", name, "outcome"), "no mapping delivers orders or order_lines")
-
-    def _category_features(self) -> list[str]:
-        """Features with words for values: of the standard ones, and of the attributes."""
-        attributes = [
-            f"{prefix}_{attribute.name}"
-            for entity, prefix in (("contacts", "contact"), ("accounts", "account"))
-            for attribute in self.attributes(entity)
-            if attribute.role == "feature"
-        ]
-        return [*CATEGORY_FEATURES, *attributes]
 
     def _check_events(self, file: SettingsFile) -> None:
         """An event whose name looks like a special category is counted only where somebody decided that it is none."""

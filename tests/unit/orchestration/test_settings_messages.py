@@ -162,3 +162,20 @@ def test_the_fingerprint_changes_with_what_may_change_a_feature(workspace: Works
     before = workspace.orders().open().fingerprint()
     assert workspace.settings(minimum_cell=20).open().fingerprint() == before
     assert workspace.settings(timezone="Europe/Berlin").open().fingerprint() != before
+
+
+@pytest.mark.parametrize(
+    ("personas", "message"),
+    [
+        ("families: {prodcut: 2}", "'prodcut' is no feature family; did you mean 'product'?"),
+        ("families: {product: -1}", "personas.families.product: Input should be greater than or equal to 0"),
+        ("families: {product: 0}", "personas.families: at least one family needs a weight above 0"),
+        ("per_market: contact_contry", "'contact_contry' is no category that says where people are"),
+        ("algorithm: kmeans", "personas.algorithm: Input should be 'auto', 'k_means'"),
+        ("costs: {per_message: 1}", "'margin' is missing"),
+        ("kpis: [revenue_91d]", "personas.kpis"),
+    ],
+)
+def test_how_personas_are_found_is_validated(workspace, personas, message):
+    workspace.orders().settings_text(f"company: X\nfirst_week: 2026-01-05\npersonas:\n  {personas}\n")
+    assert message in complaint(workspace)
