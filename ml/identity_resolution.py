@@ -181,44 +181,33 @@ def _graph(numbered: pl.DataFrame, links: pl.DataFrame) -> tuple[_Graph, _Edges]
     }
     following = numbered.height
     links = _without_what_only_one_has(links)
-    parts: list[pl.DataFrame] = []
-    for (kind, other_kind), part in sorted(
-        links.group_by("identity_kind", "other_kind"), key=lambda each: str(each[0])
-    ):
+    parts = [pl.DataFrame(schema={"code": pl.Int64, "code_other": pl.Int64, "week": pl.Int64, "weight": pl.Float64})]
+    kinds: list[npt.NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
+    grouped = links.group_by("identity_kind", "other_kind", "link_kind")
+    for (kind, other_kind, link_kind), part in sorted(grouped, key=lambda each: str(each[0])):
         other = str(other_kind)
         if other not in PERSON_KINDS and other not in places:
             identifiers = links.filter(pl.col("other_kind") == other).select(identity_id="other_id").unique()
             codes = pl.int_range(following, following + identifiers.height, dtype=pl.Int64, eager=True)
-            places[other] = identifiers.with_columns(code=codes)
+            places[other] = identifiers.sort("identity_id").with_columns(code=codes)
             following += identifiers.height
         known = pl.DataFrame(schema={"identity_id": pl.String, "code": pl.Int64})
         found = part.join(places.get(str(kind), known), on="identity_id", how="left").join(
             places.get(other, known), left_on="other_id", right_on="identity_id", how="left", suffix="_other"
         )
-        parts.append(found.select("code", "code_other", "link_week", "link_kind", "match_weight"))
-    linked = (
-        pl.concat(parts)
-        if parts
-        else pl.DataFrame(
-            schema={
-                "code": pl.Int64,
-                "code_other": pl.Int64,
-                "link_week": pl.Int32,
-                "link_kind": pl.String,
-                "match_weight": pl.Float64,
-            }
-        )
-    )
+        weight = pl.col("match_weight").cast(pl.Float64).fill_null(float("nan"))
+        parts.append(found.select("code", "code_other", week=pl.col("link_week").cast(pl.Int64), weight=weight))
+        kinds.append(np.full(part.height, LINK_KINDS.index(str(link_kind)), dtype=np.int64))
+    linked = pl.concat(parts)
     if linked["code"].null_count() or linked["code_other"].null_count():
         raise ValueError("a link names an identity that is not among the identities")
-    kinds = pl.col("link_kind").replace_strict({kind: i for i, kind in enumerate(LINK_KINDS)}, return_dtype=pl.Int64)
     edges = _Edges(
         left=linked["code"].to_numpy(),
         right=linked["code_other"].to_numpy(),
-        start=linked["link_week"].cast(pl.Int64).to_numpy(),
+        start=linked["week"].to_numpy(),
         end=np.full(linked.height, NEVER, dtype=np.int64),
-        kind=linked.select(kinds).to_series().to_numpy(),
-        weight=linked["match_weight"].cast(pl.Float64).fill_null(np.nan).to_numpy(),
+        kind=np.concatenate(kinds),
+        weight=linked["weight"].to_numpy(),
     )
     devices = int((numbered["identity_kind"] == "device").sum())
     graph = _Graph(

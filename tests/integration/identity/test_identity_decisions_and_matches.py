@@ -94,7 +94,7 @@ def test_what_was_trained_is_kept_as_plain_numbers_without_anybodys_details(stor
 
 
 def test_a_merge_is_explained_by_the_weight_of_each_column(story):
-    match = story.apart.filter(link_kind="probabilistic_match", reason="appeared").row(-1, named=True)
+    match = story.apart.filter(link_kind="probabilistic_match", reason="merged").row(-1, named=True)
     told = explain(story.workspace, match["identity_id"])
     assert told.person_id == match["person_after"]
     link = next(link for link in told.links if link.kind == "probabilistic_match")
