@@ -12,7 +12,8 @@ that a guard or a decision ever touches are computed again, in the weeks in whic
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,9 @@ import polars as pl
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-IntArray = npt.NDArray[np.int64]
+# Identities and weeks are counted in 32 bits: arrays of millions cost the time it takes to touch their memory.
+INT = np.int32
+IntArray = npt.NDArray[np.signedinteger[Any]]
 FloatArray = npt.NDArray[np.float64]
 
 # The kinds that may be a person's oldest identity: a contact's id rather than a login's, a login's rather than a
@@ -28,7 +31,7 @@ FloatArray = npt.NDArray[np.float64]
 PERSON_KINDS = ("contact", "user", "device")
 # Kinds of links, the strongest first: where a decision keeps two contacts apart, the strongest links are kept.
 LINK_KINDS = ("same_user", "same_email", "same_phone", "probabilistic_match", "same_device")
-NEVER = np.iinfo(np.int64).max // 4
+NEVER = np.iinfo(np.int32).max // 4
 NOBODY = -1
 NO_LINK = len(LINK_KINDS)
 
@@ -69,6 +72,7 @@ class _Edges:
     end: IntArray
     kind: IntArray
     weight: FloatArray
+    shared: IntArray  # the week from which on the right one may lead on to somebody else
 
     def __len__(self) -> int:
         return len(self.left)
@@ -82,6 +86,7 @@ class _Edges:
             end=self.end[chosen],
             kind=self.kind[chosen],
             weight=self.weight[chosen],
+            shared=self.shared[chosen],
         )
 
 
@@ -154,7 +159,7 @@ def resolve_identities(
 def _oldest_first(identities: pl.DataFrame) -> pl.DataFrame:
     """The identities with `code`, their place in the order of age."""
     rank = pl.col("identity_kind").replace_strict(
-        {kind: i for i, kind in enumerate(PERSON_KINDS)}, return_dtype=pl.Int64
+        {kind: i for i, kind in enumerate(PERSON_KINDS)}, return_dtype=pl.Int32
     )
     # Microseconds of two hundred years are fewer than 2**53, so kind and moment are one number; only those of the very
     # same moment are ordered by their ids, which takes longer than everything else.
@@ -167,7 +172,7 @@ def _oldest_first(identities: pl.DataFrame) -> pl.DataFrame:
         order = np.arange(aged.height)
         order[places.to_numpy()] = tied["place"].to_numpy()
         aged = aged[order]
-    return aged.drop("age").with_columns(code=pl.int_range(aged.height, dtype=pl.Int64, eager=True))
+    return aged.drop("age").with_columns(code=pl.int_range(aged.height, dtype=pl.Int32, eager=True))
 
 
 def _graph(numbered: pl.DataFrame, links: pl.DataFrame) -> tuple[_Graph, _Edges]:
@@ -181,23 +186,23 @@ def _graph(numbered: pl.DataFrame, links: pl.DataFrame) -> tuple[_Graph, _Edges]
     }
     following = numbered.height
     links = _without_what_only_one_has(links)
-    parts = [pl.DataFrame(schema={"code": pl.Int64, "code_other": pl.Int64, "week": pl.Int64, "weight": pl.Float64})]
-    kinds: list[npt.NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
+    parts = [pl.DataFrame(schema={"code": pl.Int32, "code_other": pl.Int32, "week": pl.Int32, "weight": pl.Float64})]
+    kinds: list[IntArray] = [np.zeros(0, dtype=INT)]
     grouped = links.group_by("identity_kind", "other_kind", "link_kind")
     for (kind, other_kind, link_kind), part in sorted(grouped, key=lambda each: str(each[0])):
         other = str(other_kind)
         if other not in PERSON_KINDS and other not in places:
             identifiers = links.filter(pl.col("other_kind") == other).select(identity_id="other_id").unique()
-            codes = pl.int_range(following, following + identifiers.height, dtype=pl.Int64, eager=True)
+            codes = pl.int_range(following, following + identifiers.height, dtype=pl.Int32, eager=True)
             places[other] = identifiers.sort("identity_id").with_columns(code=codes)
             following += identifiers.height
-        known = pl.DataFrame(schema={"identity_id": pl.String, "code": pl.Int64})
+        known = pl.DataFrame(schema={"identity_id": pl.String, "code": pl.Int32})
         found = part.join(places.get(str(kind), known), on="identity_id", how="left").join(
             places.get(other, known), left_on="other_id", right_on="identity_id", how="left", suffix="_other"
         )
         weight = pl.col("match_weight").cast(pl.Float64).fill_null(float("nan"))
-        parts.append(found.select("code", "code_other", week=pl.col("link_week").cast(pl.Int64), weight=weight))
-        kinds.append(np.full(part.height, LINK_KINDS.index(str(link_kind)), dtype=np.int64))
+        parts.append(found.select("code", "code_other", week=pl.col("link_week").cast(pl.Int32), weight=weight))
+        kinds.append(np.full(part.height, LINK_KINDS.index(str(link_kind)), dtype=INT))
     linked = pl.concat(parts)
     if linked["code"].null_count() or linked["code_other"].null_count():
         raise ValueError("a link names an identity that is not among the identities")
@@ -205,16 +210,17 @@ def _graph(numbered: pl.DataFrame, links: pl.DataFrame) -> tuple[_Graph, _Edges]
         left=linked["code"].to_numpy(),
         right=linked["code_other"].to_numpy(),
         start=linked["week"].to_numpy(),
-        end=np.full(linked.height, NEVER, dtype=np.int64),
+        end=np.full(linked.height, NEVER, dtype=INT),
         kind=np.concatenate(kinds),
         weight=linked["weight"].to_numpy(),
+        shared=linked["week"].to_numpy(),
     )
     devices = int((numbered["identity_kind"] == "device").sum())
     graph = _Graph(
         people=numbered.height,
         devices_from=numbered.height - devices,
         nodes=following,
-        seen_week=numbered["seen_week"].cast(pl.Int64).to_numpy(),
+        seen_week=numbered["seen_week"].cast(pl.Int32).to_numpy(),
     )
     return graph, edges
 
@@ -230,7 +236,7 @@ def _without_what_only_one_has(links: pl.DataFrame) -> pl.DataFrame:
 
 def _without_crowds(graph: _Graph, edges: _Edges, rules: ResolutionRules) -> _Edges:
     """Links that count in at least one week; they end in the week their identifier turns out to be everybody's."""
-    crowded_from = np.full(graph.nodes, NEVER, dtype=np.int64)
+    crowded_from = np.full(graph.nodes, NEVER, dtype=INT)
     for kind, most in rules.max_people.items():
         of_kind = np.flatnonzero(edges.kind == LINK_KINDS.index(kind))
         order = of_kind[np.lexsort((edges.start[of_kind], edges.right[of_kind]))]
@@ -240,8 +246,18 @@ def _without_crowds(graph: _Graph, edges: _Edges, rules: ResolutionRules) -> _Ed
         np.minimum.at(crowded_from, identifier[one_too_many], edges.start[order[one_too_many]])
     has_limit = np.isin(edges.kind, [LINK_KINDS.index(kind) for kind in rules.max_people])
     end = np.where(has_limit, crowded_from[edges.right], NEVER)
-    counted = _Edges(edges.left, edges.right, edges.start, end, edges.kind, edges.weight)
-    return counted.where(edges.start < end)
+    return _with_first_sharing(graph, replace(edges, end=end).where(edges.start < end))
+
+
+def _with_first_sharing(graph: _Graph, edges: _Edges) -> _Edges:
+    """Until a second one has it, an address, a number or a device explains no merge of the one that has it."""
+    identifier = np.flatnonzero(edges.right >= graph.devices_from)
+    order = identifier[np.lexsort((edges.start[identifier], edges.right[identifier]))]
+    second = np.flatnonzero(edges.right[order][1:] == edges.right[order][:-1]) + 1
+    shared_from = np.full(graph.nodes, NEVER, dtype=INT)
+    np.minimum.at(shared_from, edges.right[order[second]], edges.start[order[second]])
+    shared = np.where(edges.right >= graph.devices_from, shared_from[edges.right], edges.start)
+    return replace(edges, shared=shared)
 
 
 def _decisions(numbered: pl.DataFrame, apart: pl.DataFrame | None) -> list[tuple[int, int, int]]:
@@ -263,13 +279,13 @@ def _troubled(
 ) -> tuple[npt.NDArray[np.bool_], IntArray]:
     """Which nodes lie in a component that loses a link in some week, or of which two contacts are kept apart."""
     is_troubled = np.zeros(graph.nodes, dtype=np.bool_)
-    component = np.zeros(graph.nodes, dtype=np.int64)
+    component = np.zeros(graph.nodes, dtype=INT)
     losing = edges.left[edges.end < NEVER]
     if not len(losing) and not decisions:
         return is_troubled, component
     component = _components(graph.nodes, edges.left, edges.right)
     touched = {component[low] for low, high, _ in decisions if component[low] == component[high]}
-    labels = np.union1d(component[losing], np.fromiter(touched, dtype=np.int64))
+    labels = np.union1d(component[losing], np.fromiter(touched, dtype=INT))
     is_troubled = np.isin(component, labels)
     return is_troubled, component
 
@@ -277,7 +293,7 @@ def _troubled(
 def _components(nodes: int, left: IntArray, right: IntArray) -> IntArray:
     """A label per node, the same for all that are connected."""
     matrix = coo_matrix((np.ones(len(left), dtype=np.int8), (left, right)), shape=(nodes, nodes))
-    return connected_components(matrix, directed=False)[1].astype(np.int64)
+    return connected_components(matrix, directed=False)[1].astype(INT)
 
 
 def _oldest_of(labels: IntArray) -> IntArray:
@@ -288,9 +304,9 @@ def _oldest_of(labels: IntArray) -> IntArray:
 
 def _calm_changes(graph: _Graph, edges: _Edges, is_troubled: npt.NDArray[np.bool_], rules: ResolutionRules) -> _Changes:
     """Components that only ever grow: each node is merged into an older one at most once."""
-    merged_week = np.full(graph.nodes, NEVER, dtype=np.int64)
-    merged_into = np.arange(graph.nodes)
-    merged_kind = np.full(graph.nodes, NO_LINK, dtype=np.int64)
+    merged_week = np.full(graph.nodes, NEVER, dtype=INT)
+    merged_into = np.arange(graph.nodes, dtype=INT)
+    merged_kind = np.full(graph.nodes, NO_LINK, dtype=INT)
     merged_weight = np.full(graph.nodes, np.nan)
     pointer = merged_into.copy()
     for week, new in _by_week(edges):
@@ -298,11 +314,10 @@ def _calm_changes(graph: _Graph, edges: _Edges, is_troubled: npt.NDArray[np.bool
         joins = left != right
         if not joins.any():
             continue
-        left, right, joining = left[joins], right[joins], new.where(joins)
-        touched, places = np.unique(np.concatenate([left, right]), return_inverse=True)
-        labels = _components(len(touched), places[: len(left)], places[len(left) :])
-        oldest = touched[_oldest_of(labels)]
-        kind, weight = _strongest(len(touched), places, np.tile(joining.kind, 2), np.tile(joining.weight, 2))
+        touched, places = np.unique(np.concatenate([left[joins], right[joins]]), return_inverse=True)
+        left, right = np.split(places, 2)
+        oldest = touched[_oldest_of(_components(len(touched), left, right))]
+        kind, weight = _causes(week, len(touched), left, right, new.where(joins))
         is_younger = oldest != touched
         younger = touched[is_younger]
         pointer[younger] = oldest[is_younger]
@@ -324,7 +339,7 @@ def _calm_changes(graph: _Graph, edges: _Edges, is_troubled: npt.NDArray[np.bool
             node,
             appears,
             root,
-            np.full(len(node), APPEARED),
+            np.full(len(node), APPEARED, dtype=INT),
             np.where(joined, merged_kind[node], NO_LINK),
             np.where(joined, merged_weight[node], np.nan),
         )
@@ -334,8 +349,8 @@ def _calm_changes(graph: _Graph, edges: _Edges, is_troubled: npt.NDArray[np.bool
         if not moving.any():
             return _concatenated(found)
         node, before = node[moving], root[moving]
-        root = merged_into[before]
-        reason = np.full(len(node), MERGED)
+        root = np.asarray(merged_into[before])
+        reason = np.full(len(node), MERGED, dtype=INT)
         found.append(_Changes(node, merged_week[before], root, reason, merged_kind[before], merged_weight[before]))
 
 
@@ -356,9 +371,16 @@ def _roots(pointer: IntArray, node: IntArray) -> IntArray:
     return root
 
 
+def _causes(week: int, size: int, left: IntArray, right: IntArray, new: _Edges) -> tuple[IntArray, FloatArray]:
+    """The strongest of a week's new links at each component, as far as it may lead on to somebody else."""
+    leads_on = new.shared <= week
+    kind, weight = np.concatenate([new.kind[leads_on], new.kind]), np.concatenate([new.weight[leads_on], new.weight])
+    return _strongest(size, np.concatenate([left[leads_on], right]), kind, weight)
+
+
 def _strongest(size: int, place: IntArray, kind: IntArray, weight: FloatArray) -> tuple[IntArray, FloatArray]:
     """The strongest kind of link at each place, and of matches the highest weight."""
-    strongest = np.full(size, NO_LINK, dtype=np.int64)
+    strongest = np.full(size, NO_LINK, dtype=INT)
     np.minimum.at(strongest, place, kind)
     heaviest = np.full(size, -np.inf)
     is_strongest = strongest[place] == kind
@@ -377,14 +399,14 @@ def _troubled_changes(
     nodes = np.flatnonzero(is_troubled)
     if not len(nodes):
         return _concatenated([])
-    place = np.full(graph.nodes, -1, dtype=np.int64)
-    place[nodes] = np.arange(len(nodes))
-    edges = _Edges(place[edges.left], place[edges.right], edges.start, edges.end, edges.kind, edges.weight)
+    place = np.full(graph.nodes, -1, dtype=INT)
+    place[nodes] = np.arange(len(nodes), dtype=INT)
+    edges = replace(edges, left=place[edges.left], right=place[edges.right])
     _, group = np.unique(component[nodes], return_inverse=True)
     pairs = [
         (int(place[low]), int(place[high]), week) for low, high, week in decisions if component[low] == component[high]
     ]
-    root = np.arange(len(nodes))
+    root = np.arange(len(nodes), dtype=INT)
     found: list[_Changes] = []
     for week, happened in _happenings(edges, group, pairs):
         members, of_groups = np.flatnonzero(happened[group]), edges.where(happened[group[edges.left]])
@@ -394,7 +416,7 @@ def _troubled_changes(
         decided[[group[low] for low, _, since in pairs if since <= week]] = True
         changed = members[root[members] != before]
         if len(changed):
-            old = np.arange(len(nodes))
+            old = np.arange(len(nodes), dtype=INT)
             old[members] = before
             found.append(_changes_of_week(week, changed, old, root, of_groups, decided[group[changed]]))
     changes = _concatenated(found)
@@ -409,8 +431,8 @@ def _happenings(
 ) -> Iterator[tuple[int, npt.NDArray[np.bool_]]]:
     """The weeks in which a link begins or ends or a decision begins to hold, and to which components it happens."""
     of_edges, ending = group[edges.left], edges.end < NEVER
-    weeks = np.concatenate([edges.start, edges.end[ending], np.array([week for *_, week in pairs], dtype=np.int64)])
-    groups = np.concatenate([of_edges, of_edges[ending], np.array([group[low] for low, *_ in pairs], dtype=np.int64)])
+    weeks = np.concatenate([edges.start, edges.end[ending], np.array([week for *_, week in pairs], dtype=INT)])
+    groups = np.concatenate([of_edges, of_edges[ending], np.array([group[low] for low, *_ in pairs], dtype=INT)])
     for week in np.unique(weeks).tolist():
         happened = np.zeros(int(group.max()) + 1, dtype=np.bool_)
         happened[groups[weeks == week]] = True
@@ -456,7 +478,7 @@ def _kept_apart(members: IntArray, active: _Edges, pairs: list[tuple[int, int]])
         forbidden = any({root_of(a), root_of(b)} == {one, other} for a, b in pairs)
         if one != other and not forbidden:
             parent[max(one, other)] = min(one, other)
-    return np.array([root_of(int(member)) for member in members], dtype=np.int64)
+    return np.array([root_of(int(member)) for member in members], dtype=INT)
 
 
 def _changes_of_week(
@@ -466,8 +488,8 @@ def _changes_of_week(
     came_along = root[before[changed]] == root[changed]
     new, ended = edges.where(edges.start == week), edges.where(edges.end == week)
     size = len(root)
-    joined_at = before[np.concatenate([new.left, new.right])]
-    joined_kind, joined_weight = _strongest(size, joined_at, np.tile(new.kind, 2), np.tile(new.weight, 2))
+    new = new.where(before[new.left] != before[new.right])
+    joined_kind, joined_weight = _causes(week, size, before[new.left], before[new.right], new)
     # What a component lost is the reason for all that fell off it.
     lost_at = before[np.concatenate([ended.left, ended.right])]
     lost_kind, _ = _strongest(size, lost_at, np.tile(ended.kind, 2), np.tile(ended.weight, 2))
@@ -475,7 +497,7 @@ def _changes_of_week(
     fell_apart = np.where(is_decided & (kind == NO_LINK), UNMERGED, SPLIT)
     return _Changes(
         node=changed,
-        week=np.full(len(changed), week),
+        week=np.full(len(changed), week, dtype=INT),
         root=root[changed],
         reason=np.where(came_along, MERGED, fell_apart),
         kind=kind,
@@ -496,7 +518,7 @@ def _with_appearances(graph: _Graph, nodes: IntArray, changes: _Changes) -> _Cha
 
 def _with_devices_of_nobody(graph: _Graph, edges: _Edges, changes: _Changes, rules: ResolutionRules) -> _Changes:
     """A device is a person of its own, if at all, until anybody identifies on it; an everybody's device is nobody's."""
-    linked_week = np.full(graph.nodes, NEVER, dtype=np.int64)
+    linked_week = np.full(graph.nodes, NEVER, dtype=INT)
     np.minimum.at(linked_week, edges.right, edges.start)
     may_be_alone = changes.week < linked_week[changes.node] if rules.include_anonymous else False
     is_nobodys = (changes.root == changes.node) & (changes.node >= graph.devices_from) & ~np.asarray(may_be_alone)
@@ -514,12 +536,14 @@ def _with_devices_of_nobody(graph: _Graph, edges: _Edges, changes: _Changes, rul
 def _alone(node: IntArray, week: IntArray, root: IntArray | int, reason: int, kind: int = NO_LINK) -> _Changes:
     """Changes that no link brought about."""
     size = len(node)
-    full = np.broadcast_to(np.asarray(root, dtype=np.int64), (size,))
-    return _Changes(node, week, full, np.full(size, reason), np.full(size, kind), np.full(size, np.nan))
+    full = np.broadcast_to(np.asarray(root, dtype=INT), (size,))
+    return _Changes(
+        node, week, full, np.full(size, reason, dtype=INT), np.full(size, kind, dtype=INT), np.full(size, np.nan)
+    )
 
 
 def _concatenated(parts: list[_Changes]) -> _Changes:
-    none = np.zeros(0, dtype=np.int64)
+    none = np.zeros(0, dtype=INT)
     return _Changes(
         node=np.concatenate([none, *(part.node for part in parts)]),
         week=np.concatenate([none, *(part.week for part in parts)]),
@@ -538,7 +562,7 @@ def _ledger(numbered: pl.DataFrame, graph: _Graph, changes: _Changes) -> pl.Data
     before = np.where(is_same, np.roll(changes.root, 1), NOBODY)
     is_change = before != changes.root
     changes, before, is_same = changes.where(is_change), before[is_change], is_same[is_change]
-    until = np.full(len(changes.node), NEVER, dtype=np.int64)
+    until = np.full(len(changes.node), NEVER, dtype=INT)
     until[:-1] = np.where(changes.node[1:] == changes.node[:-1], changes.week[1:], NEVER)
     is_first = np.zeros(len(changes.node), dtype=np.bool_)
     is_first[np.unique(changes.node, return_index=True)[1]] = True
