@@ -22,6 +22,8 @@ from orchestration.workspace import Workspace
 PROJECT_ROOT = Path(orchestration.__file__).resolve().parents[1]
 DBT_PROJECT_FOLDER = PROJECT_ROOT / "dbt_project"
 KEPT_RUNS = 6
+# What dbt's models in Python import.
+MODULES_OF_MODELS = ("contact_matching.py", "identity_ledger.py", "identity_resolution.py", "phone_numbers.py")
 # dbt's own process keeps its connection open; see profiles.yml.
 BUILD_TARGET = "build"
 
@@ -35,6 +37,8 @@ def dbt_environment(workspace: Workspace) -> dict[str, str]:
     return {
         "PERSONAE_WAREHOUSE": str(workspace.warehouse_file),
         "PERSONAE_MEMORY_LIMIT": workspace.settings.memory_limit,
+        "PERSONAE_CODE": str(PROJECT_ROOT),
+        "PERSONAE_IDENTITY_MODEL": str(workspace.identity_model_file),
         "PERSONAE_TEMP": str(workspace.temporary_folder),
         # Where dagster-dbt looks for the parsed project, and below which each run writes its compiled SQL.
         "DBT_TARGET_PATH": str(workspace.dbt_target_folder),
@@ -119,17 +123,18 @@ def project_hash() -> str:
 
 def feature_code_hash() -> str:
     """A hash of what features are made by: a changed mart or description computes no week again."""
-    return _hash_of(path for path in _project_files() if path.suffix == ".sql" and "marts" not in path.parts)
+    models = [path for path in _project_files() if path.suffix in (".sql", ".py") and "marts" not in path.parts]
+    return _hash_of([*models, *(PROJECT_ROOT / "ml" / name for name in MODULES_OF_MODELS)])
 
 
 def _project_files() -> Iterator[Path]:
     for path in sorted(DBT_PROJECT_FOLDER.rglob("*")):
-        if path.is_file() and path.suffix in (".sql", ".yml", ".md") and "target" not in path.parts:
+        if path.is_file() and path.suffix in (".sql", ".py", ".yml", ".md") and "target" not in path.parts:
             yield path
 
 
 def _hash_of(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(path.relative_to(DBT_PROJECT_FOLDER).as_posix().encode() + path.read_bytes())
+        digest.update(path.relative_to(PROJECT_ROOT).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()

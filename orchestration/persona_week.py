@@ -19,6 +19,7 @@ from ml.catalogue import inputs_of
 from ml.drift import ClassifierTest, classifier_test, learn_references, test_columns
 from ml.membership_reasons import deciding_features
 from ml.naming import describe_personas, name_personas, profile_personas
+<<<<<<< HEAD
 from ml.people_order import hash_sample
 from ml.persona_tracking import (
     ODDS_TO_MOVE,
@@ -59,6 +60,13 @@ from orchestration.persona_store import (
     write_week,
 )
 from orchestration.warehouse import make_tables
+=======
+from ml.persona_identity import match_personas
+from ml.personas import PersonaModel, PersonaSettings, TooFewPeople, fit_personas
+from orchestration.feature_catalogue import tellable
+from orchestration.sql import identifier
+from orchestration.warehouse import make_tables, replace_weeks, transaction
+>>>>>>> main
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
@@ -120,6 +128,7 @@ def run_persona_week(
     to; so running a week again gives the same result, and weeks run one by one and together give the same.
     """
     make_tables(connection, PERSONA_TABLES)
+<<<<<<< HEAD
     inputs = inputs_of(catalogue, catalogue["feature"].to_list(), "is_persona_input")
     ruled = [rule.feature for one in workspace.personas_file.definitions() for rule in one.rules]
     there = set(catalogue["feature"].to_list())
@@ -191,6 +200,35 @@ def run_persona_week(
         standing.fitted_as_of,
         {cluster: names.get(persona, persona) for cluster, persona in standing.personas.persona_ids.items()},
         profiles,
+=======
+    features = read_features(connection, catalogue, week, "is_persona_input")
+    standing = _standing_model(connection, week)
+    is_due = standing is None or not set(standing.model.preparation.features_) <= set(features.columns)
+    if standing is not None:
+        age = (week.as_of - standing.fitted_as_of).days // 7
+        is_due = is_due or age >= workspace.settings.personas.refit_every_weeks
+    if is_due:
+        try:
+            standing = _refit(connection, workspace, catalogue, features, week, standing)
+        except TooFewPeople:
+            standing = None
+    if standing is None:
+        _write(connection, week, [], pl.DataFrame(schema=ASSIGNMENT_SCHEMA), pl.DataFrame(schema=PERSONA_SCHEMA))
+        return PersonaWeek(week.as_of, 0, None, False, pl.DataFrame(schema=PERSONA_SCHEMA))
+    assignments = _assign(standing, features, week)
+    names, descriptions = _names(features, assignments, tellable(catalogue, workspace), standing)
+    personas = (
+        assignments.group_by("persona_id")
+        .agg(people=pl.len().cast(pl.Int64))
+        .sort("persona_id")
+        .with_columns(
+            as_of=pl.lit(week.as_of),
+            persona_name=pl.col("persona_id").replace_strict(names, default=None, return_dtype=pl.String),
+            description=pl.col("persona_id").replace_strict(descriptions, default=None, return_dtype=pl.String),
+            model_id=pl.lit(standing.model.model_id),
+        )
+        .select(list(PERSONA_SCHEMA))
+>>>>>>> main
     )
 
 
@@ -241,6 +279,7 @@ def _sample_of_week(connection: duckdb.DuckDBPyConnection, names: list[str], as_
     ).pl()
 
 
+<<<<<<< HEAD
 def _why_refit(
     connection: duckdb.DuckDBPyConnection,
     workspace: Workspace,
@@ -262,6 +301,35 @@ def _why_refit(
     if drift is not None and drift.asks_for_refit and age >= settings.refit_on_drift_after_weeks:
         return "drift"
     return ""
+=======
+def people_left_out(connection: duckdb.DuckDBPyConnection, week: Week, minimum_cell: int) -> dict[str, str]:
+    """How many known people may not be profiled, by reason; few are not counted out."""
+    rows = connection.execute(
+        "select decision_reason, count(*) from intermediate.int_profiling_permissions "
+        "where as_of = ? and not is_allowed group by all order by all",
+        [week.as_of],
+    ).fetchall()
+    return {
+        reason: f"{people:,}" if people >= minimum_cell else f"fewer than {minimum_cell}" for reason, people in rows
+    }
+
+
+def _standing_model(connection: duckdb.DuckDBPyConnection, week: Week) -> StandingModel | None:
+    row = connection.execute(
+        "select model, as_of, persona_ids, persona_names from ml.persona_models where as_of < ? "
+        "order by as_of desc limit 1",
+        [week.as_of],
+    ).fetchone()
+    if row is None:
+        return None
+    model, fitted_as_of, persona_ids, names = row
+    return StandingModel(
+        PersonaModel.from_dict(json.loads(model)),
+        fitted_as_of,
+        {int(cluster): persona for cluster, persona in json.loads(persona_ids).items()},
+        json.loads(names),
+    )
+>>>>>>> main
 
 
 def _challenge(

@@ -75,6 +75,7 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
         ),
         deliveries=_deliveries(connection, workspace, week),
         checks=_checks(connection, workspace, week),
+<<<<<<< HEAD
         rhythms=_frame(
             connection,
             "select segment_id, weekday, day_part, events, people from marts.segment_rhythms where as_of = ? "
@@ -102,6 +103,11 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
         ),
         refit=refit,
         moved_by_refit_alone=moved_by_refit_alone,
+=======
+        left_out=_frame(
+            connection, "select reason, people from marts.people_left_out where as_of = ? order by reason", as_of
+        ),
+>>>>>>> main
     )
 
 

@@ -87,6 +87,7 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
         "latest_row_at": pl.Datetime("us"),
     },
     "checks": {"entity": pl.String, "passed": pl.Int64, "failed": pl.Int64, "warnings": pl.Int64},
+<<<<<<< HEAD
     "rhythms": {
         "segment_id": pl.String,
         "weekday": pl.Int64,
@@ -127,6 +128,9 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
         "reason": pl.String,
     },
     "suggestions": {"name": pl.String, "description": pl.String, "people": pl.Int64, "share": pl.Float64},
+=======
+    "left_out": {"reason": pl.String, "people": pl.Int64},
+>>>>>>> main
 }
 """The columns of each frame of `ReportData`; further columns are ignored."""
 
@@ -181,9 +185,13 @@ class ReportData:
         refit: What became of a model that was fitted this week, in words; empty where none was.
         moved_by_refit_alone: People whom the new model alone puts elsewhere; null without a new model.
         minimum_cell: Groups of fewer people are not counted out, nor described.
+<<<<<<< HEAD
         solution_words: Whether the personas are natural segments or constructed cuts, in a sentence.
         k_notes: What else a reader has to know of the model, in sentences.
         pictures: Drawings of the evidence for the personas.
+=======
+        left_out: Known people who are in nothing else here, by reason; people is null where they are fewer than that.
+>>>>>>> main
 
     Raises:
         ValueError: A frame lacks a column or holds one of the wrong type, the time zone is unknown, or the week does
@@ -208,6 +216,7 @@ class ReportData:
     deliveries: pl.DataFrame
     checks: pl.DataFrame
     minimum_cell: int = 10
+<<<<<<< HEAD
     rhythms: pl.DataFrame = field(default_factory=pl.DataFrame)
     stages: pl.DataFrame = field(default_factory=pl.DataFrame)
     typical: pl.DataFrame = field(default_factory=pl.DataFrame)
@@ -220,6 +229,9 @@ class ReportData:
     solution_words: str = ""
     k_notes: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = ()
+=======
+    left_out: pl.DataFrame = field(default_factory=pl.DataFrame)
+>>>>>>> main
 
     def __post_init__(self) -> None:
         """Hold every frame to its columns and keep only the weeks the report may know of."""
@@ -229,7 +241,11 @@ class ReportData:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError):
             raise ValueError(f"Unknown time zone {self.timezone!r}") from None
+<<<<<<< HEAD
         frames = {one.name for one in fields(self)} & REPORT_FRAMES.keys()
+=======
+        frames = {each.name for each in fields(self)} & REPORT_FRAMES.keys()
+>>>>>>> main
         for name in sorted(frames):
             object.__setattr__(self, name, _conform(name, getattr(self, name)))
         object.__setattr__(self, "history", self.history.filter(pl.col("as_of") <= self.as_of))

@@ -144,6 +144,7 @@ identity_days as (
     select
         event_day,
         contact_id,
+        user_id,
         device_id,
         case when known_on > event_day then known_on end as delivered_on,
         cast(count(*) as integer) as events,
@@ -167,15 +168,15 @@ identity_days as (
         '{{ identity_day_rules() }}' as day_rules
     from clocked
     where
-        (contact_id is not null or device_id is not null)
+        coalesce(contact_id, user_id, device_id) is not null
         and event_day between date '{{ first_day }}' and date '{{ last_day }}'
         and event_day in (select event_day from changed_days)
     group by
         event_day,
         contact_id,
+        user_id,
         device_id,
         case when known_on > event_day then known_on end
-
 
 )
 

@@ -5,6 +5,11 @@
     _delivered_at - interval '{{ var("delivery_grace_hours") | int }}' hour
 {%- endmacro %}
 
+{# When a version of a contact was stated: a source without a date of its own states it as it delivers. #}
+{% macro contact_stated_at() -%}
+    coalesce(updated_at, {{ known_from_at() }}, created_at, timestamp '1970-01-01')
+{%- endmacro %}
+
 {# From when on a row of a time entity counts: when it happened, or when it was delivered, whichever is later. #}
 {% macro counts_from_at(happened_at, known_from_at='known_from_at') -%}
     greatest({{ happened_at }}, coalesce({{ known_from_at }}, {{ happened_at }}))

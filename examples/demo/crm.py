@@ -13,12 +13,20 @@ from examples.demo.clock import DAY, DemoWeek, local
 from examples.demo.columns import numbered
 from examples.demo.names import FAMILY_NAMES, FIRST_NAMES, INDUSTRIES, JOB_TITLES, STEMS, SUFFIXES
 from examples.demo.people import NEVER, People
-from examples.demo.sampling import Choice, IntArray, Stream, choose, generator
+from examples.demo.sampling import BoolArray, Choice, IntArray, Stream, choose, generator
 
 CRM_TIME_FORMAT = "%d.%m.%Y %H:%M"
 CHANGED_CONTACTS_PER_WEEK = 0.004
 CHANGED_ACCOUNTS_PER_WEEK = 0.005
 SHARE_IN_COUNTRY_OF_ACCOUNT = 0.92
+# Numbers that Germany, France and Great Britain keep free for films, so that no demo ever calls anybody: the beginning,
+# and how many digits follow.
+PHONE_BLOCKS = (
+    *((f"+49 {area}", 3) for area in ("30 23125", "69 90009", "40 66969", "221 4710", "89 99998")),
+    *((f"+33 {area}", 4) for area in ("1 9900", "2 6191", "3 5301", "4 6571", "5 3649", "6 3998")),
+    *((f"+44 {area}", 3) for area in ("20 79460", "113 4960", "114 4960", "115 4960", "116 4960", "117 4960")),
+    *((f"+44 {area}", 3) for area in ("118 4960", "121 4960", "131 4960", "141 4960", "151 4960", "161 4960")),
+)
 PLANS = ("Starter", "Team", "Business", "Enterprise")
 SEAT_PRICES_PER_YEAR = np.array([180, 300, 420, 600])
 
@@ -167,10 +175,11 @@ class Crm:
                 "LastModified": _crm_time(self._changed_at[index]),
                 "Email": self._emails(index),
                 "FirstName": pl.Series([name for name, _ in FIRST_NAMES]).gather(self._first_name[human]),
-                "LastName": pl.Series(FAMILY_NAMES).gather(self._family_name[human]),
+                "LastName": _with_slips(
+                    pl.Series(FAMILY_NAMES).gather(self._family_name[human]), people.contact_is_typed_anew[index], human
+                ),
                 "Salutation": pl.Series([salutation for _, salutation in FIRST_NAMES]).gather(self._first_name[human]),
-                # A block of numbers that Germany keeps free for films.
-                "Phone": "+49 30 23125" + pl.Series(human % 1_000).cast(pl.String).str.zfill(3),
+                "Phone": self._phones(index),
                 "JobTitle": pl.Series(JOB_TITLES).gather(department * len(company.SENIORITIES) + seniority),
                 "Department": pl.Series(company.DEPARTMENTS).gather(department),
                 "Seniority": pl.Series(company.SENIORITIES).gather(seniority),
@@ -186,6 +195,34 @@ class Crm:
         )
         personal = ["Email", "FirstName", "LastName", "Salutation", "Phone", "JobTitle"]
         return frame.with_columns(pl.when(gone).then(None).otherwise(pl.col(personal)).name.keep())
+
+    def _phones(self, index: IntArray) -> pl.Series:
+        """A number of each human's own while there are any; a second contact's is in other writing, or missing."""
+        people = self.people
+        human = pl.Series(people.contact_human[index])
+        block = pl.DataFrame({"start": np.cumsum([0, *(10**digits for _, digits in PHONE_BLOCKS)])[:-1]}).with_columns(
+            area=pl.Series([area for area, _ in PHONE_BLOCKS]), digits=pl.Series([digits for _, digits in PHONE_BLOCKS])
+        )
+        numbers = sum(10**digits for _, digits in PHONE_BLOCKS)
+        frame = pl.DataFrame({"human": human}).with_columns(
+            second=people.contact_is_second[index], typed_anew=people.contact_is_typed_anew[index]
+        )
+        found = frame.with_columns(place=np.searchsorted(block["start"].to_numpy(), human.to_numpy(), side="right") - 1)
+        found = found.with_columns(
+            area=block["area"].gather(found["place"]),
+            rest=(pl.col("human") - block["start"].gather(found["place"])).cast(pl.String),
+            digits=block["digits"].gather(found["place"]),
+        )
+        number = pl.col("area") + pl.when(pl.col("digits") == 3).then(pl.col("rest").str.zfill(3)).otherwise(
+            pl.col("rest").str.zfill(4)
+        )
+        return found.select(
+            pl.when((pl.col("human") >= numbers) | pl.col("typed_anew"))
+            .then(None)
+            .when("second")
+            .then(number.str.replace(" ", " (0)").str.replace_all(" ", "-", literal=True).str.replace("-", " "))
+            .otherwise(number)
+        ).to_series()
 
     def _emails(self, index: IntArray) -> pl.Series:
         """Addresses; a second contact has its human's in other case or with spaces, or rarely a private one."""
@@ -212,6 +249,19 @@ class Crm:
             )
             .to_series()
         )
+
+
+def _with_slips(names: pl.Series, slips: BoolArray, place: IntArray) -> pl.Series:
+    """Names, some of them with two letters in the wrong order."""
+    at = pl.col("place") % (pl.col("name").str.len_chars() - 2) + 1
+    slipped = pl.concat_str(
+        pl.col("name").str.slice(0, at),
+        pl.col("name").str.slice(at + 1, 1),
+        pl.col("name").str.slice(at, 1),
+        pl.col("name").str.slice(at + 2),
+    )
+    frame = pl.DataFrame({"name": names, "slips": slips, "place": place})
+    return frame.select(pl.when("slips").then(slipped).otherwise("name")).to_series()
 
 
 def _crm_time(instants: IntArray) -> pl.Series:

@@ -16,7 +16,9 @@ from examples.demo.sampling import BoolArray, Choice, FloatArray, IntArray, Stre
 
 SHARE_PRESENT_AT_START = 0.8
 SHARE_TWICE_IN_CRM = 0.028
-SHARE_OF_TWINS_WITH_OTHER_EMAIL = 0.15
+SHARE_OF_TWINS_WITH_OTHER_EMAIL = 0.3
+# Of these, how many were typed in anew: with a slip in the name, and without a telephone number.
+SHARE_TYPED_ANEW = 0.5
 SHARE_LEAVING = 0.002
 SHARE_BEHIND_MAIL_PROXY = 0.06
 PEOPLE_PER_ACCOUNT = 12
@@ -39,6 +41,7 @@ class People:
         contact_id: the CRM's ids, in the order the contacts were created.
         contact_human, contact_created_at: the human a contact stands for, and when it was created.
         contact_is_second, contact_has_other_email: whether it is a duplicate, and whether under another address.
+        contact_is_typed_anew: whether it is a duplicate that has nothing but most of a name in common with the first.
     """
 
     joined_at: IntArray
@@ -57,6 +60,7 @@ class People:
     contact_created_at: IntArray
     contact_is_second: BoolArray
     contact_has_other_email: BoolArray
+    contact_is_typed_anew: BoolArray
 
     def __len__(self) -> int:
         """The number of humans."""
@@ -98,6 +102,7 @@ def draw_people(people: int, weeks: list[DemoWeek], seed: int) -> People:
     second_contact = np.full(people, -1)
     second_contact[twins] = position[people:]
     has_other_email = is_second & (rng.random(len(human)) < SHARE_OF_TWINS_WITH_OTHER_EMAIL)
+    is_typed_anew = has_other_email & (rng.random(len(human)) < SHARE_TYPED_ANEW)
     return People(
         joined_at=joined_at,
         joined_week=joined_week,
@@ -115,6 +120,7 @@ def draw_people(people: int, weeks: list[DemoWeek], seed: int) -> People:
         contact_created_at=created_at[order],
         contact_is_second=is_second[order],
         contact_has_other_email=has_other_email[order],
+        contact_is_typed_anew=is_typed_anew[order],
     )
 
 

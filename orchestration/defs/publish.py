@@ -25,6 +25,7 @@ PUBLISHED_TABLES = {
     "segment_rhythms": ("segment_type", "segment_id", "weekday", "day_part"),
     "segment_stages": ("segment_type", "segment_id", "stage"),
     "person_propensities": ("person_id", "target"),
+    "people_left_out": ("purpose", "reason"),
 }
 
 

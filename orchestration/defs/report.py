@@ -15,6 +15,7 @@ REPORT_INPUTS = [
         "segment_kpis",
         "segment_profiles",
         "segment_migrations",
+<<<<<<< HEAD
         "segment_rhythms",
         "segment_stages",
         "person_propensities",
@@ -30,6 +31,12 @@ REPORT_INPUTS = [
         "defined_persona_support",
     )
 ]
+=======
+        "person_propensities",
+        "people_left_out",
+    )
+] + [dg.AssetKey(["ml", name]) for name in ("persona_models", "model_runs", "personas")]
+>>>>>>> main
 
 
 def report_asset(workspace: Workspace) -> dg.AssetsDefinition:

@@ -46,8 +46,8 @@ identity_totals as (
 
     select
         days_of_weeks.as_of,
-        case when identity_days.contact_id is not null then 'contact' else 'device' end as identity_kind,
-        coalesce(identity_days.contact_id, identity_days.device_id) as identity_id,
+        {{ acting_identity_kind('identity_days') }} as identity_kind,
+        {{ acting_identity_id('identity_days') }} as identity_id,
         {%- for count in counts_91d %}
         sum(cast(identity_days.{{ count }} as double)) as {{ count }}_91d,
         {%- endfor %}
@@ -118,6 +118,7 @@ person_events as (
             {%- endfor %}
             as bigint
         ) as active_weeks_91d,
+        {{ main_weekday('active_days') }} as main_weekday,
         sessions_28d,
         sessions_91d,
         page_views_28d,

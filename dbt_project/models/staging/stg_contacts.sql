@@ -10,6 +10,7 @@ stated as (
 
     select
         contact_id,
+        user_id,
         created_at,
         updated_at,
         email,
@@ -31,7 +32,7 @@ stated as (
         _file,
         _row_number,
         {{ known_from_at() }} as known_from_at,
-        coalesce(updated_at, {{ known_from_at() }}, created_at, timestamp '1970-01-01') as stated_at
+        {{ contact_stated_at() }} as stated_at
     from source
 
 ),

@@ -12,6 +12,7 @@ harmonized as (
         event_id,
         occurred_at,
         contact_id,
+        user_id,
         device_id,
         session_id,
         event_type,

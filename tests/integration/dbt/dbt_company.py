@@ -125,6 +125,7 @@ def fill(warehouse: DbtWarehouse) -> None:
         _consent("c1", "2026-01-01", "granted"),
         _consent("c2", "2026-02-01", "withdrawn"),
         _consent("c3", "2026-02-01", "granted"),
+        *(_consent(contact, "2025-12-01", "granted", "profiling") for contact in ("c1", "c3", "c5", "c6")),
     )
 
 
@@ -136,7 +137,7 @@ def add_what_came_later(warehouse: DbtWarehouse) -> None:
         "raw.contacts",
         dict(contact_id="c2", email="new@x.org", updated_at="2026-03-03", country="FR", attr_tier="none"),
         dict(contact_id="c3", email="ann@x.org", updated_at="2026-03-03", country="FR"),
-        dict(contact_id="c7", email="ann@x.org", created_at="2026-03-04", updated_at="2026-03-04"),
+        dict(contact_id="c7", email="new@x.org", created_at="2026-03-04", updated_at="2026-03-04"),
         dict(contact_id="c1", updated_at="2026-03-05", is_deleted=True),
         # Stated before the week ended, delivered long after.
         dict(contact_id="c6", updated_at="2026-02-20", country="IT", _delivered_at="2026-03-06"),
@@ -219,5 +220,5 @@ def assign_personas(warehouse: DbtWarehouse) -> None:
     )
 
 
-def _consent(contact_id: str, recorded_at: str, state: str) -> dict[str, str]:
-    return dict(contact_id=contact_id, purpose="email_marketing", recorded_at=recorded_at, consent_state=state)
+def _consent(contact_id: str, recorded_at: str, state: str, purpose: str = "email_marketing") -> dict[str, str]:
+    return dict(contact_id=contact_id, purpose=purpose, recorded_at=recorded_at, consent_state=state)

@@ -19,6 +19,7 @@ import polars as pl
 from orchestration.ingest.tables import make_raw_tables
 
 DBT_PROJECT = Path(__file__).parents[3] / "dbt_project"
+ENVIRONMENT = {"PERSONAE_TEMP": "spill", "PERSONAE_CODE": str(DBT_PROJECT.parent), "NO_COLOR": "1"}
 
 ML_TABLES = """
 create schema if not exists ml;
@@ -107,7 +108,7 @@ class DbtWarehouse:
                 json.dumps(self.variables, sort_keys=True),
             ],
             cwd=self.file.parent,
-            env=os.environ | {"PERSONAE_WAREHOUSE": self.file.name, "PERSONAE_TEMP": "spill", "NO_COLOR": "1"},
+            env=os.environ | ENVIRONMENT | {"PERSONAE_WAREHOUSE": self.file.name},
             capture_output=True,
             text=True,
             check=False,

@@ -91,6 +91,7 @@ def sample_report(**changed) -> ReportData:
             }
         ),
         deliveries=_deliveries(),
+        left_out=pl.DataFrame({"reason": ["no_consent_recorded", "objected"], "people": [1204, None]}),
         checks=pl.DataFrame(
             {
                 "entity": ["contacts", "events", "messages", "orders", "tickets"],
@@ -142,9 +143,14 @@ def sample_report(**changed) -> ReportData:
 def empty_report() -> ReportData:
     """Build a week of which nothing is known."""
     frames = ["kpis", "history", "profiles", "migrations", "propensity", "propensity_models", "propensity_by_segment"]
+<<<<<<< HEAD
     frames += ["rhythms", "stages", "typical", "ledger", "defined", "range_suggestions", "suggestions"]
     nothing = {name: pl.DataFrame() for name in [*frames, "k_evidence", "deliveries", "checks"]}
     return sample_report(**nothing, k_choice="", model_id="", refit="", moved_by_refit_alone=None)
+=======
+    nothing = {name: pl.DataFrame() for name in [*frames, "k_evidence", "deliveries", "checks", "left_out"]}
+    return sample_report(**nothing, k_choice="", model_id="")
+>>>>>>> main
 
 
 def _history() -> pl.DataFrame:

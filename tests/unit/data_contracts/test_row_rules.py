@@ -160,7 +160,7 @@ def test_a_rule_about_several_columns_reads_what_is_not_mapped_as_missing():
         f"(values ('login', {ORDERED_AT}, 'd1'), ('login', {ORDERED_AT}, null))"
         " as t(event_type, occurred_at, device_id)"
     )
-    assert warnings("events", rows) == {"the event names neither contact nor device": 1}
+    assert warnings("events", rows) == {"the event names neither contact nor login nor device": 1}
 
 
 def test_attributes_of_contacts_are_held_to_their_declared_type():
