@@ -9,7 +9,7 @@ HISTORY ?= 26
 LOCKED := --universal --generate-hashes --no-emit-index-url --no-strip-extras --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test check format bench lock clean
+.PHONY: help run ui test check format fuzz-ingest bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ check: $(VENV)/ready-dev ## lint, types, imports, SQL; changes nothing
 
 format: $(VENV)/ready-dev ## format Python
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .
+
+fuzz-ingest: $(VENV)/ready-dev ## load 10,000 planted files, the huge and the hostile ones (takes long)
+	@$(BIN)/python -m benchmarks.fuzz_ingest
 
 bench: $(VENV)/ready ## time the weekly job beside a notebook-like script (takes long)
 	@$(BIN)/python -m benchmarks.bench

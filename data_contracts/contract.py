@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from open_data_contract_standard.model import CustomProperty, OpenDataContractStandard, SchemaObject, SchemaProperty
 
+from data_contracts.odcs_references import Reference, read_reference
 from data_contracts.odcs_rules import TYPE_WORDS, Bound, ContractError, Rule, promises, quality_rule, read_columns
 
 ENTITIES: Final = (
@@ -41,7 +42,10 @@ class Column:
         description: One plain sentence.
         classification: `personal` (identifies a person, or is text they wrote), `pseudonymous` (a key), `internal`.
         unit: Unit of a quantity.
-        purpose: What a personal column is used for.
+        purpose: What the column is used for: its own purpose, which every personal column states, or the contract's.
+        retention_days: How long its values are kept unless a company decides otherwise.
+        is_unique: Whether no two rows of a file have the same value.
+        references: The rows of other entities that the column names.
         rules: The rules about this column alone.
     """
 
@@ -51,7 +55,10 @@ class Column:
     description: str
     classification: str
     unit: str | None
-    purpose: str | None
+    purpose: str
+    retention_days: int
+    is_unique: bool
+    references: tuple[Reference, ...]
     rules: tuple[Rule, ...]
 
     @property
@@ -133,6 +140,11 @@ class Contract:
         return tuple(column.name for column in self.columns if column.required)
 
     @property
+    def references(self) -> tuple[Reference, ...]:
+        """The columns that name rows of other entities, in order."""
+        return tuple(reference for column in self.columns for reference in column.references)
+
+    @property
     def rules(self) -> tuple[Rule, ...]:
         """Every rule: first those about one column, in the order of the columns, then those about several."""
         return tuple(rule for column in self.columns for rule in column.rules) + self.row_rules
@@ -168,10 +180,21 @@ def load_contract(entity: str) -> Contract:
     """
     if entity not in ENTITIES:
         raise ContractError(f"There is no entity {entity!r}; there are {', '.join(ENTITIES)}")
-    contract = read_contract((Path(__file__).parent / f"{entity}.odcs.yaml").read_text(encoding="utf-8"))
+    contract = contract_of(contract_document(entity))
     if contract.entity != entity:
         raise ContractError(f"{entity}.odcs.yaml is the contract of {contract.entity}")
     return contract
+
+
+def contract_document(entity: str) -> OpenDataContractStandard:
+    """Read the file of one entity as the standard's model; every call gives a document of its own.
+
+    Args:
+        entity: One of `ENTITIES`.
+    """
+    return OpenDataContractStandard.from_string(
+        (Path(__file__).parent / f"{entity}.odcs.yaml").read_text(encoding="utf-8")
+    )
 
 
 def load_contracts() -> dict[str, Contract]:
@@ -188,10 +211,23 @@ def read_contract(text: str) -> Contract:
     Raises:
         ContractError: Something a contract needs is missing, or a rule is of no kind we know.
     """
-    odcs = OpenDataContractStandard.from_string(text)
+    return contract_of(OpenDataContractStandard.from_string(text))
+
+
+def contract_of(odcs: OpenDataContractStandard) -> Contract:
+    """Make a contract of an ODCS document.
+
+    Args:
+        odcs: The document, with one schema object.
+
+    Raises:
+        ContractError: Something a contract needs is missing, or a rule is of no kind we know.
+    """
     table = _one_table(odcs)
     entity = str(table.name)
-    columns = tuple(_column(prop, entity) for prop in table.properties or [])
+    purpose = (odcs.description and odcs.description.purpose) or ""
+    retention_days = _retention_days(odcs)
+    columns = tuple(_column(prop, entity, purpose, retention_days) for prop in table.properties or [])
     custom = _custom(table.customProperties)
     contract = Contract(
         entity=entity,
@@ -199,9 +235,9 @@ def read_contract(text: str) -> Contract:
         version=odcs.version or "",
         description=table.description or "",
         granularity=table.dataGranularityDescription or "",
-        purpose=(odcs.description and odcs.description.purpose) or "",
+        purpose=purpose,
         limitations=(odcs.description and odcs.description.limitations) or "",
-        retention_days=_retention_days(odcs),
+        retention_days=retention_days,
         columns=columns,
         row_rules=tuple(quality_rule(quality, entity, None) for quality in table.quality or []),
         primary_key=_primary_key(table),
@@ -223,6 +259,7 @@ def _problems(contract: Contract) -> Iterator[str]:
         yield "its customProperty timeColumn names no column"
     rule_names = [rule.name for rule in contract.rules]
     yield from (f"two rules are named {name!r}" for name in sorted(set(rule_names)) if rule_names.count(name) > 1)
+    yield from (f"a rule is named like the column {name}" for name in names if name in rule_names)
     for column in contract.columns:
         if column.type not in TYPE_WORDS:
             yield f"{column.name} has the unknown type {column.type}"
@@ -232,8 +269,10 @@ def _problems(contract: Contract) -> Iterator[str]:
             yield f"{column.name} has no known classification"
         if column.classification == "personal" and not column.purpose:
             yield f"{column.name} is personal but states no purpose"
+        if not 0 < column.retention_days <= contract.retention_days:
+            yield f"{column.name} is kept longer than its row"
     for rule in contract.rules:
-        used = read_columns(rule.condition) if rule.condition else set()
+        used = read_columns(rule.condition) if rule.condition else set(rule.unique_columns)
         yield from (f"rule {rule.name!r} reads the unknown column {name}" for name in sorted(used - set(names)))
 
 
@@ -243,9 +282,10 @@ def _one_table(odcs: OpenDataContractStandard) -> SchemaObject:
     return odcs.schema_[0]
 
 
-def _column(prop: SchemaProperty, entity: str) -> Column:
+def _column(prop: SchemaProperty, entity: str, purpose: str, retention_days: int) -> Column:
     name, type_ = str(prop.name), str(prop.physicalType)
     custom = _custom(prop.customProperties)
+    is_personal_data = prop.classification == "personal"
     return Column(
         name=name,
         type=type_,
@@ -253,7 +293,11 @@ def _column(prop: SchemaProperty, entity: str) -> Column:
         description=prop.description or "",
         classification=prop.classification or "",
         unit=custom.get("unit"),
-        purpose=custom.get("purpose"),
+        # Why identifying data is kept has to be said of each column; the purpose of the whole is none.
+        purpose=str(custom.get("purpose") or ("" if is_personal_data else purpose)),
+        retention_days=int(custom.get("retentionDays") or retention_days),
+        is_unique=bool(prop.unique),
+        references=tuple(read_reference(each, name, entity) for each in prop.relationships or []),
         rules=(
             *promises(prop, name, type_),
             *(quality_rule(quality, entity, name) for quality in prop.quality or []),

@@ -3,36 +3,42 @@
 Here belongs text made from a contract. What the text says is written in the contract; nothing is described here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
+from data_contracts.changes import ChangedContract
 from data_contracts.contract import Column, Contract, load_contracts
 from data_contracts.odcs_rules import TYPE_WORDS
+from data_contracts.rules import ATTRIBUTE_PREFIX
 
 
-def contract_markdown(contract: Contract) -> str:
+def contract_markdown(contract: Contract, changed: ChangedContract | None = None) -> str:
     """Write a contract as a Markdown page.
 
     Args:
         contract: The contract.
+        changed: What a company changes of it.
 
     Returns:
         The page: what a row is, every column and every rule.
     """
-    return "\n".join(_page(contract)) + "\n"
+    return "\n".join([*_page(contract), *(_changes(changed) if changed else ())]) + "\n"
 
 
-def write_contract_pages(folder: Path) -> list[Path]:
+def write_contract_pages(folder: Path, changed: Mapping[str, ChangedContract] = MappingProxyType({})) -> list[Path]:
     """Write one page per entity, and an index of them.
 
     Args:
         folder: Where to write `<entity>.md` and `index.md`; made if it is not there.
+        changed: The contracts a company changes, by entity. Their ODCS documents and mapping templates are written
+            beside the pages, as `<entity>.odcs.yaml` and `<entity>.mapping.yml`.
 
     Returns:
         The files written, the index first.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    contracts = load_contracts()
+    contracts = load_contracts() | {entity: change.contract for entity, change in changed.items()}
     rows = [
         f"| [{contract.title}]({entity}.md) | {_cell(contract.description)} | {_cell(contract.purpose)} |"
         for entity, contract in contracts.items()
@@ -46,8 +52,15 @@ def write_contract_pages(folder: Path) -> list[Path]:
     written = [index]
     for entity, contract in contracts.items():
         page = folder / f"{entity}.md"
-        page.write_text(contract_markdown(contract), encoding="utf-8")
+        page.write_text(contract_markdown(contract, changed.get(entity)), encoding="utf-8")
         written.append(page)
+    for entity, change in changed.items():
+        for name, text in (
+            (f"{entity}.odcs.yaml", change.document.to_yaml()),
+            (f"{entity}.mapping.yml", mapping_template(change.contract)),
+        ):
+            written.append(folder / name)
+            written[-1].write_text(text, encoding="utf-8")
     return written
 
 
@@ -75,10 +88,17 @@ def mapping_template(contract: Contract) -> str:
         f"  {contract.entity}:",
         "    columns:",
     ]
+    declared = [column for column in contract.columns if column.name.startswith(ATTRIBUTE_PREFIX)]
     for column in contract.columns:
-        lines += _mapping_lines(column)
+        if column not in declared:
+            lines += _mapping_lines(column)
     if contract.allows_attributes:
-        lines += ["      # Attributes of your own are columns named attr_<name>."]
+        lines += [
+            f"    {'' if any(column.required for column in declared) else '# '}attributes:  # columns of your own, "
+            "each with a role: feature, label, identifier, sensitive, ignore"
+        ]
+        for column in declared:
+            lines += _attribute_lines(column)
     return "\n".join(lines) + "\n"
 
 
@@ -94,13 +114,12 @@ def _page(contract: Contract) -> Iterator[str]:
     yield f"- Retention: {contract.retention_days} days"
     yield f"- Contract version: {contract.version}"
     yield from ("", "## Columns", "")
-    yield from ("| column | type | unit | data | description |", "| --- | --- | --- | --- | --- |")
+    yield "| column | type | unit | data | kept | description |"
+    yield "| --- | --- | --- | --- | --- | --- |"
     for column in contract.columns:
-        name = f"**`{column.name}`** (required)" if column.required else f"`{column.name}`"
-        purpose = f" Purpose: {column.purpose}" if column.purpose else ""
         yield (
-            f"| {name} | {column.type} | {column.unit or ''} | {column.classification} "
-            f"| {_cell(column.description + purpose)} |"
+            f"| {_column_title(column)} | {column.type} | {column.unit or ''} | {column.classification} "
+            f"| {column.retention_days} days | {_cell(_column_words(column, contract))} |"
         )
     if contract.allows_attributes:
         yield from ("", "A mapping may add attributes of its own, as columns `attr_<name>`.")
@@ -112,9 +131,37 @@ def _page(contract: Contract) -> Iterator[str]:
         "",
     )
     yield from ("| what is wrong with the row | severity | tolerated | why |", "| --- | --- | --- | --- |")
+    for reference in contract.references:
+        tolerated = f"{reference.tolerated_percent:g} % of rows" if reference.tolerated_percent else ""
+        why = f"It names rows of [{reference.entity}]({reference.entity}.md), which may arrive later."
+        yield f"| {_cell(reference.name)} | warning | {tolerated} | {why} |"
     for rule in contract.rules:
         tolerated = f"{rule.tolerated_percent:g} % of rows" if rule.tolerated_percent else ""
         yield f"| {_cell(rule.name)} | {rule.severity} | {tolerated} | {_cell(rule.description)} |"
+
+
+def _changes(changed: ChangedContract) -> Iterator[str]:
+    yield from ("", "## What this company changes", "")
+    for title, names in (("Columns of its own", changed.added_columns), ("New or stricter", changed.added_rules)):
+        if names:
+            yield from (f"{title}:", "", *(f"- {_cell(name)}" for name in names), "")
+    if changed.loosened:
+        yield from ("Loosened:", "")
+        for loosening in changed.loosened:
+            reason = f": {loosening.reason}" if loosening.reason else ""
+            kind = "critical" if loosening.is_critical else "warning"
+            yield f"- {_cell(loosening.rule)} ({kind}; {_cell(loosening.how)}){_cell(reason)}"
+
+
+def _column_title(column: Column) -> str:
+    name = f"**`{column.name}`**" if column.required else f"`{column.name}`"
+    traits = [word for word, holds in (("required", column.required), ("unique", column.is_unique)) if holds]
+    return f"{name} ({', '.join(traits)})" if traits else name
+
+
+def _column_words(column: Column, contract: Contract) -> str:
+    """What the column is; its purpose where it has one of its own."""
+    return column.description + (f" Purpose: {column.purpose}" if column.purpose != contract.purpose else "")
 
 
 def _mapping_lines(column: Column) -> Iterator[str]:
@@ -123,8 +170,16 @@ def _mapping_lines(column: Column) -> Iterator[str]:
         notes.append(f"It is {TYPE_WORDS[column.type]}{f', in {column.unit}' if column.unit else ''}.")
     if column.allowed_values:
         notes.append(f"One of {', '.join(column.allowed_values)}.")
+    notes += [f"It names rows of {reference.entity}." for reference in column.references]
     yield f"      # {'Required. ' if column.required else ''}{' '.join(notes)}"
     yield f"      {'' if column.required else '# '}{column.name}: {column.name}"
+
+
+def _attribute_lines(column: Column) -> Iterator[str]:
+    """An attribute is brought under the name it has in the extract, which gives `attr_<name>`."""
+    role = "identifier" if column.is_personal else "feature"
+    yield f"      # {'Required. ' if column.required else ''}{column.description} It is {TYPE_WORDS[column.type]}."
+    yield f"      {'' if column.required else '# '}{column.name.removeprefix(ATTRIBUTE_PREFIX)}: {role}"
 
 
 def _examples(contract: Contract) -> Iterator[tuple[str, str]]:

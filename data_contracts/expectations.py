@@ -4,7 +4,8 @@ Here belongs everything that touches Great Expectations, and nothing else: it is
 the import alone takes seconds. Single rows are decided in `rules`; a batch here is a bounded sample of typed rows.
 
 Great Expectations knows no DuckDB, so a batch is a pandas frame. Rules that are SQL become columns that DuckDB computes
-and that are expected to be false. Counts and percentages leave this module, values of the data never do.
+and that are expected to be false. Whether rows are unique, and whether what they refer to is there, a sample cannot
+tell: ingestion asks it of whole files and tables. Counts and percentages leave this module, values of the data never.
 """
 
 import logging

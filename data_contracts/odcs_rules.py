@@ -3,22 +3,26 @@
 Here belongs what a rule *is* and how it is read. Which columns and keys a contract has belongs in `contract`; how a
 rule is checked, in `rules` (every row, in SQL) and `expectations` (a batch, in Great Expectations).
 
-Rules come from five places of a contract file:
+Rules come from six places of a contract file:
 
 * `required: true`: the value may not be missing.
 * `physicalType`: a value that was delivered must be readable as the type.
 * `logicalTypeOptions.minimum` and `.maximum`: both ends allowed.
 * `quality` with `metric: nullValues` or `metric: invalidValues` (`validValues` or `pattern`).
 * `quality` with `type: sql`, a query `select count(*) from {object} where <the row breaks the rule>`.
+* `unique: true` on a column, or `quality` with `metric: duplicateValues` on the table for several columns together.
 
 The first three are promises, and critical: a row that breaks one is refused. A quality rule states its severity.
+Uniqueness is a warning: of two rows that share a key nobody can say which is wrong.
+
+A `relationships` entry is a reference and no rule of a row: `odcs_references` reads it.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, Literal, get_args
 
 import sqlglot
 from open_data_contract_standard.model import DataQuality, SchemaProperty
@@ -34,8 +38,18 @@ TYPE_WORDS: Final = {
 }
 """The DuckDB types a column may have, each in plain words."""
 
+LOGICAL_TYPES: Final = {
+    "VARCHAR": "string",
+    "DOUBLE": "number",
+    "BIGINT": "integer",
+    "BOOLEAN": "boolean",
+    "TIMESTAMP": "timestamp",
+    "DATE": "date",
+}
+"""What the standard calls each of them."""
+
 Severity = Literal["critical", "warning"]
-RuleKind = Literal["required", "type", "range", "missing", "allowed", "pattern", "condition"]
+RuleKind = Literal["required", "type", "range", "missing", "allowed", "pattern", "condition", "unique"]
 Bound = float | date | datetime
 
 
@@ -45,7 +59,7 @@ class ContractError(ValueError):
 
 @dataclass(frozen=True)
 class Rule:
-    """One statement that is true or false of a single row.
+    """One statement that is true or false of a single row; for kind `unique`, of a row among the others of its file.
 
     Attributes:
         name: Says what is wrong with a row that breaks the rule; never holds a value of the data.
@@ -59,6 +73,7 @@ class Rule:
         maximum: Highest value allowed, for kind `range`.
         pattern: Regular expression the whole value must match, for kind `pattern`.
         condition: SQL condition that is true of a row that breaks the rule, for kind `condition`.
+        unique_columns: For kind `unique`: the columns that no two rows of a file share, where each has a value.
         blank_is_missing: For kind `required`: whether text of nothing but spaces counts as missing.
     """
 
@@ -73,11 +88,12 @@ class Rule:
     maximum: Bound | None = None
     pattern: str | None = None
     condition: str | None = None
+    unique_columns: tuple[str, ...] = ()
     blank_is_missing: bool = False
 
 
 def promises(prop: SchemaProperty, name: str, type_: str) -> Iterator[Rule]:
-    """Give the rules that follow from what a column is: that it is there, of its type and within its range.
+    """Give the rules that follow from what a column is: that it is there, of its type, within its range, and unique.
 
     Args:
         prop: The column as the standard states it.
@@ -96,7 +112,7 @@ def promises(prop: SchemaProperty, name: str, type_: str) -> Iterator[Rule]:
         words = TYPE_WORDS.get(type_, type_)
         yield Rule(name=f"{name} is not {words}", kind="type", severity="critical", column=name)
     options = prop.logicalTypeOptions or {}
-    minimum, maximum = _bound(options.get("minimum"), type_), _bound(options.get("maximum"), type_)
+    minimum, maximum = read_bound(options.get("minimum"), type_), read_bound(options.get("maximum"), type_)
     if minimum is not None or maximum is not None:
         yield Rule(
             name=f"{name} is {_outside(minimum, maximum)}",
@@ -106,14 +122,40 @@ def promises(prop: SchemaProperty, name: str, type_: str) -> Iterator[Rule]:
             minimum=minimum,
             maximum=maximum,
         )
+    if prop.unique:
+        yield Rule(
+            name=f"{name} is not unique",
+            kind="unique",
+            severity="warning",
+            column=name,
+            unique_columns=(name,),
+        )
 
 
-def _bound(value: Any, type_: str) -> Bound | None:
+def read_bound(value: Any, type_: str) -> Bound | None:
+    """Read one end of a range.
+
+    Args:
+        value: What the file says; None where the range has no such end.
+        type_: DuckDB type of the column.
+
+    Raises:
+        ContractError: The column's values have no order, or the value is none of its type.
+    """
     if value is None:
         return None
-    if type_ == "TIMESTAMP":
-        return datetime.fromisoformat(value)
-    return date.fromisoformat(value) if type_ == "DATE" else cast(float, value)
+    try:
+        if type_ == "TIMESTAMP":
+            return datetime.fromisoformat(str(value))
+        if type_ == "DATE":
+            return date.fromisoformat(str(value))
+    except ValueError:
+        raise ContractError(f"'{value}' is no {'moment' if type_ == 'TIMESTAMP' else 'day'}") from None
+    if type_ not in ("DOUBLE", "BIGINT"):
+        raise ContractError(f"{TYPE_WORDS.get(type_, type_)} has no range")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ContractError(f"'{value}' is no number")
+    return value
 
 
 def _outside(minimum: Bound | None, maximum: Bound | None) -> str:
@@ -155,6 +197,12 @@ def quality_rule(quality: DataQuality, entity: str, column: str | None) -> Rule:
     if column and quality.metric == "invalidValues" and "pattern" in arguments:
         name = quality.name or f"{column} does not match its pattern"
         return Rule(name=name, kind="pattern", pattern=_pattern(str(arguments["pattern"]), where), **common)
+    if not column and quality.metric == "duplicateValues" and len(arguments.get("properties", ())) > 1:
+        if quality.severity != "warning":
+            raise ContractError(f"A rule of {where} on duplicates is a warning: no single row breaks it")
+        together = tuple(str(name) for name in arguments["properties"])
+        name = quality.name or f"{' and '.join(together)} are not unique together"
+        return Rule(name=name, kind="unique", unique_columns=together, **common)
     raise ContractError(f"A quality rule of {where} is of no kind that can be checked row by row")
 
 

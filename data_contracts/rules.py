@@ -93,9 +93,10 @@ def broken_when(rule: Rule, columns: set[str], uncastable: set[str]) -> str | No
         uncastable: The columns among them that have a BOOLEAN `c__uncastable`.
 
     Returns:
-        The condition, or None where no row can break the rule because its column is not mapped.
+        The condition, or None where no row alone can break the rule: its column is not mapped, or it is about rows
+        among each other, which `unique_columns` tells.
     """
-    if rule.column is not None and rule.column not in columns:
+    if (rule.column is not None and rule.column not in columns) or rule.kind == "unique":
         return None
     if rule.kind == "condition":
         return _condition(str(rule.condition), columns)
@@ -106,6 +107,28 @@ def broken_when(rule: Rule, columns: set[str], uncastable: set[str]) -> str | No
     if rule.kind == "required" and is_unreadable:
         return f"{is_broken} and {is_unreadable} is not true"
     return is_broken
+
+
+def unique_columns(contract: Contract, columns: set[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """Tell which columns no two rows of a file may share.
+
+    Args:
+        contract: Contract of the entity.
+        columns: Mapped columns.
+
+    Returns:
+        Pairs of a rule's name and its columns, in the order of the contract. A row that lacks a value in one of them is
+        not judged. A rule with a column that is not mapped is left out, but where that column tells the version, one
+        file is taken to hold one version of each key.
+    """
+    found = []
+    for rule in contract.rules:
+        together = tuple(
+            name for name in rule.unique_columns if name in columns or name not in contract.version_columns
+        )
+        if together and set(together) <= columns:
+            found.append((rule.name, together))
+    return found
 
 
 def quoted(name: str) -> str:

@@ -1,4 +1,4 @@
-"""`personae init | demo | run | ui | identity | unmerge`: thin over the same job that Dagster schedules."""
+"""The command `personae`: thin over the job that Dagster schedules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from orchestration.settings_file import SettingsError
+from orchestration.settings_file import SettingsError, nearest
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
@@ -41,12 +41,21 @@ def init(
     extract: Annotated[
         list[Path] | None, typer.Option("--extract", help="A file of yours; a mapping is proposed for it. Repeatable.")
     ] = None,
+    legal_basis: Annotated[
+        str | None, typer.Option(help="In words: why people may be profiled where no consent is recorded.")
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--source", help="A system with ready mappings, such as hubspot or stripe. Repeatable."),
+    ] = None,
 ) -> None:
     """Write a commented personae.yml and example mappings."""
-    from orchestration.init import init_workspace
+    from orchestration.init import BASIS_QUESTION, init_workspace
 
+    if legal_basis is None and sys.stdin.isatty() and sys.stdout.isatty():
+        legal_basis = typer.prompt(BASIS_QUESTION, default="", show_default=False) or None
     with _settings_errors():
-        written = init_workspace(folder, extract or [])
+        written = init_workspace(folder, extract or [], source or [], legal_basis)
     for path in written:
         console.print(f"  {path}")
     console.print(f"Edit these, then: [bold]personae run {folder}[/bold]")
@@ -96,6 +105,9 @@ def run(
         workspace = Workspace.open(folder, data)
         wanted = _wanted_weeks(workspace, week.date() if week else None, weeks)
         _check_extracts(workspace)
+        workspace.check_before_run()
+    for sentence in workspace.contracts.loosened():
+        console.print(sentence, style="yellow", markup=False)
     with _one_run_at_a_time(workspace):
         from orchestration.weekly_run import run_weekly_job
 
@@ -105,6 +117,28 @@ def run(
         console.print(f"[bold red]The run failed[/bold red] after {seconds:.0f} s. What was published before stands.")
         raise typer.Exit(EXIT_RUN_FAILED)
     _print_outcome(workspace, wanted, seconds)
+
+
+@app.command()
+def fetch(
+    folder: Folder,
+    connector: Annotated[
+        list[str] | None, typer.Option("--connector", help="Only this one. Repeatable; default: all.")
+    ] = None,
+    data: DataFolder = None,
+) -> None:
+    """Fetch what is new behind the connectors of connectors.yml into the data folder; `personae run` does it too."""
+    with _settings_errors():
+        workspace = Workspace.open(folder, data)
+        _check_connector_names(workspace, connector or [])
+    from orchestration.connectors.fetch import FetchError
+    from orchestration.connectors.fetch import fetch as fetch_new
+
+    with _one_run_at_a_time(workspace), _settings_errors():
+        try:
+            fetch_new(workspace, tuple(connector or ()), progress=console.print)
+        except FetchError as error:
+            _fail(str(error), EXIT_RUN_FAILED)
 
 
 @app.command()
@@ -128,6 +162,97 @@ def ui(
     dagster = str(Path(sys.executable).with_name("dagster"))
     command = [dagster, "dev", "-m", "orchestration.definitions", "-h", "127.0.0.1", "-p", str(port)]
     raise typer.Exit(subprocess.run([*command, "--log-level", "warning"], check=False).returncode)  # noqa: S603
+
+
+@app.command()
+def contracts(
+    folder: Folder,
+    output: Annotated[
+        Path | None, typer.Option(help="Where to write the pages; default: .personae/contracts in the workspace.")
+    ] = None,
+) -> None:
+    """Write a page per contract as it holds here, and tell what the workspace changes."""
+    from data_contracts.documentation import write_contract_pages
+    from orchestration.contracts import read_contracts
+    from orchestration.workspace import STATE_FOLDER
+
+    with _settings_errors():
+        if not folder.is_dir():
+            raise SettingsError(folder, None, "the workspace is missing")
+        held = read_contracts(folder)
+    for line in held.in_words():
+        console.print(line, markup=False)
+    written = write_contract_pages(output or folder / STATE_FOLDER / "contracts", held.changed)
+    console.print(f"  pages  {written[0]}")
+
+
+@app.command()
+def quarantine(
+    folder: Folder,
+    entity: Annotated[str | None, typer.Option(help="Only this entity.")] = None,
+    file: Annotated[str | None, typer.Option(help="Only this file, as the list names it.")] = None,
+    row: Annotated[int | None, typer.Option(min=1, help="Explain this row; needs --entity and --file.")] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Judge the rows again and load those that are good now.")
+    ] = False,
+    show_values: Annotated[
+        bool, typer.Option("--show-values", help="Tell what the rows say; it may be somebody's data.")
+    ] = False,
+    data: DataFolder = None,
+) -> None:
+    """List the rows that broke a critical rule, explain them, or load them after the fix."""
+    from orchestration.ingest.quarantine import explanation, listing, open_read_only
+    from orchestration.settings_file import nearest
+
+    with _settings_errors():
+        workspace = Workspace.open(folder, data)
+        if entity is not None and entity not in workspace.entities:
+            raise SettingsError(folder, None, f"no mapping brings '{entity}'; {nearest(entity, workspace.entities)}")
+        if (row or show_values) and not (entity and file):
+            raise SettingsError(folder, None, "name the rows to explain: --entity and --file")
+    if not workspace.warehouse_file.is_file():
+        console.print("Nothing was loaded yet.")
+        return
+    if retry:
+        _retry(workspace, entity, file)
+        return
+    try:
+        with open_read_only(workspace.warehouse_file) as connection:
+            lines = (
+                explanation(connection, workspace, entity, file, row, show_values)
+                if entity and file
+                else listing(connection, workspace, entity, file)
+            )
+    except OSError:
+        _fail("another run is writing to this workspace's warehouse; try again", EXIT_RUN_FAILED)
+    for line in lines:
+        console.print(line, markup=False)
+
+
+def _retry(workspace: Workspace, entity: str | None, file: str | None) -> None:
+    from orchestration.ingest.redrive import redrive
+    from orchestration.warehouse import Warehouse
+
+    with _one_run_at_a_time(workspace), Warehouse.of(workspace).connect() as connection:
+        retries = redrive(connection, workspace, entity, file)
+    for retry in retries:
+        console.print(retry.in_words(), markup=False)
+    loaded = sum(retry.redriven.loaded for retry in retries if retry.redriven)
+    console.print(f"{loaded:,} rows came out of quarantine." if retries else "No row is in quarantine.")
+    if loaded:
+        console.print(f"They count from the next run on: personae run {workspace.folder}")
+
+
+def _check_connector_names(workspace: Workspace, names: list[str]) -> None:
+    from orchestration.connectors.settings import CONNECTORS_FILE
+
+    known = [connector.name for connector in workspace.connectors]
+    if not known:
+        raise SettingsError(workspace.folder / CONNECTORS_FILE, None, "no connector is declared")
+    for name in names:
+        if name not in known:
+            path = workspace.folder / CONNECTORS_FILE
+            raise SettingsError(path, None, f"'{name}' is no connector; {nearest(name, known)}")
 
 
 @app.command()

@@ -9,6 +9,7 @@ import dagster as dg
 
 from orchestration.dbt_runs import dbt_resource, prepare_manifest
 from orchestration.defs.activation import activation_asset
+from orchestration.defs.connectors import connector_assets
 from orchestration.defs.identity_decisions import identity_decisions_asset
 from orchestration.defs.ingest import extract_specs, ingest_assets, plan_asset
 from orchestration.defs.personas import persona_assets
@@ -31,6 +32,7 @@ def definitions_for(workspace: Workspace, loggers: dict[str, dg.LoggerDefinition
     return dg.Definitions(
         assets=[
             *extract_specs(workspace),
+            *connector_assets(workspace),
             ingest_assets(workspace),
             plan_asset(workspace),
             identity_decisions_asset(workspace),

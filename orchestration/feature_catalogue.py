@@ -65,7 +65,19 @@ def _declared(workspace: Workspace, column_types: dict[str, str]) -> Iterator[di
             column = f"{prefix}_{attribute.name}"
             if attribute.role == "feature" and column in column_types:
                 kind = {"VARCHAR": "category", "BOOLEAN": "flag"}.get(column_types[column], "number")
-                yield _row(column, family, attribute.in_words, kind, attribute.high_words, attribute.low_words)
+                high, low = (None, None) if attribute.sensitive else (attribute.high_words, attribute.low_words)
+                yield _row(column, family, attribute.in_words, kind, high, low)
+
+
+def tellable(catalogue: pl.DataFrame, workspace: Workspace) -> pl.DataFrame:
+    """The catalogue without features of a special category: they give no persona its name or description."""
+    sensitive = [
+        f"{prefix}_{attribute.name}"
+        for entity, prefix in (("contacts", "contact"), ("accounts", "account"))
+        for attribute in workspace.attributes(entity)
+        if attribute.sensitive
+    ]
+    return catalogue.filter(~pl.col("feature").is_in(sensitive))
 
 
 def _row(

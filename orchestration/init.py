@@ -9,21 +9,25 @@ from __future__ import annotations
 import difflib
 import glob
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
 import yaml
 
-from data_contracts.contract import ENTITIES, Contract, load_contract
+import examples
+from data_contracts.contract import ENTITIES, Contract
 from data_contracts.documentation import mapping_template
+from orchestration.contracts import Contracts, read_contracts
 from orchestration.ingest.reading import Extract, ExtractTable, UnreadableExtract, read_extract, reason
+from orchestration.legal_basis import TO_BE_STATED
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, ExtractSettings, Mapping, slug
-from orchestration.settings_file import SettingsError
+from orchestration.settings_file import SettingsError, nearest
 from orchestration.weeks import Week
 from orchestration.workspace import SETTINGS_FILE
 
+READY_SOURCES = Path(examples.__file__).with_name("sources")
 PROPOSED_FROM = 0.78  # similarity of names from which a column is proposed
 SYNONYMS = {
     "contact_id": ("customer_id", "customer", "client_id", "user_id", "member_id", "person_id", "subscriber_id"),
@@ -62,6 +66,11 @@ delivery_grace_hours: 24
 # When more than this share of a file's rows break the contract, the file is refused and last week's data stands.
 quarantine_threshold: 0.05
 
+# A delivery is told of when it is more than `ratio` times longer or shorter than the median of the last 12 of its
+# mapping, or when the share of missing values in a column changes by more than `missing_share`; and only when that is
+# further from the median than 4 robust standard deviations.
+drift: {{deliveries: 12, ratio: 1.5, missing_share: 0.1, deviations: 4}}
+
 # Groups of fewer people are not shown in the report.
 minimum_cell: 10
 
@@ -78,11 +87,19 @@ personas: {{k: [3, 8], refit_every_weeks: 13}}
 
 # What to predict: an order, an event, or a label column of the contacts.
 {targets}
-# Who may be reached, over which channel and for which purpose. Without a record in `consents` nobody is written to,
-# unless you state a legal basis for the purpose here.
+# Who may be reached, over which channel and for which purpose.
 activation: {{channel: email, purpose: email_marketing}}
-# legal_basis:
-#   email_marketing: existing customers, similar products (reviewed by ... on ...)
+
+# On which basis (GDPR art. 6) are people used where `consents` says nothing of them? Unknown means no: without a record
+# and without a basis, nobody is profiled and nobody is written to; they are counted, no more. Say it in words that
+# somebody answers for, per purpose (profiling, email_marketing, advertising) and market ("*" or a country such as DE):
+#   legal_basis:
+#     profiling:
+#       "*": {{basis: legitimate_interest, statement: "balancing test of ..., reviewed by ..."}}
+#       DE: consent
+#     email_marketing: existing customers, similar products (reviewed by ... on ...)
+# Withdrawals and objections in `consents` hold against every basis.
+{legal_basis}
 
 schedule: {{hour: 6}}        # Monday mornings, while `personae ui` or a Dagster daemon is running
 """
@@ -90,6 +107,15 @@ ORDER_TARGET = """\
 targets:
   order_within_30_days: {outcome: order, within_days: 30}
 """
+PROFILING_BASIS = """\
+legal_basis:
+  profiling:
+    "*": {{basis: legitimate_interest, statement: {statement}}}
+"""
+BASIS_QUESTION = (
+    "Why may you profile people whose consent is not recorded? One sentence that somebody answers for, such as the\n"
+    "balancing test of a legitimate interest; empty if only people who consented are to be profiled"
+)
 NO_TARGET = """\
 # targets:
 #   order_within_30_days: {outcome: order, within_days: 30}
@@ -97,26 +123,37 @@ NO_TARGET = """\
 """
 
 
-def init_workspace(folder: Path, extracts: list[Path]) -> list[Path]:
+def init_workspace(
+    folder: Path, extracts: list[Path], sources: Sequence[str] = (), legal_basis: str | None = None
+) -> list[Path]:
     """Write a workspace.
 
     Args:
         folder: made if it does not exist.
-        extracts: files to propose mappings for; all in one folder or below it.
+        extracts: files to propose mappings for; all in one folder or below it. Where `contracts/` in the folder changes
+            contracts already, the proposals follow them.
+        legal_basis: in words, why people may be profiled without consent. Without it, and without consents among the
+            extracts, the settings ask for it, and a run refuses to start until it is answered.
+        sources: systems whose ready mappings are copied, names of `examples/sources`.
 
     Returns:
         The files written.
 
     Raises:
-        SettingsError: there is a workspace already, or an extract is missing or cannot be read.
+        SettingsError: there is a workspace already, an extract is missing or cannot be read, or a source has no ready
+            mappings.
     """
     settings = folder / SETTINGS_FILE
     if settings.exists() or any((folder / "mappings").glob("*.y*ml")):
         raise SettingsError(settings, None, "there is a workspace here already")
+    contracts = read_contracts(folder)
+    ready = [path for name in dict.fromkeys(sources) for path in _ready_mappings(folder, name)]
     data = _common_folder(extracts) if extracts else None
-    proposals = [_propose(path.resolve(), data) for path in extracts if data is not None]
+    proposals = [_propose(path.resolve(), data, contracts) for path in extracts if data is not None]
     first = min((day for _, _, day in proposals if day), default=date.today() - timedelta(weeks=104))
-    has_orders = any(entity in ("orders", "order_lines") for entity, _, _ in proposals)
+    has_orders = any(entity in ("orders", "order_lines") for entity, _, _ in proposals) or any(
+        "orders" in yaml.safe_load(path.read_text(encoding="utf-8"))["entities"] for path in ready
+    )
     (folder / "mappings" / "examples").mkdir(parents=True, exist_ok=True)
     settings.write_text(
         SETTINGS_TEMPLATE.format(
@@ -125,6 +162,7 @@ def init_workspace(folder: Path, extracts: list[Path]) -> list[Path]:
             data=_quoted(str(data)) if data else ".",
             first_week=Week.containing(first).key,
             targets=ORDER_TARGET if has_orders else NO_TARGET,
+            legal_basis=_legal_basis(legal_basis, has_consents=any(entity == "consents" for entity, _, _ in proposals)),
         ),
         encoding="utf-8",
     )
@@ -133,10 +171,27 @@ def init_workspace(folder: Path, extracts: list[Path]) -> list[Path]:
     for name, (_, text, _) in zip(names, proposals, strict=True):
         written.append(folder / "mappings" / f"{name}.yml")
         written[-1].write_text(text, encoding="utf-8")
+    for path in ready:
+        written.append(folder / "mappings" / path.name)
+        written[-1].write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
     for entity in ENTITIES:
         written.append(folder / "mappings" / "examples" / f"{entity}.yml")
-        written[-1].write_text(mapping_template(load_contract(entity)), encoding="utf-8")
+        written[-1].write_text(mapping_template(contracts[entity]), encoding="utf-8")
     return written
+
+
+def _legal_basis(statement: str | None, has_consents: bool) -> str:
+    """The basis for profiling; a question to be answered where there would be nobody to profile."""
+    if has_consents and not statement:
+        return "# legal_basis: {}"
+    return PROFILING_BASIS.format(statement=json.dumps(statement or TO_BE_STATED, ensure_ascii=False)).rstrip()
+
+
+def _ready_mappings(folder: Path, source: str) -> list[Path]:
+    names = [path.parent.name for path in READY_SOURCES.glob("*/mappings")]
+    if source not in names:
+        raise SettingsError(folder, None, f"no ready mappings for '{source}'; {nearest(source, names)}")
+    return sorted((READY_SOURCES / source / "mappings").glob("*.yml"))
 
 
 def _distinct_names(names: list[str]) -> Iterator[str]:
@@ -157,7 +212,7 @@ def _common_folder(extracts: list[Path]) -> Path:
     return shortest
 
 
-def _propose(path: Path, data: Path) -> tuple[str, str, date | None]:
+def _propose(path: Path, data: Path, contracts: Contracts) -> tuple[str, str, date | None]:
     """The entity a file seems to hold, a mapping for it, and its earliest day."""
     name = path.relative_to(data).as_posix()
     mapping = Mapping(
@@ -168,14 +223,14 @@ def _propose(path: Path, data: Path) -> tuple[str, str, date | None]:
         try:
             table = read_extract(connection, extract)
             columns = list(table.columns)
-            guesses = {entity: _guess(load_contract(entity), columns) for entity in ENTITIES}
-            entity = max(ENTITIES, key=lambda each: _fit(load_contract(each), guesses[each]))
+            guesses = {entity: _guess(contracts[entity], columns) for entity in ENTITIES}
+            entity = max(ENTITIES, key=lambda each: _fit(contracts[each], guesses[each]))
             guess = guesses[entity]
-            time = load_contract(entity).time_column
+            time = contracts[entity].time_column
             earliest = _earliest_day(connection, table, guess[time]) if time in guess else None
         except UnreadableExtract as error:
             raise SettingsError(path, None, str(error)) from None
-    return entity, _mapping_text(glob.escape(name), load_contract(entity), guess, columns), earliest
+    return entity, _mapping_text(glob.escape(name), contracts[entity], guess, columns), earliest
 
 
 def _earliest_day(connection: duckdb.DuckDBPyConnection, table: ExtractTable, column: str) -> date | None:

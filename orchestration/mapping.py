@@ -11,13 +11,18 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from data_contracts.contract import ENTITIES, load_contract
+from data_contracts.contract import ENTITIES, Contract
+from data_contracts.rules import ATTRIBUTE_PREFIX
+from orchestration.contracts import Contracts
 from orchestration.settings_file import Location, SettingsError, SettingsFile, TimeZoneName, nearest
+from orchestration.special_categories import Category, Condition, check_category, complaint_about
 from orchestration.sql import check_date_format, check_expression, expression_columns
 
 ENTITIES_WITH_ATTRIBUTES = ("contacts", "accounts")
+# Canonical columns that are features, or texts whose words become one.
+COLUMNS_THAT_DESCRIBE = ("country", "language", "job_title", "industry", "plan")
 FORMATS_BY_ENDING = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -26,9 +31,20 @@ FORMATS_BY_ENDING = {
     ".ndjson": "jsonl",
     ".parquet": "parquet",
 }
+TYPE_OF_ATTRIBUTE = {"text": "VARCHAR", "number": "DOUBLE"}
 COMPRESSION_ENDINGS = (".gz", ".zst")
 # Formats of numbers since 1970, with the microseconds of one.
 EPOCH_FORMATS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+# How numbers are written, shown on one, with what stands between thousands and before decimals.
+NUMBER_FORMATS = {
+    "1,234.56": (",", "."),
+    "1.234,56": (".", ","),
+    "1 234,56": (" ", ","),
+    "1'234.56": ("'", "."),
+    "1234,56": ("", ","),
+}
+NUMBER_TYPES = ("DOUBLE", "BIGINT")
+FORMATTED_TYPES = (*NUMBER_TYPES, "TIMESTAMP", "DATE")
 # Part of every content hash: raised when the same mapping comes to mean other rows.
 INGEST_VERSION = 1
 
@@ -46,11 +62,11 @@ def slug(name: str) -> str:
 
 
 def _check_format(text: str) -> str:
-    return text if text in EPOCH_FORMATS else check_date_format(text)
+    return text if text in EPOCH_FORMATS or text in NUMBER_FORMATS else check_date_format(text)
 
 
 Expression = Annotated[str, AfterValidator(check_expression)]
-DateFormat = Annotated[str, AfterValidator(_check_format)]
+Format = Annotated[str, AfterValidator(_check_format)]
 
 
 class Part(BaseModel):
@@ -65,7 +81,8 @@ class ColumnSource(Part):
     column: str | None = None
     value: str | int | float | bool | None = None
     sql: Expression | None = None
-    format: DateFormat | None = None
+    sensitive: Literal[False] | None = None
+    format: tuple[Format, ...] = ()
     values: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -73,17 +90,28 @@ class ColumnSource(Part):
     def _a_plain_name_is_a_column(cls, given: Any) -> Any:
         return {"column": str(given)} if isinstance(given, str | int | float) else given
 
+    @field_validator("format", mode="before")
+    @classmethod
+    def _one_format_is_a_list_of_one(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, str) else given
+
     @model_validator(mode="after")
     def _exactly_one_origin(self) -> ColumnSource:
         if sum(origin is not None for origin in (self.column, self.value, self.sql)) != 1:
             raise ValueError("say exactly one of `column:`, `value:` and `sql:`")
         return self
 
+    def source_columns(self) -> list[str]:
+        """The extract's columns that it reads."""
+        return [self.column] if self.column is not None else expression_columns(self.sql) if self.sql else []
+
 
 class AttributeSettings(Part):
     """What a mapping says of an extra column."""
 
     role: Literal["feature", "label", "identifier", "sensitive", "ignore"]
+    sensitive: Annotated[Category | Literal[False] | None, BeforeValidator(check_category)] = None
+    legal_basis: Condition | None = None
     type: Literal["text", "number"] | None = None
     label: str | None = None
     high_words: str | None = None
@@ -108,16 +136,17 @@ class Attribute(AttributeSettings):
     @property
     def column(self) -> str:
         """The attribute's column in the raw table."""
-        return f"attr_{self.name}"
+        return f"{ATTRIBUTE_PREFIX}{self.name}"
 
     @property
     def in_words(self) -> str:
         """What a marketer reads."""
         return self.label or self.name.replace("_", " ")
 
-    def as_var(self) -> dict[str, str]:
+    def as_var(self) -> dict[str, str | bool]:
         """What dbt's models need to know."""
-        return {"name": self.name, "role": self.role, "label": self.in_words}
+        told: dict[str, str | bool] = {"name": self.name, "role": self.role, "label": self.in_words}
+        return told | ({"is_sensitive": True} if self.sensitive else {})
 
 
 class EntitySettings(Part):
@@ -160,14 +189,27 @@ class MappedEntity(Part):
 
 
 class ExtractSettings(Part):
-    """Which files, and how they are written."""
+    """Which files, and how they are written.
+
+    Where they come from a connector, they are all it has brought, unless `files` names some.
+    """
 
     files: Annotated[str, Field(min_length=1)]
+    connector: str | None = None
     format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
     timezone: TimeZoneName | None = None
     delivered_at: str | None = None
+    largest_unpacked_gb: Annotated[float, Field(gt=0)] = 50
+    largest_unpacked_ratio: Annotated[float, Field(gt=1)] = 200
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_connector_says_where(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("connector") and "files" not in given:
+            return {**given, "files": f"{given['connector']}/**/*"}
+        return given
 
     @field_validator("files")
     @classmethod
@@ -192,10 +234,42 @@ class ExtractSettings(Part):
         return pattern
 
 
+class LookupSettings(ExtractSettings):
+    """Another extract of the same source, of which each row of the first finds the one with its key."""
+
+    key: ColumnSource
+    equals: ColumnSource
+    where: Expression | None = None
+
+    @field_validator("key", "equals")
+    @classmethod
+    def _is_found_in_the_row(cls, key: ColumnSource) -> ColumnSource:
+        if key.value is not None or key.format or key.values:
+            raise ValueError("a key is a column, or `{sql: ...}` over the row's columns")
+        return key
+
+
+class Lookup(Part):
+    """One lookup: its files, and which of their columns the mapping takes from it."""
+
+    name: str
+    extract: LookupSettings
+    columns: dict[str, Location]
+
+    def source_columns(self) -> dict[str, Location]:
+        """Each column of the lookup's files that is read, with the place in the mapping that names it."""
+        here: Location = ("lookups", self.name)
+        found = {column: (*here, "key") for column in self.extract.key.source_columns()}
+        for column in expression_columns(self.extract.where) if self.extract.where else ():
+            found.setdefault(column, (*here, "where"))
+        return self.columns | found
+
+
 class MappingContent(Part):
     """What a mapping file says."""
 
     extract: ExtractSettings
+    lookups: dict[str, LookupSettings] = Field(default_factory=dict)
     entities: Annotated[dict[str, EntitySettings], Field(min_length=1)]
 
 
@@ -206,8 +280,26 @@ class Mapping(Part):
     path: Path
     extract: ExtractSettings
     timezone: str
+    lookups: tuple[Lookup, ...] = ()
     entities: tuple[MappedEntity, ...]
     content_hash: str
+
+    def lookup_of(self, column: str) -> Lookup | None:
+        """The lookup that a name such as `campaign.title` leads to, or None where it is the extract's own column."""
+        prefix, dot, _ = column.partition(".")
+        return next((lookup for lookup in self.lookups if dot and lookup.name == prefix), None)
+
+    @property
+    def connectors(self) -> dict[str, Location]:
+        """The connectors that bring its extracts or its lookups, each with the place that names it."""
+        named = {lookup.extract.connector: ("lookups", lookup.name, "connector") for lookup in self.lookups}
+        found: dict[str | None, Location] = {**named, self.extract.connector: ("extract", "connector")}
+        return {name: place for name, place in found.items() if name is not None}
+
+    def of_lookup(self, lookup: Lookup) -> Mapping:
+        """How the lookup's own files are read."""
+        zone = lookup.extract.timezone or self.timezone
+        return self.model_copy(update={"extract": lookup.extract, "timezone": zone, "lookups": ()})
 
     def file_format(self, file: Path) -> str:
         """csv, tsv, jsonl or parquet: as stated, or by the file's ending."""
@@ -217,12 +309,13 @@ class Mapping(Part):
         return FORMATS_BY_ENDING.get(endings[-1] if endings else "", "csv")
 
 
-def read_mappings(folder: Path, timezone: str) -> tuple[Mapping, ...]:
+def read_mappings(folder: Path, timezone: str, contracts: Contracts) -> tuple[Mapping, ...]:
     """All mappings of a workspace, by name.
 
     Args:
         folder: where the `*.yml` files are.
         timezone: the workspace's, for extracts that state none.
+        contracts: the workspace's; they name the columns there are.
 
     Raises:
         SettingsError: a key, entity or column that does not exist, with the nearest valid one.
@@ -233,46 +326,120 @@ def read_mappings(folder: Path, timezone: str) -> tuple[Mapping, ...]:
     for path in paths:
         if path.suffix == ".yaml" and path.with_suffix(".yml") in paths:
             raise SettingsError(path, None, f"{path.stem}.yml is here too; a mapping is known by its name")
-    return tuple(_read_mapping(path, timezone) for path in paths)
+    return tuple(_read_mapping(path, timezone, contracts) for path in paths)
 
 
-def _read_mapping(path: Path, timezone: str) -> Mapping:
+def _read_mapping(path: Path, timezone: str, contracts: Contracts) -> Mapping:
     file = SettingsFile(path)
     content = file.parse(MappingContent)
+    for name in content.lookups:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise file.error(("lookups", name), f"the lookup's name '{name}' must be lower case letters, digits and _")
     for name, entity in content.entities.items():
         if name not in ENTITIES:
             raise file.error(("entities", name), f"'{name}' is no entity; {nearest(name, ENTITIES)}")
-        contract = load_contract(name)
-        canonical = [column.name for column in contract.columns]
-        for column in entity.columns:
-            if column not in canonical:
-                raise file.error(
-                    ("entities", name, "columns", column),
-                    f"'{column}' is no column of {name}; {nearest(column, canonical)}",
-                )
-        missing = [column.name for column in contract.columns if column.required and column.name not in entity.columns]
-        if missing:
-            raise file.error(("entities", name, "columns"), f"{name} needs the column '{missing[0]}'")
-        if entity.attributes and name not in ENTITIES_WITH_ATTRIBUTES:
-            raise file.error(
-                ("entities", name, "attributes"), f"only {' and '.join(ENTITIES_WITH_ATTRIBUTES)} have attributes"
-            )
-        by_column: dict[str, str] = {}
-        for source in entity.attributes:
-            other = by_column.setdefault(slug(source), source)
-            if other != source:
-                raise file.error(
-                    ("entities", name, "attributes", source), f"'{source}' and '{other}' are the same name in SQL"
-                )
-    canonical_content = json.dumps([INGEST_VERSION, timezone, content.model_dump(mode="json")], sort_keys=True)
+        _check_columns(file, contracts[name], entity)
+        _check_attributes(file, contracts[name], entity)
+    changed = {name: changes for name in content.entities if (changes := contracts.what_decides_rows(name))}
+    meaning = [INGEST_VERSION, timezone, content.model_dump(mode="json"), *([changed] if changed else [])]
+    canonical_content = json.dumps(meaning, sort_keys=True)
+    entities = tuple(_mapped_entity(name, entity) for name, entity in content.entities.items())
     return Mapping(
         name=path.stem,
         path=path,
         extract=content.extract,
         timezone=content.extract.timezone or timezone,
-        entities=tuple(_mapped_entity(name, entity) for name, entity in content.entities.items()),
+        lookups=_lookups(file, content, entities),
+        entities=entities,
         content_hash=hashlib.sha256(canonical_content.encode()).hexdigest()[:16],
     )
+
+
+def _check_columns(file: SettingsFile, contract: Contract, entity: EntitySettings) -> None:
+    """Each column exists, has a format only where its type has formats, and none that is required is missing."""
+    name = contract.entity
+    canonical = [column for column in contract.column_names if not column.startswith(ATTRIBUTE_PREFIX)]
+    for column, origin in entity.columns.items():
+        place = ("entities", name, "columns", column)
+        if column not in canonical:
+            raise file.error(place, f"'{column}' is no column of {name}; {nearest(column, canonical)}")
+        type_ = contract.column(column).type
+        for given in origin.format:
+            if (given in NUMBER_FORMATS) != (type_ in NUMBER_TYPES) or type_ not in FORMATTED_TYPES:
+                raise file.error((*place, "format"), _no_format_of(given, column, type_))
+    brought = {*entity.columns, *(f"{ATTRIBUTE_PREFIX}{slug(source)}" for source in entity.attributes)}
+    missing = [column for column in contract.required_columns if column not in brought]
+    if missing:
+        raise file.error(("entities", name, "columns"), f"{name} needs the column '{missing[0]}'")
+    for column in COLUMNS_THAT_DESCRIBE if name in ENTITIES_WITH_ATTRIBUTES else ():
+        described = entity.columns.get(column)
+        complaint = described and described.column and complaint_about(described.column, "feature", described.sensitive)
+        if complaint:
+            raise file.error(("entities", name, "columns", column), complaint)
+
+
+def _check_attributes(file: SettingsFile, contract: Contract, entity: EntitySettings) -> None:
+    """Only entities that describe have attributes, each under a name of its own, and none of a special category."""
+    place = ("entities", contract.entity, "attributes")
+    if entity.attributes and contract.entity not in ENTITIES_WITH_ATTRIBUTES:
+        raise file.error(place, f"only {' and '.join(ENTITIES_WITH_ATTRIBUTES)} have attributes")
+    for source, attribute in entity.attributes.items():
+        complaint = complaint_about(source, attribute.role, attribute.sensitive, attribute.legal_basis)
+        if complaint:
+            raise file.error((*place, source), complaint)
+    by_column: dict[str, str] = {}
+    for source in entity.attributes:
+        other = by_column.setdefault(slug(source), source)
+        if other != source:
+            raise file.error((*place, source), f"'{source}' and '{other}' are the same name in SQL")
+        _check_declared_attribute(file, contract, source, entity.attributes[source])
+
+
+def _check_declared_attribute(
+    file: SettingsFile, contract: Contract, source: str, attribute: AttributeSettings
+) -> None:
+    """What the contract says of an attribute holds: its type, and that personal data is no input of a model."""
+    name = f"{ATTRIBUTE_PREFIX}{slug(source)}"
+    if name not in contract.column_names:
+        return
+    declared = contract.column(name)
+    if attribute.type and TYPE_OF_ATTRIBUTE[attribute.type] != declared.type:
+        raise file.error(
+            ("entities", contract.entity, "attributes", source),
+            f"the contract of {contract.entity} says that {name} is {declared.type}; leave out `type:`",
+        )
+    if declared.is_personal and attribute.role in ("feature", "label"):
+        raise file.error(
+            ("entities", contract.entity, "attributes", source),
+            f"{name} is {declared.classification} data by the contract of {contract.entity}: no {attribute.role}",
+        )
+
+
+def _no_format_of(given: str, column: str, type_: str) -> str:
+    if type_ in NUMBER_TYPES:
+        return f"'{given}' is no format of numbers; {nearest(given, NUMBER_FORMATS)}"
+    if type_ in FORMATTED_TYPES:
+        return f"'{given}' is no date format; write it like %d.%m.%Y %H:%M:%S"
+    return f"{column} is neither a time nor a number; it has no format"
+
+
+def _lookups(file: SettingsFile, content: MappingContent, entities: tuple[MappedEntity, ...]) -> tuple[Lookup, ...]:
+    """The lookups in the file's order, each with the columns that entities and later lookups take from it."""
+    named = {column: place for entity in entities for column, place in entity.source_columns().items()}
+    for name, lookup in content.lookups.items():
+        named |= {column: ("lookups", name, "equals") for column in lookup.equals.source_columns()}
+    lookups = []
+    for place, (name, lookup) in enumerate(content.lookups.items()):
+        for column in lookup.equals.source_columns():
+            prefix, dot, _ = column.partition(".")
+            if dot and prefix in list(content.lookups)[place:]:
+                raise file.error(("lookups", name, "equals"), f"'{column}' is looked up only later; change the order")
+        taken = sorted(column for column in named if column.startswith(f"{name}."))
+        columns = {column.removeprefix(f"{name}."): named[column] for column in taken}
+        if not columns:
+            raise file.error(("lookups", name), f"no column is taken from it; name one as '{name}.<column>'")
+        lookups.append(Lookup(name=name, extract=lookup, columns=columns))
+    return tuple(lookups)
 
 
 def _mapped_entity(name: str, entity: EntitySettings) -> MappedEntity:

@@ -17,6 +17,7 @@ from ml.catalogue import inputs_of
 from ml.naming import describe_personas, name_personas, profile_personas
 from ml.persona_identity import match_personas
 from ml.personas import PersonaModel, PersonaSettings, TooFewPeople, fit_personas
+from orchestration.feature_catalogue import tellable
 from orchestration.sql import identifier
 from orchestration.warehouse import make_tables, replace_weeks, transaction
 from orchestration.weeks import Week
@@ -98,7 +99,7 @@ def run_persona_week(
         _write(connection, week, [], pl.DataFrame(schema=ASSIGNMENT_SCHEMA), pl.DataFrame(schema=PERSONA_SCHEMA))
         return PersonaWeek(week.as_of, 0, None, False, pl.DataFrame(schema=PERSONA_SCHEMA))
     assignments = _assign(standing, features, week)
-    names, descriptions = _names(features, assignments, catalogue, standing)
+    names, descriptions = _names(features, assignments, tellable(catalogue, workspace), standing)
     personas = (
         assignments.group_by("persona_id")
         .agg(people=pl.len().cast(pl.Int64))
@@ -126,6 +127,18 @@ def read_features(
     return connection.execute(
         f"select {columns} from features.person_features where as_of = ? order by person_id", [week.as_of]
     ).pl()
+
+
+def people_left_out(connection: duckdb.DuckDBPyConnection, week: Week, minimum_cell: int) -> dict[str, str]:
+    """How many known people may not be profiled, by reason; few are not counted out."""
+    rows = connection.execute(
+        "select decision_reason, count(*) from intermediate.int_profiling_permissions "
+        "where as_of = ? and not is_allowed group by all order by all",
+        [week.as_of],
+    ).fetchall()
+    return {
+        reason: f"{people:,}" if people >= minimum_cell else f"fewer than {minimum_cell}" for reason, people in rows
+    }
 
 
 def _standing_model(connection: duckdb.DuckDBPyConnection, week: Week) -> StandingModel | None:

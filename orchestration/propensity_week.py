@@ -105,7 +105,7 @@ def _run_target(
         fitted = cross_fit_scores(labelled, catalogue, settings)
     else:
         fitted = fit_propensity(
-            _training_rows(connection, workspace, catalogue, week, name, target), catalogue, settings
+            training_rows(connection, workspace, catalogue, week, name, target), catalogue, settings
         )
     if isinstance(fitted, Abstention):
         scored = people.select("as_of", "person_id").with_columns(
@@ -136,7 +136,7 @@ def _run_target(
     return scored.select(list(SCORE_SCHEMA)), run
 
 
-def _training_rows(
+def training_rows(
     connection: duckdb.DuckDBPyConnection,
     workspace: Workspace,
     catalogue: pl.DataFrame,
@@ -144,7 +144,10 @@ def _training_rows(
     name: str,
     target: Target,
 ) -> pl.DataFrame:
-    """(person, past week) rows: features as of the past week, outcome as far as it was known in the scored week."""
+    """(person, past week) rows: features as of the past week, outcome as far as it was known in the scored week.
+
+    Only of people who are still there in the scored week: whoever withdrew, objected or was deleted teaches nothing.
+    """
     inputs = inputs_of(catalogue, catalogue["feature"].to_list(), "is_propensity_input")
     columns = ", ".join(f"f.{identifier(column)}" for column in inputs)
     past_weeks = training_weeks(target, week, people_known(connection, workspace, week))
@@ -154,8 +157,10 @@ def _training_rows(
         "from features.person_features as f "
         "left join features.person_outcomes as o on o.person_id = f.person_id and o.as_of = f.as_of "
         "and o.target = ? and o.outcome and coalesce(o.outcome_known_at < ?, true) "
-        "where f.as_of in (select unnest(?::date[])) order by f.as_of, f.person_id",
-        [name, known_until, [past.as_of for past in past_weeks]],
+        "where f.as_of in (select unnest(?::date[])) "
+        "and f.person_id in (select person_id from features.person_features where as_of = ?) "
+        "order by f.as_of, f.person_id",
+        [name, known_until, [past.as_of for past in past_weeks], week.as_of],
     ).pl()
 
 

@@ -66,6 +66,9 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
         ),
         deliveries=_deliveries(connection, workspace, week),
         checks=_checks(connection, workspace, week),
+        left_out=_frame(
+            connection, "select reason, people from marts.people_left_out where as_of = ? order by reason", as_of
+        ),
     )
 
 

@@ -154,9 +154,13 @@ def _valid_keys(model: type[BaseModel], location: Location) -> list[str]:
     """The keys of the (nested) model at `location`; keys of free mappings are passed over."""
     models: list[type[BaseModel]] = [model]
     for part in location:
-        inner = [nested for each in models for nested in _nested_models(each.model_fields.get(str(part)))]
+        inner = [nested for each in models for nested in _nested_models(_field(each, str(part)))]
         models = inner or models
-    return [key for each in models for key in each.model_fields]
+    return [field.alias or key for each in models for key, field in each.model_fields.items()]
+
+
+def _field(model: type[BaseModel], key: str) -> Any:
+    return next((field for name, field in model.model_fields.items() if key == (field.alias or name)), None)
 
 
 def _nested_models(field: Any) -> list[type[BaseModel]]:

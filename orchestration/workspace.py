@@ -18,7 +18,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from data_contracts.contract import load_contract
+from orchestration.connectors.settings import Connector, read_connectors
+from orchestration.contracts import Contracts, read_contracts
 from orchestration.identity_settings import (
     MODEL_FILE,
     Decision,
@@ -26,8 +27,16 @@ from orchestration.identity_settings import (
     compared_columns,
     read_decisions,
 )
+from orchestration.legal_basis import (
+    PURPOSES,
+    LegalBasis,
+    check_legal_basis,
+    check_somebody_may_be_profiled,
+    legal_basis_var,
+)
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, Attribute, Mapping, read_mappings, slug
 from orchestration.settings_file import SettingsError, SettingsFile, TimeZoneName, nearest
+from orchestration.special_categories import complaint_about_event
 from orchestration.weeks import Week
 
 SETTINGS_FILE = "personae.yml"
@@ -42,9 +51,13 @@ class Settings(BaseModel):
 
 
 class FeatureSettings(Settings):
-    """What is counted beyond the standard features: event names, each with words for people who do it often."""
+    """What is counted beyond the standard features: event names, each with words for people who do it often.
+
+    `not_sensitive` lists those that look like a special category of personal data and are none.
+    """
 
     events: dict[str, str | None] = Field(default_factory=dict)
+    not_sensitive: tuple[str, ...] = ()
 
     @field_validator("events", mode="before")
     @classmethod
@@ -109,6 +122,30 @@ class Target(Settings):
         return f"{name.replace('_', ' ')} ({self.label} is {self.positive})"
 
 
+class DriftSettings(Settings):
+    """When a delivery differs enough from those of its mapping before it to be told of.
+
+    Attributes:
+        deliveries: how many earlier ones it is compared with.
+        fewest_deliveries: how many there must be.
+        ratio: a file is a jump only where it is more than so many times longer or shorter than the median.
+        missing_share: missing values are a jump only where their share changes by more than this, 0 to 1.
+        deviations: and only where it is more robust standard deviations from the median than this.
+    """
+
+    deliveries: Annotated[int, Field(ge=4, le=104)] = 12
+    fewest_deliveries: Annotated[int, Field(ge=4, le=104)] = 4
+    ratio: Annotated[float, Field(gt=1, le=100)] = 1.5
+    missing_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    deviations: Annotated[float, Field(gt=0, le=100)] = 4.0
+
+    @model_validator(mode="after")
+    def _enough_are_looked_at(self) -> DriftSettings:
+        if self.fewest_deliveries > self.deliveries:
+            raise ValueError("fewest_deliveries must not be more than deliveries")
+        return self
+
+
 class ActivationSettings(Settings):
     """For which purpose and over which channel people are reached."""
 
@@ -133,6 +170,7 @@ class WorkspaceSettings(Settings):
     first_week: date
     delivery_grace_hours: Annotated[int, Field(ge=0, le=24 * 14)] = 24
     quarantine_threshold: Annotated[float, Field(ge=0, le=1)] = 0.05
+    drift: DriftSettings = DriftSettings()
     minimum_cell: Annotated[int, Field(ge=1)] = 10
     memory_limit: Annotated[str, Field(pattern=r"^\d+(\.\d+)?(MB|GB)$")] = "4GB"
     identity: IdentitySettings = IdentitySettings()
@@ -140,7 +178,7 @@ class WorkspaceSettings(Settings):
     personas: PersonaSettings = PersonaSettings()
     targets: dict[str, Target] = Field(default_factory=dict)
     activation: ActivationSettings = ActivationSettings()
-    legal_basis: dict[str, str] = Field(default_factory=dict)
+    legal_basis: LegalBasis = Field(default_factory=dict)
     schedule: ScheduleSettings = ScheduleSettings()
 
     @field_validator("targets")
@@ -154,12 +192,14 @@ class WorkspaceSettings(Settings):
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder that belongs to one company: its settings, its mappings, and where a run writes."""
+    """A folder that belongs to one company: its settings, mappings and contracts, and where a run writes."""
 
     folder: Path
     settings: WorkspaceSettings
     mappings: tuple[Mapping, ...]
     data_folder: Path
+    contracts: Contracts
+    connectors: tuple[Connector, ...] = ()
     compared: tuple[tuple[str, str], ...] = ()
 
     @classmethod
@@ -181,24 +221,41 @@ class Workspace:
             if data_folder:
                 raise SettingsError(data_folder, None, "the data folder is missing")
             raise file.error(("data",), f"the data folder '{settings.data}' is missing")
-        mappings = read_mappings(folder / "mappings", settings.timezone)
-        workspace = cls(folder, settings, mappings, data)
+        contracts = read_contracts(folder)
+        mappings = read_mappings(folder / "mappings", settings.timezone, contracts)
+        workspace = cls(folder, settings, mappings, data, contracts, read_connectors(folder))
+        workspace._check_connectors()
         read_decisions(folder)
         workspace._check_references(file)
         return replace(workspace, compared=workspace._compared_columns(file))
 
     def _compared_columns(self, file: SettingsFile) -> tuple[tuple[str, str], ...]:
         """Columns of the contacts that are compared to find the same human twice, with their kinds."""
-        contract = load_contract("contacts")
-        described = [column.name for column in contract.columns if column.type == "VARCHAR"]
+        contract = self.contracts["contacts"]
+        described = [
+            column.name
+            for column in contract.columns
+            if column.type == "VARCHAR" and not column.name.startswith("attr_")
+        ]
         identifiers = {each.source: each.column for each in self.attributes("contacts") if each.role == "identifier"}
         settings = self.settings.identity.probabilistic
         return tuple(compared_columns(settings, described, identifiers, file).items())
 
+    def check_before_run(self) -> None:
+        """What a workspace may leave open while it is written, and must have answered when it is run.
+
+        Raises:
+            SettingsError: nobody may be profiled.
+        """
+        file = SettingsFile(self.folder / SETTINGS_FILE)
+        check_somebody_may_be_profiled(file, self.settings.legal_basis, self.entities)
+
     def _check_references(self, file: SettingsFile) -> None:
         """What one setting says of another must exist."""
+        check_legal_basis(file, self.settings.legal_basis, (*PURPOSES, self.settings.activation.purpose))
         for entity in ENTITIES_WITH_ATTRIBUTES:
             self._check_roles(entity)
+        self._check_events(file)
         labels = {attribute.source: attribute.role for attribute in self.attributes("contacts")}
         for name, target in self.settings.targets.items():
             if target.outcome == "label" and labels.get(target.label or "") != "label":
@@ -217,17 +274,41 @@ class Workspace:
             if target.outcome == "order" and not {"orders", "order_lines"} & set(self.entities):
                 raise file.error(("targets", name, "outcome"), "no mapping delivers orders or order_lines")
 
+    def _check_events(self, file: SettingsFile) -> None:
+        """An event whose name looks like a special category is counted only where somebody decided that it is none."""
+        features = self.settings.features
+        for name in features.not_sensitive:
+            if name not in features.events:
+                raise file.error(
+                    ("features", "not_sensitive"),
+                    f"'{name}' is not among features.events; {nearest(name, features.events)}",
+                )
+        for name in features.events:
+            if name not in features.not_sensitive and (complaint := complaint_about_event(name)):
+                raise file.error(("features", "events", name), complaint)
+
+    def _check_connectors(self) -> None:
+        names = [connector.name for connector in self.connectors]
+        for mapping in self.mappings:
+            for name, place in mapping.connectors.items():
+                if name not in names:
+                    hint = nearest(name, names) if names else "connectors.yml declares none"
+                    raise SettingsFile(mapping.path).error(place, f"'{name}' is no connector; {hint}")
+
     def _check_roles(self, entity: str) -> None:
-        """What one mapping calls sensitive must not be a feature in another."""
-        stated: dict[str, tuple[str, str]] = {}
+        """What one mapping calls sensitive must not be a feature in another, nor of no category."""
+        stated: dict[str, tuple[str, str | None, str]] = {}
         for mapping in self.mappings:
             for mapped in mapping.entities:
                 for attribute in mapped.attributes if mapped.entity == entity else ():
-                    role, where = stated.setdefault(attribute.column, (attribute.role, mapping.path.name))
-                    if role != attribute.role:
+                    here = (attribute.role, attribute.sensitive or None)
+                    role, category, where = stated.setdefault(attribute.column, (*here, mapping.path.name))
+                    if (role, category) != here:
+                        both = (attribute.role, role) if role != attribute.role else (here[1], category)
+                        now, before = (each or "not sensitive" for each in both)
                         raise SettingsFile(mapping.path).error(
                             ("entities", entity, "attributes", attribute.source),
-                            f"'{attribute.source}' is {attribute.role} here and {role} in {where}",
+                            f"'{attribute.source}' is {now} here and {before} in {where}",
                         )
 
     @cached_property
@@ -337,15 +418,16 @@ class Workspace:
             },
             "delivery_grace_hours": settings.delivery_grace_hours,
             "activation": settings.activation.model_dump(),
-            "legal_basis": dict(settings.legal_basis),
+            "legal_basis": legal_basis_var(settings.legal_basis),
+            "minimum_cell": settings.minimum_cell,
         }
 
     def fingerprint(self) -> str:
         """A short hash of every setting that may change a feature."""
+        variables = {name: value for name, value in self.dbt_vars().items() if name != "minimum_cell"}
         kept = self.folder / MODEL_FILE
         model = hashlib.sha256(kept.read_bytes()).hexdigest() if kept.is_file() else None
         content = json.dumps(
-            {"vars": self.dbt_vars(), "mappings": [m.content_hash for m in self.mappings], "model": model},
-            sort_keys=True,
+            {"vars": variables, "mappings": [m.content_hash for m in self.mappings], "model": model}, sort_keys=True
         )
         return hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -10,6 +10,14 @@ import polars as pl
 from activation.report.report_data import ReportData
 from activation.report.words import capitalized, count, counted, listed, moment_words, percent
 
+LEFT_OUT_WORDS = {
+    "no_consent_recorded": "no consent to profiling is recorded",
+    "no_basis_in_market": "no consent is recorded, and no legal basis is stated for where they are",
+    "withdrawn": "they withdrew their consent to profiling",
+    "objected": "they objected to direct marketing or profiling (GDPR art. 21)",
+}
+"""Why a known person is left out, by the warehouse's reason."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -59,6 +67,7 @@ class EvidenceView:
     check_summary: str
     families: list[tuple[str, list[str]]]
     feature_count: int
+    left_out: list[tuple[str, str]]
 
 
 def tell_evidence(data: ReportData) -> EvidenceView:
@@ -73,6 +82,7 @@ def tell_evidence(data: ReportData) -> EvidenceView:
         check_summary=summarize_checks(data),
         families=families,
         feature_count=sum(len(labels) for _, labels in families),
+        left_out=_tell_left_out(data),
     )
 
 
@@ -173,6 +183,14 @@ def _tell_checks(data: ReportData) -> list[Check]:
             state="broken" if row["failed"] else "warned" if row["warnings"] else "kept",
         )
         for row in data.checks.sort("entity").iter_rows(named=True)
+    ]
+
+
+def _tell_left_out(data: ReportData) -> list[tuple[str, str]]:
+    """Why known people are in nothing the report tells, and how many they are."""
+    return [
+        (LEFT_OUT_WORDS.get(reason, "another reason"), count(people) if people else f"fewer than {data.minimum_cell}")
+        for reason, people in data.left_out.select("reason", "people").sort("reason").iter_rows()
     ]
 
 

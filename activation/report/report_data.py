@@ -3,7 +3,7 @@
 Here belong the frames' columns and their types. How they are told belongs to the modules of the sections.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -85,6 +85,7 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
         "latest_row_at": pl.Datetime("us"),
     },
     "checks": {"entity": pl.String, "passed": pl.Int64, "failed": pl.Int64, "warnings": pl.Int64},
+    "left_out": {"reason": pl.String, "people": pl.Int64},
 }
 """The columns of each frame of `ReportData`; further columns are ignored."""
 
@@ -115,6 +116,7 @@ class ReportData:
         deliveries: Rows received per entity; `latest_row_at` in UTC.
         checks: Contract rules per entity; each is counted once, as passed, failed or a warning.
         minimum_cell: Groups of fewer people are not counted out, nor described.
+        left_out: Known people who are in nothing else here, by reason; people is null where they are fewer than that.
 
     Raises:
         ValueError: A frame lacks a column or holds one of the wrong type, the time zone is unknown, or the week does
@@ -139,6 +141,7 @@ class ReportData:
     deliveries: pl.DataFrame
     checks: pl.DataFrame
     minimum_cell: int = 10
+    left_out: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     def __post_init__(self) -> None:
         """Hold every frame to its columns and keep only the weeks the report may know of."""
@@ -148,7 +151,7 @@ class ReportData:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError):
             raise ValueError(f"Unknown time zone {self.timezone!r}") from None
-        frames = {field.name for field in fields(self)} & REPORT_FRAMES.keys()
+        frames = {each.name for each in fields(self)} & REPORT_FRAMES.keys()
         for name in sorted(frames):
             object.__setattr__(self, name, _conform(name, getattr(self, name)))
         object.__setattr__(self, "history", self.history.filter(pl.col("as_of") <= self.as_of))

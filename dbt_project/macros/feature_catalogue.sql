@@ -8,7 +8,8 @@
     {% set attribute_kinds = attribute_kinds() %}
     {% for entity, prefix, family in [('contacts', 'contact_', 'profile'), ('accounts', 'account_', 'account')] %}
         {% if is_delivered(entity) %}
-            {% for attribute in attributes(entity, 'feature') %}
+            {# A special category is told in no profile, also where it may be a feature. #}
+            {% for attribute in attributes(entity, 'feature') if not attribute.is_sensitive %}
                 {% do features.append({
                     'name': prefix ~ attribute.name,
                     'label': attribute.label,

@@ -1,6 +1,7 @@
 """The preference centre: a ledger of who agreed to what, and who took it back.
 
-What belongs here: consent to mails (`email_marketing`, per channel) and to profiling. Many were never asked.
+What belongs here: consent to mails (`email_marketing`, per channel) and to profiling, and objections to direct
+marketing as a whole. Many were never asked.
 """
 
 import numpy as np
@@ -11,13 +12,14 @@ from examples.demo.columns import constant
 from examples.demo.people import People
 from examples.demo.sampling import BoolArray, IntArray, Stream, choose, generator
 
-NEVER_ASKED, GRANTED, WITHDRAWN = range(3)
-STATES = ("", "granted", "withdrawn")
+NEVER_ASKED, GRANTED, WITHDRAWN, OBJECTED = range(4)
+STATES = ("", "granted", "withdrawn", "objected")
 MAIL_AT_SIGNUP = (0.25, 0.63, 0.12)
 PROFILING_AT_SIGNUP = (0.10, 0.84, 0.06)
 SHARE_ASKED_PER_WEEK = 0.01
 SHARE_AGREEING_WHEN_ASKED = 0.6
 SHARE_WITHDRAWING_PER_WEEK = 0.001
+SHARE_OBJECTING_PER_WEEK = 0.0005
 TEXT_VERSION = "2025-05"
 
 
@@ -63,6 +65,9 @@ class Preferences:
         leaving = np.flatnonzero(is_known & (self._mail == GRANTED) & (chance > 1 - SHARE_WITHDRAWING_PER_WEEK))
         self._mail[asked], self._mail[leaving] = answer, WITHDRAWN
         denying = np.flatnonzero(is_known & (rng.random(len(people)) < SHARE_WITHDRAWING_PER_WEEK / 2))
+        objecting = np.flatnonzero(is_known & (rng.random(len(people)) < SHARE_OBJECTING_PER_WEEK))
+        self._mail[objecting] = WITHDRAWN
+        objection = np.full(len(objecting), OBJECTED)
         return _in_order(
             pl.concat(
                 [
@@ -71,6 +76,7 @@ class Preferences:
                     self._withdrawals(unsubscribed, unsubscribed_at, "email_marketing", "unsubscribe_link"),
                     self._withdrawals(leaving, moment[leaving], "email_marketing", "preference_centre"),
                     self._withdrawals(denying, moment[denying], "profiling", "preference_centre"),
+                    self._ledger(objecting, moment[objecting], objection, "direct_marketing", "letter"),
                 ]
             )
         )

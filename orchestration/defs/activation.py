@@ -12,7 +12,7 @@ from activation.audiences import write_audience_files
 from orchestration.defs.partitions import run_weeks, weekly
 from orchestration.sql import identifier
 from orchestration.warehouse import Warehouse
-from orchestration.workspace import Workspace
+from orchestration.workspace import ActivationSettings, Workspace
 
 PEOPLE_AT_A_TIME = 250_000
 
@@ -40,7 +40,9 @@ def activation_asset(workspace: Workspace) -> dg.AssetsDefinition:
         with warehouse.connect(read_only=True) as connection:
             for week in run_weeks(context):
                 files = write_audience_files(
-                    _members(connection, week.as_of, targets), workspace.activation_folder / week.key, targets
+                    _members(connection, week.as_of, targets, workspace.settings.activation),
+                    workspace.activation_folder / week.key,
+                    targets,
                 )
                 names = {f"{file.persona_id}: {file.persona_name}": file.rows for file in files}
                 rows += sum(file.rows for file in files)
@@ -58,7 +60,9 @@ def activation_asset(workspace: Workspace) -> dg.AssetsDefinition:
     return write_files
 
 
-def _members(connection: duckdb.DuckDBPyConnection, as_of: date, targets: list[str]) -> Iterator[pl.DataFrame]:
+def _members(
+    connection: duckdb.DuckDBPyConnection, as_of: date, targets: list[str], audience: ActivationSettings
+) -> Iterator[pl.DataFrame]:
     """Everybody with a persona in a week, a part at a time."""
     probabilities = "".join(f", max(p.probability) filter (p.target = ?) as {identifier(target)}" for target in targets)
     columns = "".join(f", q.{identifier(target)}" for target in targets)
@@ -66,13 +70,18 @@ def _members(connection: duckdb.DuckDBPyConnection, as_of: date, targets: list[s
         "with probabilities as (select p.person_id"
         f"{probabilities} from marts.person_propensities as p where p.as_of = ? group by p.person_id) "
         "select m.as_of, m.person_id, m.segment_id as persona_id, m.segment_name as persona_name, "
-        "m.membership_strength, c.contact_id, c.email, c.channel, c.purpose, c.is_allowed, c.decision_reason, "
+        "m.membership_strength, c.contact_id, c.email, c.channel, c.purpose, "
+        # A file is there to be used now: whoever refused after the week is in no file of it either.
+        "c.is_allowed and not c.is_refused_by_now as is_allowed, "
+        "case when c.is_allowed and c.is_refused_by_now then 'refused_since' else c.decision_reason end "
+        "as decision_reason, "
         "c.consent_recorded_at"
         f"{columns} from marts.segment_memberships as m "
         "inner join intermediate.int_contactability as c on c.as_of = m.as_of and c.person_id = m.person_id "
+        "and c.channel = ? and c.purpose = ? "
         "left join probabilities as q on q.person_id = m.person_id "
         "where m.as_of = ? and m.segment_type = 'persona' order by m.person_id",
-        [*targets, as_of, as_of],
+        [*targets, as_of, audience.channel, audience.purpose, as_of],
     )
     for batch in result.fetch_record_batch(PEOPLE_AT_A_TIME):
         frame = pl.from_arrow(batch)

@@ -3,21 +3,20 @@
 from collections.abc import Iterator
 
 import dagster as dg
-import pandas as pd
-import polars as pl
 
-from data_contracts.contract import ENTITIES, load_contract
-from data_contracts.expectations import BatchReport, validate_batch
+from data_contracts.contract import ENTITIES
 from orchestration.dbt_runs import feature_code_hash
+from orchestration.defs.delivery_checks import check_results, check_specs, drift_metadata, load_metadata
 from orchestration.defs.partitions import run_weeks, weekly
-from orchestration.ingest.load import IngestResult, Load, ingest
+from orchestration.ingest.ledger import Ledger
+from orchestration.ingest.load import IngestResult, ingest
 from orchestration.warehouse import Warehouse
 from orchestration.weekly_plan import plan_weeks, write_plan
 from orchestration.workspace import Workspace
 
 
 def extract_specs(workspace: Workspace) -> list[dg.AssetSpec]:
-    """The deliveries themselves, one per mapping: where the lineage begins."""
+    """The deliveries themselves, one per mapping: where the lineage begins. Those that are fetched are assets."""
     return [
         dg.AssetSpec(
             ["extracts", mapping.name],
@@ -26,6 +25,7 @@ def extract_specs(workspace: Workspace) -> list[dg.AssetSpec]:
             kinds={mapping.extract.format or "file"},
         )
         for mapping in workspace.mappings
+        if not mapping.connectors
     ]
 
 
@@ -41,7 +41,7 @@ def ingest_assets(workspace: Workspace) -> dg.AssetsDefinition:
                 if entity in {mapped.entity for mapped in mapping.entities}
             ],
             group_name="raw",
-            description=load_contract(entity).description,
+            description=workspace.contracts[entity].description,
             kinds={"duckdb"},
         )
         for entity in ENTITIES
@@ -53,27 +53,26 @@ def ingest_assets(workspace: Workspace) -> dg.AssetsDefinition:
         description="The days whose rows changed since they were last counted.",
         kinds={"duckdb"},
     )
-    checks = [
-        dg.AssetCheckSpec(name, asset=entity_keys[entity], blocking=blocking, description=description)
-        for entity in workspace.entities
-        for name, blocking, description in (
-            ("contract", True, "The delivery keeps its contract; rows that break a critical rule are in quarantine."),
-            ("every_row_is_accounted_for", True, "Rows read = loaded + quarantined + duplicates + filtered."),
-        )
-    ]
+    checks = [spec for entity in workspace.entities for spec in check_specs(workspace, entity)]
 
     @dg.multi_asset(name="ingest", specs=[*specs, changed_days], check_specs=checks, **weekly(workspace))
     def ingest_extracts(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
         with warehouse.connect() as connection:
+            for sentence in workspace.contracts.loosened():
+                context.log.warning(sentence)
             result = ingest(connection, workspace, progress=context.log.info)
+            ledger = Ledger(connection)
+            unaccounted = {entity: ledger.unaccounted(entity) for entity in workspace.entities}
             counts = {e: connection.execute(f'select count(*) from raw."{e}"').fetchall()[0][0] for e in ENTITIES}
             days = connection.execute("select count(distinct changed_day) from raw.changed_days").fetchall()[0][0]
         for entity in ENTITIES:
             delivered = entity in workspace.entities
             yield dg.MaterializeResult(
                 asset_key=entity_keys[entity],
-                metadata=_metadata(entity, delivered, counts[entity], result.of(entity)),
-                check_results=list(_check_results(entity, result)) if delivered else [],
+                metadata=_metadata(workspace, entity, counts[entity], result),
+                check_results=(
+                    list(check_results(workspace, entity, result, unaccounted[entity])) if delivered else []
+                ),
             )
         yield dg.MaterializeResult(asset_key=changed_days.key, metadata={"dagster/row_count": days})
 
@@ -106,88 +105,16 @@ def plan_asset(workspace: Workspace) -> dg.AssetsDefinition:
     return plan_run_weeks
 
 
-def _metadata(entity: str, delivered: bool, rows: int, loads: list[Load]) -> dict[str, dg.MetadataValue]:
+def _metadata(workspace: Workspace, entity: str, rows: int, result: IngestResult) -> dict[str, dg.MetadataValue]:
+    contract, loads = workspace.contracts[entity], result.of(entity)
     metadata: dict[str, dg.MetadataValue] = {
         "dagster/row_count": dg.MetadataValue.int(rows),
-        "delivered": dg.MetadataValue.bool(delivered),
+        "delivered": dg.MetadataValue.bool(entity in workspace.entities),
         "dagster/column_schema": dg.MetadataValue.table_schema(
-            dg.TableSchema(
-                [dg.TableColumn(c.name, c.type, description=c.description) for c in load_contract(entity).columns]
-            )
+            dg.TableSchema([dg.TableColumn(c.name, c.type, description=c.description) for c in contract.columns])
         ),
     }
     if loads:
-        metadata |= {
-            "files": dg.MetadataValue.int(len(loads)),
-            "rows read": dg.MetadataValue.int(sum(load.rows_read for load in loads)),
-            "rows loaded": dg.MetadataValue.int(sum(load.rows_loaded for load in loads)),
-            "rows in quarantine": dg.MetadataValue.int(
-                sum(load.rows_quarantined + load.rows_unreadable for load in loads)
-            ),
-            "exact duplicates": dg.MetadataValue.int(sum(load.rows_duplicate for load in loads)),
-            "files and their figures": dg.MetadataValue.json(
-                [{"file": load.file, "status": load.status, "columns": load.profile} for load in loads[-30:]]
-            ),
-        }
+        drift = [each for each in result.drift if each.entity == entity]
+        metadata |= load_metadata(loads) | {"schema drift": drift_metadata(drift)}
     return metadata
-
-
-def _check_results(entity: str, result: IngestResult) -> Iterator[dg.AssetCheckResult]:
-    loads = result.of(entity)
-    refused = [load for load in loads if load.status == "refused"]
-    report = _contract_report(entity, result)
-    warnings = [f"{name}: {count:,} rows" for load in loads for name, count in load.warnings.items()]
-    failed = [expectation for expectation in report.results if not expectation.is_met] if report else []
-    metadata: dict[str, dg.MetadataValue] = {
-        "sampled rows": dg.MetadataValue.int(report.rows if report else 0),
-        "expectations": dg.MetadataValue.int(len(report.results) if report else 0),
-        "expectations not met": dg.MetadataValue.json(
-            [
-                {
-                    "rule": e.rule,
-                    "column": e.column,
-                    "severity": e.severity,
-                    "unexpected %": round(e.unexpected_percent, 4),
-                }
-                for e in failed
-            ]
-        ),
-        "warnings": dg.MetadataValue.json(warnings[:50]),
-    }
-    if refused:
-        files = ", ".join(load.file for load in refused[:5])
-        yield dg.AssetCheckResult(
-            check_name="contract",
-            asset_key=["raw", entity],
-            passed=False,
-            severity=dg.AssetCheckSeverity.ERROR,
-            description=f"Refused whole, too many rows break the contract: {files}",
-            metadata=metadata,
-        )
-    else:
-        in_quarantine = sum(load.rows_quarantined + load.rows_unreadable for load in loads)
-        words = f"{in_quarantine:,} rows are in quarantine." if in_quarantine else "Nothing new." if not loads else ""
-        yield dg.AssetCheckResult(
-            check_name="contract",
-            asset_key=["raw", entity],
-            passed=not in_quarantine and not failed,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=words or (f"{len(failed)} expectations are not met." if failed else None),
-            metadata=metadata,
-        )
-    unbalanced = [load.file for load in loads if load.status in ("loaded", "corrected") and not load.is_balanced]
-    yield dg.AssetCheckResult(
-        check_name="every_row_is_accounted_for",
-        asset_key=["raw", entity],
-        passed=not unbalanced,
-        severity=dg.AssetCheckSeverity.ERROR,
-        description=f"Rows are missing from {', '.join(unbalanced[:5])}" if unbalanced else None,
-    )
-
-
-def _contract_report(entity: str, result: IngestResult) -> BatchReport | None:
-    samples = [sample for sample in result.samples.get(entity, []) if sample.height]
-    if not samples:
-        return None
-    frame: pd.DataFrame = pl.concat(samples, how="diagonal_relaxed").to_pandas()
-    return validate_batch(load_contract(entity), frame)

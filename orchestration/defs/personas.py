@@ -10,7 +10,7 @@ import polars as pl
 from ml.plots import plot_k_evidence, plot_persona_sizes
 from orchestration.defs.partitions import run_weeks, weekly
 from orchestration.feature_catalogue import read_catalogue
-from orchestration.persona_week import PersonaWeek, run_persona_week
+from orchestration.persona_week import PersonaWeek, people_left_out, run_persona_week
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 
@@ -43,6 +43,7 @@ def persona_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
                 "where as_of in (select unnest(?::date[])) group by all having count(*) > 1)",
                 [[week.as_of for week in weeks]],
             ).fetchall()[0][0]
+            left_out = people_left_out(connection, weeks[-1], workspace.settings.minimum_cell)
         for week in done:
             words = week.model.choice if week.model else "nobody to find personas among"
             context.log.info(
@@ -53,7 +54,7 @@ def persona_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(asset_key=specs["personas"].key, metadata=_persona_metadata(latest))
         yield dg.MaterializeResult(
             asset_key=specs["persona_assignments"].key,
-            metadata={"dagster/row_count": sum(week.people for week in done)},
+            metadata={"dagster/row_count": sum(week.people for week in done), "left out of the last week": left_out},
             check_results=[dg.AssetCheckResult(passed=wrong == 0, metadata={"people with several": wrong})],
         )
 

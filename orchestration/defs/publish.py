@@ -23,6 +23,7 @@ PUBLISHED_TABLES = {
     "segment_migrations": ("previous_as_of", "from_segment_id", "to_segment_id"),
     "segment_kpis": ("segment_id",),
     "person_propensities": ("person_id", "target"),
+    "people_left_out": ("purpose", "reason"),
 }
 
 

@@ -10,7 +10,14 @@ from orchestration.workspace import Workspace
 
 REPORT_INPUTS = [
     dg.AssetKey(["marts", name])
-    for name in ("segment_memberships", "segment_kpis", "segment_profiles", "segment_migrations", "person_propensities")
+    for name in (
+        "segment_memberships",
+        "segment_kpis",
+        "segment_profiles",
+        "segment_migrations",
+        "person_propensities",
+        "people_left_out",
+    )
 ] + [dg.AssetKey(["ml", name]) for name in ("persona_models", "model_runs", "personas")]
 
 

@@ -58,9 +58,11 @@ def new_extracts_sensor(workspace: Workspace, job: UnresolvedAssetJobDefinition)
     def new_extracts(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         listing = hashlib.sha256()
         for mapping in workspace.mappings:
+            if mapping.connectors:  # a run fetches itself, and what it fetched shall not start the next one
+                continue
             for extract in find_extracts(workspace, mapping):
-                stat = extract.path.stat()
-                listing.update(f"{mapping.name}\0{extract.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+                size, time = extract.size_and_time
+                listing.update(f"{mapping.name}\0{extract.name}\0{size}\0{time}\n".encode())
         seen = listing.hexdigest()
         if context.cursor == seen:
             return dg.SkipReason("no extract is new")

@@ -11,7 +11,7 @@ from dataclasses import replace
 import duckdb
 
 from orchestration.ingest.harmonize import HarmonizedColumn
-from orchestration.ingest.tables import add_columns, column_types
+from orchestration.ingest.tables import add_columns, change_to_text, column_types
 from orchestration.sql import identifier
 
 # A plain number. Leading zeros and more than 15 digits belong to codes, which a DOUBLE would change.
@@ -47,9 +47,9 @@ def fit_attributes(
             add_columns(connection, entity, {column.name: wanted})
         else:
             if known != "VARCHAR":
-                _change_to_text(connection, f'raw."{entity}"', name, known)
+                change_to_text(connection, f'raw."{entity}"', name, known)
             if column.type != "VARCHAR":
-                _change_to_text(connection, "batch", name, column.type)
+                change_to_text(connection, "batch", name, column.type)
             wanted = "VARCHAR"
         if wanted == "DOUBLE" and column.type == "VARCHAR":
             connection.execute(f"alter table batch alter column {name} type double")
@@ -64,11 +64,3 @@ def _numbers(connection: duckdb.DuckDBPyConnection, names: list[str]) -> set[str
     tests = ", ".join(f"coalesce(bool_and(regexp_full_match({identifier(name)}, '{NUMBER}')), true)" for name in names)
     row = connection.execute(f"select {tests} from batch").fetchall()[0]
     return {name for name, is_number in zip(names, row, strict=True) if is_number}
-
-
-def _change_to_text(connection: duckdb.DuckDBPyConnection, table: str, name: str, type_: str) -> None:
-    """A number is written as a file would write it: 5, not 5.0."""
-    text = f"{name}::varchar"
-    if type_ == "DOUBLE":
-        text = f"case when {name} = trunc({name}) and abs({name}) < 1e15 then {name}::bigint::varchar else {text} end"
-    connection.execute(f"alter table {table} alter column {name} type varchar using {text}")

@@ -5,13 +5,14 @@ What belongs here: compiling one mapped entity to SQL. Which rows are refused st
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import duckdb
 
 from data_contracts.contract import Contract
 from orchestration.ingest.reading import ExtractTable
-from orchestration.mapping import EPOCH_FORMATS, Attribute, ColumnSource, MappedEntity
+from orchestration.mapping import EPOCH_FORMATS, NUMBER_FORMATS, Attribute, ColumnSource, MappedEntity
 from orchestration.sql import identifier, literal, rewrite_expression
 
 # 1.0 and 0.0 are how pandas writes a flag of which some values are missing.
@@ -24,6 +25,11 @@ HAS_UTC = r":[0-9.]+ *(Z|UTC)$"
 # Written with a space before the zone, or without seconds, which DuckDB reads only where no zone is.
 SPACE_BEFORE_ZONE = r" +(Z|UTC|[+-][0-9:]+)$"
 HOURS_AND_MINUTES = r"([T ][0-9]{2}:[0-9]{2})(Z|[+-][0-9:]+)$"
+
+WHOLE_NUMBER = r"[+-]?[0-9]+(\.0*)?"
+# A sign or a code, at the most with a space beside it.
+CURRENCY = r" ?(?:\p{Sc}|[A-Z]{3}|[A-Z]{1,2}\p{Sc})? ?"
+ODD_SPACES = "[\u00a0\u2009\u202f]"
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,10 @@ class Harmonizer:
         self._zone = table.extract.mapping.timezone
 
     def columns(self, entity: MappedEntity, contract: Contract) -> list[HarmonizedColumn]:
-        """The mapped columns in the contract's order, then the attributes in the mapping's."""
+        """The mapped columns in the contract's order, then the attributes in the mapping's.
+
+        An attribute that the contract declares has the contract's type; of another its content decides.
+        """
         mapped = [column for column in contract.columns if column.name in entity.columns]
         attributes = [attribute for attribute in entity.attributes if attribute.role != "ignore"]
         bases = {column.name: self._base(entity.columns[column.name]) for column in mapped}
@@ -68,9 +77,12 @@ class Harmonizer:
         types = self._types(bases)
         columns = []
         for column in mapped:
-            name, given_format = column.name, entity.columns[column.name].format
-            columns.append(self._cast(name, column.type, bases[name], types[name], given_format))
-        return columns + [self._attribute(each, bases[each.column], types[each.column]) for each in attributes]
+            name, formats = column.name, entity.columns[column.name].format
+            columns.append(self._cast(name, column.type, bases[name], types[name], formats))
+        for each in attributes:
+            declared = contract.column(each.column).type if each.column in contract.column_names else None
+            columns.append(self._attribute(each, bases[each.column], types[each.column], declared))
+        return columns
 
     def condition(self, entity: MappedEntity) -> str:
         """The mapping's `where` as SQL, never null."""
@@ -102,34 +114,40 @@ class Harmonizer:
         rows = self._connection.execute(f"describe select {select} from {self._table.relation}").fetchall()
         return {row[0]: row[1] for row in rows}
 
-    def _attribute(self, attribute: Attribute, base: str, source_type: str) -> HarmonizedColumn:
-        """Declared text or number; else a flag where the file says so, and text until its content is known."""
-        wanted = {"text": "VARCHAR", "number": "DOUBLE", None: "VARCHAR"}[attribute.type]
-        if attribute.type is None and source_type == "BOOLEAN":
+    def _attribute(self, attribute: Attribute, base: str, source_type: str, declared: str | None) -> HarmonizedColumn:
+        """Of its declared type; else a flag where the file says so, and text until its content is known."""
+        wanted = declared or {"text": "VARCHAR", "number": "DOUBLE", None: "VARCHAR"}[attribute.type]
+        is_open = declared is None and attribute.type is None
+        if is_open and source_type == "BOOLEAN":
             wanted = "BOOLEAN"
-        column = self._cast(attribute.column, wanted, base, source_type, None)
-        content_decides = attribute.type is None and wanted == "VARCHAR"
+        column = self._cast(attribute.column, wanted, base, source_type, ())
+        content_decides = is_open and wanted == "VARCHAR"
         return HarmonizedColumn(column.name, column.type, column.typed, column.uncastable, content_decides)
 
-    def _cast(self, name: str, wanted: str, base: str, source_type: str, date_format: str | None) -> HarmonizedColumn:
+    def _cast(self, name: str, wanted: str, base: str, source_type: str, formats: tuple[str, ...]) -> HarmonizedColumn:
         text = f"nullif(trim(({base})::varchar), '')"
         if wanted == "VARCHAR":
             return HarmonizedColumn(name, wanted, text, None)
         if wanted == source_type and wanted not in {"DOUBLE", "TIMESTAMP"}:
             return HarmonizedColumn(name, wanted, base, None)
         if wanted == "TIMESTAMP":
-            typed = f"try({self._moment(base, text, source_type, date_format)})"
+            typed = f"try({_first(self._moment(base, text, source_type, each) for each in formats or (None,))})"
         elif wanted == "DATE":
-            typed = f"try({self._local_date(base, text, source_type, date_format)})"
+            typed = f"try({_first(self._local_date(base, text, source_type, each) for each in formats or (None,))})"
         elif wanted == "BOOLEAN":
             word = f"lower({text})"
             is_true, is_false = (f"{word} in ({', '.join(map(literal, words))})" for words in (TRUE_WORDS, FALSE_WORDS))
             typed = f"case when {is_true} then true when {is_false} then false end"
+        elif formats and source_type == "VARCHAR":
+            typed = _first(_number(text, each, wanted) for each in formats)
         elif source_type in ("DOUBLE", "FLOAT"):  # NaN is how pandas writes a missing number
             base = f"case when not isnan({base}) then {base} end"
-            typed, text = f"try_cast({base} as {wanted})", f"({base})"
+            is_whole = f"{base} = trunc({base})" if wanted == "BIGINT" else "true"
+            typed, text = f"case when {is_whole} then try_cast({base} as {wanted}) end", f"({base})"
+        elif source_type == "VARCHAR":
+            typed = _plain_number(text, wanted)
         else:
-            typed = f"try_cast({text if source_type == 'VARCHAR' else base} as {wanted})"
+            typed = f"try_cast({base} as {wanted})"
         return HarmonizedColumn(name, wanted, typed, f"({text} is not null and ({typed}) is null)")
 
     def _moment(self, base: str, text: str, source_type: str, date_format: str | None) -> str:
@@ -169,6 +187,31 @@ class Harmonizer:
 
     def _to_utc(self, local: str) -> str:
         return local if self._zone == "UTC" else f"timezone('UTC', timezone({literal(self._zone)}, {local}))"
+
+
+def _first(candidates: Iterable[str]) -> str:
+    return f"coalesce({', '.join(candidates)})"
+
+
+def _plain_number(text: str, wanted: str) -> str:
+    """A number as programs write it; half a person is none, where DuckDB would round."""
+    number = f"try_cast({text} as {wanted})"
+    return (
+        f"case when regexp_full_match({text}, {literal(WHOLE_NUMBER)}) then {number} end"
+        if wanted == "BIGINT"
+        else number
+    )
+
+
+def _number(text: str, number_format: str, wanted: str) -> str:
+    """A number as people write it: thousands set apart, a comma for decimals, a currency before or after."""
+    thousands, decimals = NUMBER_FORMATS[number_format]
+    groups = f"[0-9]{{1,3}}(?:[{thousands}][0-9]{{3}})+|" if thousands else ""
+    pattern = f"{CURRENCY}([+-]?){CURRENCY}({groups}[0-9]+)(?:[{decimals}]([0-9]+))?{CURRENCY}"
+    spaced = f"regexp_replace({text}, {literal(ODD_SPACES)}, ' ', 'g')"
+    part = [f"regexp_extract({spaced}, {literal(f'^{pattern}$')}, {group})" for group in (1, 2, 3)]
+    plain = f"{part[0]} || replace({part[1]}, {literal(thousands or ' ')}, '') || '.' || {part[2]}"
+    return f"case when regexp_full_match({spaced}, {literal(pattern)}) then {_plain_number(f'({plain})', wanted)} end"
 
 
 def _has_zone(date_format: str) -> bool:

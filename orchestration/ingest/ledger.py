@@ -23,7 +23,11 @@ OF_THIS_FILE = "file = ? and source = ? and entity = ?"
 
 @dataclass(frozen=True)
 class Load:
-    """What became of one file for one entity."""
+    """What became of one file for one entity.
+
+    `rows_redriven` are those among `rows_loaded` that were in quarantine first. `profile` and `columns` tell of the
+    file as it was read: figures per canonical column, and each of its own columns with its type and what it holds.
+    """
 
     file: str
     source: str
@@ -36,9 +40,12 @@ class Load:
     rows_duplicate_of_other_files: int = 0
     rows_filtered: int = 0
     rows_unreadable: int = 0
+    rows_redriven: int = 0
     earliest_row_at: datetime | None = None
     latest_row_at: datetime | None = None
     profile: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, dict[str, str]] = field(default_factory=dict)
+    broken_rules: dict[str, int] = field(default_factory=dict)
     warnings: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -57,6 +64,40 @@ class Entry:
     mapping_hash: str
     load_id: str
     status: str
+
+
+@dataclass(frozen=True)
+class StoredLoad:
+    """A load of which the quarantine keeps rows.
+
+    `columns` are those of the file as it was read then: name, and a dictionary with its `type`.
+    """
+
+    file: str
+    source: str
+    entity: str
+    load_id: str
+    load_sequence: int
+    delivered_at: datetime | None
+    columns: dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Redriven:
+    """What became of the rows of one load that were in quarantine and were judged again."""
+
+    judged: int
+    loaded: int
+    filtered: int
+    duplicates: int
+    duplicates_of_other_files: int
+    earliest_row_at: datetime | None
+    latest_row_at: datetime | None
+
+    @property
+    def still_wrong(self) -> int:
+        """Rows that stay in quarantine."""
+        return self.judged - self.loaded - self.filtered - self.duplicates
 
 
 class Ledger:
@@ -124,6 +165,89 @@ class Ledger:
         ]
         return int(row[0])
 
+    def forget_refusals(self) -> None:
+        """Every run refuses anew what is not mended."""
+        self._connection.execute("delete from quarantine.refused_files")
+
+    def record_refusal(self, load: Load) -> None:
+        """Keep counts of a refused file: how many rows, and which rules they broke."""
+        self._connection.execute(
+            "insert into quarantine.refused_files values (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                load.file,
+                load.source,
+                load.entity,
+                load.rows_read,
+                load.rows_filtered,
+                load.rows_quarantined,
+                load.rows_unreadable,
+                json.dumps(load.broken_rules),
+            ],
+        )
+
+    def unaccounted(self, entity: str) -> list[str]:
+        """What does not add up for an entity, a sentence each; asked of the ledger and of the tables themselves."""
+        query = (
+            "select file from raw.ingested_files where entity = ? "
+            "and rows_read <> rows_loaded + rows_quarantined + rows_duplicate + rows_filtered order by file"
+        )
+        sentences = [f"rows read are not accounted for in {file}" for (file,) in self._rows(query, entity)]
+        told = "coalesce(sum(rows_loaded), 0)::bigint, coalesce(sum(rows_quarantined + rows_unreadable), 0)::bigint"
+        loaded, aside = self._rows(f"select {told} from raw.ingested_files where entity = ?", entity)[0]
+        for table, rows in ((f'raw."{entity}"', loaded), (f'quarantine."{entity}"', aside)):
+            there = self._connection.execute(f"select count(*) from {table}").fetchall()[0][0]
+            if there != rows:
+                sentences.append(f"{table} has {there:,} rows where the ledger tells of {rows:,}")
+        return sentences
+
+    def _rows(self, query: str, entity: str) -> list[tuple[Any, ...]]:
+        return self._connection.execute(query, [entity]).fetchall()
+
+    def in_quarantine(self, entity: str | None, file: str | None) -> list[StoredLoad]:
+        """The loads of which rows are in quarantine, in their order.
+
+        Args:
+            entity: only this one's.
+            file: only this one.
+        """
+        rows = self._connection.execute(
+            "select file, source, entity, load_id, load_sequence, delivered_at, columns from raw.ingested_files "
+            "where rows_quarantined > 0 and entity = coalesce(?, entity) and file = coalesce(?, file) "
+            "order by load_sequence, file, entity",
+            [entity, file],
+        ).fetchall()
+        return [
+            StoredLoad(name, source, of_entity, load_id, sequence, delivered_at, json.loads(columns or "{}"))
+            for name, source, of_entity, load_id, sequence, delivered_at, columns in rows
+        ]
+
+    def record_redriven(self, stored: StoredLoad, redriven: Redriven) -> None:
+        """Move rows that were judged again from the count of the quarantine to those they belong to now."""
+        # A load of which nothing was loaded tells no first moment yet; null means "since ever" for any other.
+        self._connection.execute(
+            "update raw.ingested_files set "
+            "earliest_row_at = case when rows_loaded = 0 then ?::timestamp when ? = 0 then earliest_row_at "
+            "when earliest_row_at is not null and ?::timestamp is not null then least(earliest_row_at, ?) end, "
+            "latest_row_at = greatest(latest_row_at, ?), rows_loaded = rows_loaded + ?, "
+            "rows_redriven = rows_redriven + ?, rows_duplicate = rows_duplicate + ?, "
+            "rows_duplicate_of_other_files = rows_duplicate_of_other_files + ?, rows_filtered = rows_filtered + ?, "
+            f"rows_quarantined = rows_quarantined - ? where {OF_THIS_FILE}",
+            [
+                redriven.earliest_row_at,
+                redriven.loaded,
+                *[redriven.earliest_row_at] * 2,
+                redriven.latest_row_at,
+                *[redriven.loaded] * 2,
+                redriven.duplicates,
+                redriven.duplicates_of_other_files,
+                redriven.filtered,
+                redriven.judged - redriven.still_wrong,
+                stored.file,
+                stored.source,
+                stored.entity,
+            ],
+        )
+
     def record(self, load: Load, extract: Extract, load_id: str, sequence: int, seen: tuple[int, int]) -> None:
         """Write a load, in the place of an earlier one of the same file."""
         values = {
@@ -144,10 +268,12 @@ class Ledger:
             "rows_duplicate_of_other_files": load.rows_duplicate_of_other_files,
             "rows_filtered": load.rows_filtered,
             "rows_unreadable": load.rows_unreadable,
+            "rows_redriven": load.rows_redriven,
             "earliest_row_at": load.earliest_row_at,
             "latest_row_at": load.latest_row_at,
             "delivered_at": extract.delivered_at,
             "profile": json.dumps(load.profile),
+            "columns": json.dumps(load.columns),
         }
         self._connection.execute(
             f"insert or replace into raw.ingested_files ({', '.join(values)}) values ({', '.join('?' * len(values))})",

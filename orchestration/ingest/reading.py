@@ -8,24 +8,27 @@ from __future__ import annotations
 import csv
 import glob
 import hashlib
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import duckdb
 
-from orchestration.ingest.compression import DamagedFile, check_is_whole
-from orchestration.mapping import Mapping
+from orchestration.ingest.compression import DamagedFile, UnpackedLimit, check_is_whole
+from orchestration.ingest.lookups import LOOKUP, join_lookups
+from orchestration.mapping import Lookup, Mapping
 from orchestration.sql import identifier, literal
 
 ROW, ROW_NUMBER = "_row", "_row_number"
 MAXIMUM_LINE_BYTES = 8 * 1024 * 1024
 DELIMITERS = (",", ";", "\t", "|")
 LINES_WITH_THE_HEADER = 100
+MAXIMUM_BIGINT = 2**63 - 1
 # No text holds it, so that DuckDB reads whole lines as one column.
 UNIT_SEPARATOR = "\x1f"
 
@@ -42,6 +45,7 @@ class Extract:
     path: Path
     name: str
     delivered_at: datetime | None
+    lookups: tuple[tuple[Lookup, tuple[Extract, ...]], ...] = ()
 
     @property
     def format(self) -> str:
@@ -55,12 +59,34 @@ class Extract:
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 of the file's bytes."""
+        """SHA-256 of the file's bytes; where it has lookups, of their files' too."""
         try:
-            with self.path.open("rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()
+            own = _sha256(self.path, *self._own_size_and_time)
         except OSError as error:
             raise self.unreadable(f"the file cannot be opened ({error.strerror})") from None
+        if not self.lookups:
+            return own
+        others = [file.content_hash for _, files in self.lookups for file in files]
+        return hashlib.sha256(" ".join([own, *others]).encode()).hexdigest()
+
+    @property
+    def size_and_time(self) -> tuple[int, int]:
+        """Bytes and time of change in nanoseconds, lookups included: when both are as before, so is the content.
+
+        Raises:
+            UnreadableExtract: the file is gone.
+        """
+        files = [self, *(file for _, files in self.lookups for file in files)]
+        sizes, times = zip(*(file._own_size_and_time for file in files), strict=True)
+        return sum(sizes), sum(times) & MAXIMUM_BIGINT
+
+    @property
+    def _own_size_and_time(self) -> tuple[int, int]:
+        try:
+            stat = self.path.stat()
+        except OSError as error:
+            raise self.unreadable(f"the file cannot be opened ({error.strerror})") from None
+        return stat.st_size, stat.st_mtime_ns
 
     def unreadable(self, reason: str) -> UnreadableExtract:
         """A complaint about this file."""
@@ -75,16 +101,20 @@ class ExtractTable:
         extract: the file.
         columns: names and DuckDB types, in the file's order.
         relation: SQL with two columns: `_row`, a STRUCT of the file's columns, and `_row_number` (1 = first row that
-            can be read).
+            can be read); and a STRUCT for each lookup.
+        lookups: the columns that each lookup gives.
+        delivered_names: for columns that had to be renamed, what the header calls them.
     """
 
     extract: Extract
     columns: dict[str, str]
     relation: str
+    lookups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    delivered_names: dict[str, str] = field(default_factory=dict)
 
     def has(self, column: str) -> bool:
         """Whether the file has a column; in JSON Lines dots lead into an object, of which only the top is known."""
-        return self._key(column) is not None
+        return self._looked_up(column) is not None or self._key(column) is not None
 
     def column_sql(self, column: str) -> str:
         """SQL for the value of a column of `relation`.
@@ -92,6 +122,8 @@ class ExtractTable:
         Raises:
             UnreadableExtract: the file has no such column.
         """
+        if found := self._looked_up(column):
+            return found
         key = self._key(column)
         if key is None:
             raise self.extract.unreadable(f"there is no column '{column}'")
@@ -101,17 +133,36 @@ class ExtractTable:
         below = column[len(key) :].split(".")[1:]
         return f"({field} ->> {literal('$' + ''.join(f'.{identifier(step)}' for step in below))})"
 
+    def _looked_up(self, column: str) -> str | None:
+        lookup, _, name = column.partition(".")
+        return f"{identifier(LOOKUP + lookup)}.{identifier(name)}" if name in self.lookups.get(lookup, ()) else None
+
     def _key(self, column: str) -> str | None:
         top = column.split(".", maxsplit=1)[0] if self.extract.format == "jsonl" else column
-        return self._names.get(column.casefold(), self._names.get(top.casefold()))
+        for name in (column, top):
+            if found := self._exact_names.get(name) or self._folded_names.get(name.casefold()):
+                if len(found) > 1:
+                    raise self.extract.unreadable(f"the column '{name}' stands twice in the header")
+                return found[0]
+        return column if column in self.columns else None
 
     @cached_property
-    def _names(self) -> dict[str, str]:
-        return {name.casefold(): name for name in reversed(self.columns)}
+    def _exact_names(self) -> dict[str, list[str]]:
+        return self._by_delivered_name(str)
+
+    @cached_property
+    def _folded_names(self) -> dict[str, list[str]]:
+        return self._by_delivered_name(str.casefold)
+
+    def _by_delivered_name(self, form: Callable[[str], str]) -> dict[str, list[str]]:
+        names: dict[str, list[str]] = {}
+        for name in self.columns:
+            names.setdefault(form(self.delivered_names.get(name, name)), []).append(name)
+        return names
 
 
 def read_extract(connection: duckdb.DuckDBPyConnection, extract: Extract, expected: Iterable[str] = ()) -> ExtractTable:
-    """Look at a file's header; its rows are read when `relation` is.
+    """Look at a file's header and at those of its lookups; their rows are read when `relation` is.
 
     Args:
         connection: an open connection.
@@ -121,12 +172,32 @@ def read_extract(connection: duckdb.DuckDBPyConnection, extract: Extract, expect
     Raises:
         UnreadableExtract: the file is empty, damaged, cut short, or not of the stated format.
     """
+    mapping = extract.mapping
+    keys = [column for lookup in mapping.lookups for column in lookup.extract.equals.source_columns()]
+    table = _read_file(connection, extract, [name for name in (*expected, *keys) if mapping.lookup_of(name) is None])
+    return look_up(connection, table)
+
+
+def look_up(connection: duckdb.DuckDBPyConnection, table: ExtractTable) -> ExtractTable:
+    """The table with what the extract's lookups find for each row.
+
+    Raises:
+        UnreadableExtract: a lookup's file cannot be read or lacks a column.
+    """
+    for lookup, files in table.extract.lookups:
+        table = join_lookups(table, lookup, [_read_file(connection, file, lookup.source_columns()) for file in files])
+    return table
+
+
+def _read_file(connection: duckdb.DuckDBPyConnection, extract: Extract, expected: Iterable[str]) -> ExtractTable:
     try:
         if extract.path.stat().st_size == 0:
             raise extract.unreadable("the file is empty")
-        check_is_whole(extract.path)
+        settings = extract.mapping.extract
+        limit = UnpackedLimit(settings.largest_unpacked_gb, settings.largest_unpacked_ratio)
+        check_is_whole(extract.path, limit)
         if extract.format == "parquet":
-            return _parquet(connection, extract)
+            return _parquet(connection, extract, limit)
         if extract.format == "jsonl":
             return _json_lines(connection, extract, expected)
         return _text_table(connection, extract)
@@ -138,7 +209,20 @@ def read_extract(connection: duckdb.DuckDBPyConnection, extract: Extract, expect
         raise extract.unreadable(f"the file cannot be opened ({error.strerror})") from None
 
 
-def _parquet(connection: duckdb.DuckDBPyConnection, extract: Extract) -> ExtractTable:
+@lru_cache(maxsize=10_000)
+def _sha256(path: Path, size: int, modified_ns: int) -> str:
+    """Of a file's bytes; size and time are part of the cache's key."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _parquet(connection: duckdb.DuckDBPyConnection, extract: Extract, limit: UnpackedLimit) -> ExtractTable:
+    content, cells = connection.execute(
+        "select coalesce(sum(total_uncompressed_size), 0)::bigint, coalesce(sum(num_values), 0)::bigint "
+        f"from parquet_metadata({_path(extract)})"
+    ).fetchall()[0]
+    limit.check(content, extract.path.stat().st_size)
+    UnpackedLimit(limit.gigabytes, math.inf).check(cells, 1)  # a run of equal values takes no room until it is read
     reader = f"read_parquet({_path(extract)}, hive_partitioning = false)"
     rows = connection.execute(f"describe select * from {reader}").fetchall()
     return ExtractTable(
@@ -165,9 +249,11 @@ def _json_lines(connection: duckdb.DuckDBPyConnection, extract: Extract, expecte
 
 
 def _text_table(connection: duckdb.DuckDBPyConnection, extract: Extract) -> ExtractTable:
-    delimiter, names, rows_above = _header(connection, extract)
+    delimiter, given_names, rows_above = _header(connection, extract)
     forget_unreadable_lines(connection)
+    names = _distinct(given_names)
     columns = dict.fromkeys(names, "VARCHAR")
+    renamed = {name: given for name, given in zip(names, given_names, strict=True) if given and name != given}
     options = [
         "auto_detect = false",
         "header = false",
@@ -185,7 +271,8 @@ def _text_table(connection: duckdb.DuckDBPyConnection, extract: Extract) -> Extr
         f"max_line_size = {MAXIMUM_LINE_BYTES}",
         f"columns = {_column_types(columns)}",
     ]
-    return ExtractTable(extract, columns, _numbered(f"read_csv({_path(extract)}, {', '.join(options)})"))
+    relation = _numbered(f"read_csv({_path(extract)}, {', '.join(options)})")
+    return ExtractTable(extract, columns, relation, delivered_names=renamed)
 
 
 def forget_unreadable_lines(connection: duckdb.DuckDBPyConnection) -> None:
@@ -205,7 +292,8 @@ def _header(connection: duckdb.DuckDBPyConnection, extract: Extract) -> tuple[st
         f"select line from read_csv({_path(extract)}, auto_detect = false, header = false, quote = '', escape = '', "
         f"columns = {{'line': 'VARCHAR'}}, delim = {literal(UNIT_SEPARATOR)}, hive_partitioning = false, "
         f"max_line_size = {MAXIMUM_LINE_BYTES}, encoding = {literal(extract.mapping.extract.encoding)}, "
-        f"store_rejects = true) limit {LINES_WITH_THE_HEADER}"
+        # Not strict, because a quoted value below the header may hold line ends of another kind.
+        f"store_rejects = true, strict_mode = false) limit {LINES_WITH_THE_HEADER}"
     ).fetchall()
     lines = [f"{row[0] or ''}\n" for row in rows]
     stated = extract.mapping.extract.delimiter or ("\t" if extract.format == "tsv" else None)
@@ -222,7 +310,7 @@ def _header(connection: duckdb.DuckDBPyConnection, extract: Extract) -> tuple[st
         raise extract.unreadable("the header is not in the stated encoding")
     if not names:
         raise extract.unreadable("the file has no header")
-    return delimiter, _distinct(names), rows_above
+    return delimiter, names, rows_above
 
 
 def _first_record(lines: list[str], delimiter: str) -> tuple[list[str], int]:
@@ -262,7 +350,8 @@ def reason(error: duckdb.Error) -> str:
     """Why DuckDB could not read a file, in words that hold nothing of the file's content."""
     text = str(error)
     line = re.search(r"[Ll]ine:? (\d+)", text)
-    kinds = {
+    kinds = {  # the first that fits: some messages list the reader's options, such as the encoding
+        "invalid state": "lines end in different ways, or quotes stand in the middle of values",
         "gzip": "the gzip stream is damaged",
         "frame descriptor": "this is no zstd stream",
         "magic bytes": "this is not a Parquet file, or it was cut short",
@@ -273,7 +362,6 @@ def reason(error: duckdb.Error) -> str:
         "unicode": "the text is not in the stated encoding",
         "utf": "the text is not in the stated encoding",
         "encoding": "the text is not in the stated encoding",
-        "invalid state": "lines end in different ways, or quotes stand in the middle of values",
         "quote": "a quoted value is never closed",
         "max_line_size": "a line is longer than 8 MB",
         "maximum line size": "a line is longer than 8 MB",

@@ -10,9 +10,11 @@ from typing import Any
 
 import duckdb
 
-from data_contracts.contract import ENTITIES, Contract, load_contract
+from data_contracts.contract import ENTITIES, Contract
+from orchestration.contracts import Contracts
 from orchestration.sql import identifier
 
+OUR_CONTRACTS = Contracts()
 PROVENANCE = {
     "_source": "VARCHAR",
     "_file": "VARCHAR",
@@ -41,11 +43,27 @@ create table if not exists raw.ingested_files (
     rows_duplicate_of_other_files bigint not null,
     rows_filtered bigint not null,
     rows_unreadable bigint not null,
+    rows_redriven bigint not null default 0,
     earliest_row_at timestamp,
     latest_row_at timestamp,
     delivered_at timestamp,
     profile json,
+    columns json,
     primary key (file, source, entity)
+)
+"""
+# What a ledger that was made before these columns lacks.
+LATER_LEDGER_COLUMNS = {"rows_redriven": "bigint default 0", "columns": "json"}
+REFUSED_FILES = """
+create table if not exists quarantine.refused_files (
+    file varchar not null,
+    source varchar not null,
+    entity varchar not null,
+    rows_read bigint not null,
+    rows_filtered bigint not null,
+    rows_broken bigint not null,
+    rows_unreadable bigint not null,
+    rules json not null
 )
 """
 QUARANTINE_COLUMNS = (
@@ -74,25 +92,39 @@ create table if not exists raw.identity_decisions (
 """
 
 
+class ColumnTypeChanged(Exception):
+    """A contract gives a column a type that cannot hold what was loaded; the message says how many rows, no values."""
+
+
 def make_raw_tables(
-    connection: duckdb.DuckDBPyConnection, attribute_columns: Mapping[str, dict[str, str]] = MappingProxyType({})
+    connection: duckdb.DuckDBPyConnection,
+    attribute_columns: Mapping[str, dict[str, str]] = MappingProxyType({}),
+    contracts: Contracts = OUR_CONTRACTS,
 ) -> None:
     """Make what is missing: a raw and a quarantine table per entity, and the ledgers.
 
     Args:
         connection: an open connection.
         attribute_columns: per entity the attribute columns to have, and their types where they are missing.
+        contracts: the workspace's; columns and types come from them.
+
+    Raises:
+        ColumnTypeChanged: a column has another type now, which cannot hold what is in it.
     """
     connection.execute("create schema if not exists raw")
     connection.execute("create schema if not exists quarantine")
     for entity in ENTITIES:
-        contract = load_contract(entity)
+        contract = contracts[entity]
         connection.execute(f'create table if not exists raw."{entity}" ({_column_list(contract)})')
-        add_columns(connection, entity, {column.name: column.type for column in contract.columns})
+        declared = {column.name: column.type for column in contract.columns}
+        add_columns(connection, entity, declared)
+        _retype_columns(connection, entity, declared)
         add_columns(connection, entity, attribute_columns.get(entity, {}))
         connection.execute(f'create table if not exists quarantine."{entity}" ({QUARANTINE_COLUMNS})')
-    for statement in (LEDGER, CHANGED_DAYS, RUN_WEEKS, IDENTITY_DECISIONS):
+    for statement in (LEDGER, CHANGED_DAYS, RUN_WEEKS, REFUSED_FILES, IDENTITY_DECISIONS):
         connection.execute(statement)
+    for name, type_ in LATER_LEDGER_COLUMNS.items():
+        connection.execute(f"alter table raw.ingested_files add column if not exists {name} {type_}")
 
 
 def add_columns(connection: duckdb.DuckDBPyConnection, entity: str, wanted: dict[str, str]) -> None:
@@ -101,6 +133,36 @@ def add_columns(connection: duckdb.DuckDBPyConnection, entity: str, wanted: dict
     for name, type_ in wanted.items():
         if name not in there:
             connection.execute(f'alter table raw."{entity}" add column {identifier(name)} {type_}')
+
+
+def _retype_columns(connection: duckdb.DuckDBPyConnection, entity: str, declared: dict[str, str]) -> None:
+    """Give columns that a workspace's contract came to declare otherwise their new type, where no value is lost."""
+    there = column_types(connection, entity)
+    for name, type_ in declared.items():
+        if there[name] == type_:
+            continue
+        if type_ == "VARCHAR":
+            change_to_text(connection, f'raw."{entity}"', identifier(name), there[name])
+            continue
+        column = identifier(name)
+        lost = (
+            f'select count(*) from raw."{entity}" where {column} is not null and try_cast({column} as {type_}) is null'
+        )
+        rows = connection.execute(lost).fetchall()[0][0]
+        if rows:
+            raise ColumnTypeChanged(
+                f"the contract of {entity} says that {name} is {type_}; {rows:,} loaded rows hold other values. "
+                "Name a new column, or bring a corrected delivery first"
+            )
+        connection.execute(f'alter table raw."{entity}" alter column {column} type {type_}')
+
+
+def change_to_text(connection: duckdb.DuckDBPyConnection, table: str, name: str, type_: str) -> None:
+    """Make a column text; a number is written as a file would write it: 5, not 5.0."""
+    text = f"{name}::varchar"
+    if type_ == "DOUBLE":
+        text = f"case when {name} = trunc({name}) and abs({name}) < 1e15 then {name}::bigint::varchar else {text} end"
+    connection.execute(f"alter table {table} alter column {name} type varchar using {text}")
 
 
 def column_types(connection: duckdb.DuckDBPyConnection, entity: str) -> dict[str, str]:

@@ -27,6 +27,12 @@ person_events as (
 
 ),
 
+person_sessions as (
+
+    select * from {{ ref('int_person_sessions') }}
+
+),
+
 person_orders as (
 
     select * from {{ ref('int_person_orders') }}
@@ -97,6 +103,37 @@ person_features as (
         person_events.evening_events_share_91d,
         person_events.weekend_events_share_91d,
         person_events.mobile_events_share_91d,
+        coalesce(person_sessions.web_sessions_28d, 0) as web_sessions_28d,
+        coalesce(person_sessions.web_sessions_91d, 0) as web_sessions_91d,
+        person_sessions.pages_per_session_91d,
+        person_sessions.minutes_per_session_91d,
+        person_sessions.bounced_sessions_share_91d,
+        person_sessions.days_since_last_session,
+        person_sessions.direct_sessions_share_91d,
+        person_sessions.organic_search_sessions_share_91d,
+        person_sessions.paid_sessions_share_91d,
+        person_sessions.referral_sessions_share_91d,
+        person_sessions.social_sessions_share_91d,
+        person_sessions.email_sessions_share_91d,
+        person_events.main_weekday,
+        case
+            greatest(
+                person_events.night_events_share_91d,
+                person_events.morning_events_share_91d,
+                person_events.daytime_events_share_91d,
+                person_events.evening_events_share_91d
+            )
+            {%- for daypart in ['night', 'morning', 'daytime', 'evening'] %}
+            when person_events.{{ daypart }}_events_share_91d then '{{ daypart }}'
+            {%- endfor %}
+        end as main_daypart,
+        person_sessions.first_touch_channel,
+        person_sessions.last_touch_channel,
+        person_sessions.session_device_type,
+        person_sessions.session_browser,
+        person_sessions.session_language,
+        person_sessions.session_country,
+        person_sessions.last_search_keyword,
         {%- endif %}
         {%- if is_delivered(['orders', 'order_lines']) %}
         coalesce(person_orders.orders_28d, 0) as orders_28d,
@@ -175,7 +212,7 @@ person_features as (
     from people
     inner join weeks
         on people.as_of = weeks.as_of
-    {%- for domain in ['events', 'orders', 'products', 'messages', 'tickets', 'surveys', 'deals'] %}
+    {%- for domain in ['events', 'sessions', 'orders', 'products', 'messages', 'tickets', 'surveys', 'deals'] %}
     left join person_{{ domain }}
         on people.as_of = person_{{ domain }}.as_of
         and people.person_id = person_{{ domain }}.person_id

@@ -36,6 +36,18 @@ people as (
 
 ),
 
+{# Outcomes are there for the people that have features, and for nobody else. #}
+people_with_features as (
+
+    select
+        person_features.as_of,
+        person_features.person_id
+    from {{ ref('person_features') }} as person_features
+    inner join weeks
+        on person_features.as_of = weeks.as_of
+
+),
+
 {# What happened to contacts and devices after the week. An order that was once booked counts, whatever became of it:
    otherwise a past outcome would change with what we learn later. #}
 happenings as (
@@ -104,6 +116,9 @@ positives as (
             (identities.is_first and identities.valid_from >= happenings.as_of_at)
             or ({{ is_valid_at('identities', 'happenings.as_of_at') }})
         )
+    inner join people_with_features
+        on happenings.as_of = people_with_features.as_of
+        and identities.person_id = people_with_features.person_id
     group by
         happenings.target,
         happenings.as_of,

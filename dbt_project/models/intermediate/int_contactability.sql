@@ -1,6 +1,5 @@
-{%- set purpose = var('activation').purpose -%}
-{%- set channel = var('activation').channel -%}
-{%- set legal_basis = var('legal_basis').get(purpose) -%}
+{#- The purposes and channels that people may be reached for. -#}
+{%- set wanted = [var('activation')] -%}
 
 with
 
@@ -14,125 +13,164 @@ weeks as (
 people as (
 
     select * from {{ ref('int_people') }}
+    where as_of in (select as_of from weeks)
 
 ),
 
 identities as (
 
     select * from {{ ref('int_identities_resolved') }}
-    where identity_kind = 'contact'
 
 ),
 
-consents as (
+contacts as (
 
-    select * from {{ ref('stg_consents') }}
-
-),
-
-messages as (
-
-    select * from {{ ref('stg_messages') }}
+    select * from {{ ref('stg_contacts') }}
 
 ),
 
-{# Whoever unsubscribes or complains withdraws. A consent without a channel is one for every channel. #}
 statements as (
 
-    select
-        contact_id,
-        recorded_at,
-        known_from_at,
-        consent_state = 'withdrawn' as is_withdrawal
-    from consents
-    where
-        purpose = lower({{ literal(purpose) }})
-        and (channel is null or channel = lower({{ literal(channel) }}))
-
-    union all
-
-    select
-        contact_id,
-        occurred_at as recorded_at,
-        known_from_at,
-        true as is_withdrawal
-    from messages
-    where
-        message_action in ('unsubscribed', 'complained')
-        and channel = lower({{ literal(channel) }})
+    select * from {{ ref('int_consent_statements') }}
 
 ),
 
-statements_of_people as (
+{# All that the contacts of a week's people ever said, and whether the week knew. #}
+statements_of_contacts as (
 
     select
         weeks.as_of,
         identities.person_id,
-        max(statements.recorded_at) filter (where statements.is_withdrawal) as withdrawn_at,
-        max(statements.recorded_at) filter (where not statements.is_withdrawal) as granted_at
+        statements.purpose,
+        statements.channel,
+        statements.statement,
+        statements.recorded_at,
+        statements.recorded_at < weeks.as_of_at
+        and coalesce(statements.known_from_at < weeks.as_of_at, true) as is_known
     from statements
     inner join identities
         on statements.contact_id = identities.identity_id
+        and identities.identity_kind = 'contact'
     inner join weeks
-        on statements.recorded_at < weeks.as_of_at
-        and coalesce(statements.known_from_at < weeks.as_of_at, true)
-        and {{ is_valid_at('identities', 'weeks.as_of_at') }}
-    group by
-        weeks.as_of,
-        identities.person_id
+        on {{ is_statement_of('statements', 'identities', 'weeks.as_of_at') }}
 
 ),
+{% for each in wanted %}
+{%- set by_market = is_basis_by_market(each.purpose) %}
 
-judged as (
+statements_{{ loop.index }} as (
+
+    select
+        as_of,
+        person_id,
+        {{ latest_statements(each.purpose, each.channel, when='is_known') }},
+        {{ is_refused_by_now(each.purpose, each.channel) }} or {{ is_refused_by_now('profiling') }} as is_refused_by_now
+    from statements_of_contacts
+    group by
+        as_of,
+        person_id
+
+),
+{%- if each.channel == 'email' %}
+
+{# An address at which anybody refused, whether they may be profiled or not. #}
+refused_addresses_{{ loop.index }} as (
+
+    select distinct
+        weeks.as_of,
+        contacts.email_normalized
+    from statements_{{ loop.index }} as said
+    inner join weeks
+        on said.as_of = weeks.as_of
+    inner join identities
+        on said.person_id = identities.person_id
+        and identities.identity_kind = 'contact'
+        and {{ is_valid_at('identities', 'weeks.as_of_at') }}
+    inner join contacts
+        on identities.identity_id = contacts.contact_id
+        and {{ is_valid_at('contacts', 'weeks.as_of_at') }}
+    where
+        contacts.email_normalized is not null
+        and greatest(said.withdrawn_at, said.objected_at) >= coalesce(said.granted_at, timestamp '0001-01-01')
+
+),
+{%- endif %}
+{%- if by_market %}
+
+bases_{{ loop.index }} as (
+
+    {{ bases_of_people(each.purpose) }}
+
+),
+{%- endif %}
+
+judged_{{ loop.index }} as (
 
     select
         people.as_of,
         people.person_id,
         people.contact_id,
         people.email_normalized as email,
-        statements_of_people.withdrawn_at,
-        statements_of_people.granted_at,
+        said.withdrawn_at,
+        said.objected_at,
+        said.granted_at,
+        coalesce(said.is_refused_by_now, false) as is_refused_by_now,
+        {{ 'refused_addresses.email_normalized is not null' if each.channel == 'email' else 'false' }} as is_refused_at_address,
+        {%- if by_market %}
+        bases.basis_statement,
+        {%- endif %}
         case
-            {%- if channel == 'email' %}
+            {%- if each.channel == 'email' %}
             when people.email_normalized is null then 'no_email'
             {%- endif %}
-            when statements_of_people.withdrawn_at >= coalesce(statements_of_people.granted_at, statements_of_people.withdrawn_at)
-                then 'withdrawn'
-            when statements_of_people.granted_at is not null then 'granted'
-            {%- if legal_basis %}
-            else 'legal_basis'
-            {%- else %}
-            else 'no_consent_recorded'
-            {%- endif %}
+            else {{ consent_decision(each.purpose, by_market) }}
         end as decision
     from people
-    inner join weeks
-        on people.as_of = weeks.as_of
-    left join statements_of_people
-        on people.as_of = statements_of_people.as_of
-        and people.person_id = statements_of_people.person_id
+    left join statements_{{ loop.index }} as said
+        on people.as_of = said.as_of
+        and people.person_id = said.person_id
+    {%- if each.channel == 'email' %}
+    left join refused_addresses_{{ loop.index }} as refused_addresses
+        on people.as_of = refused_addresses.as_of
+        and people.email_normalized = refused_addresses.email_normalized
+    {%- endif %}
+    {%- if by_market %}
+    left join bases_{{ loop.index }} as bases
+        on people.as_of = bases.as_of
+        and people.person_id = bases.person_id
+    {%- endif %}
 
 ),
+{% endfor %}
 
 contactability as (
+
+    {%- for each in wanted %}
 
     select
         as_of,
         person_id,
-        {{ literal(channel) }} as channel,
-        {{ literal(purpose) }} as purpose,
+        {{ literal(each.channel) }} as channel,
+        {{ literal(each.purpose) }} as purpose,
         contact_id,
         email,
-        decision in ('granted', 'legal_basis') as is_allowed,
+        decision in ('granted', 'legal_basis') and not is_refused_at_address as is_allowed,
+        is_refused_by_now,
         case
-            when decision = 'legal_basis' then {{ literal('legal_basis: ' ~ (legal_basis or '')) }}
-            else decision
+            when decision in ('granted', 'legal_basis') and is_refused_at_address then 'refused_at_address'
+            else {{ decision_reason(each.purpose, is_basis_by_market(each.purpose)) }}
         end as decision_reason,
-        case
-            when decision = 'granted' then granted_at
-            when decision = 'withdrawn' then withdrawn_at
+        case decision
+            when 'granted' then granted_at
+            when 'withdrawn' then withdrawn_at
+            when 'objected' then objected_at
         end as consent_recorded_at
-    from judged
+    from judged_{{ loop.index }}
+    {%- if not loop.last %}
+
+    union all
+    {%- endif %}
+    {%- endfor %}
 
 )
 

@@ -1,3 +1,4 @@
+{# Whoever may not be profiled ends here: every table by person after this one is made of these people. #}
 with
 
 weeks as (
@@ -7,10 +8,18 @@ weeks as (
 
 ),
 
-identities as (
+permitted_people as (
 
-    select * from {{ ref('int_identities_resolved') }}
-    where makes_person
+    select
+        permissions.as_of,
+        permissions.person_id,
+        permissions.contact_id,
+        permissions.created_at,
+        weeks.as_of_at
+    from {{ ref('int_profiling_permissions') }} as permissions
+    inner join weeks
+        on permissions.as_of = weeks.as_of
+    where permissions.is_allowed
 
 ),
 
@@ -26,55 +35,18 @@ accounts as (
 
 ),
 
-identities_of_week as (
-
-    select
-        weeks.as_of,
-        weeks.as_of_at,
-        identities.identity_id,
-        case when identities.identity_kind = 'contact' then identities.identity_id end as contact_id,
-        identities.person_id
-    from identities
-    inner join weeks
-        on {{ is_valid_at('identities', 'weeks.as_of_at') }}
-
-),
-
-{# The contacts of a person, the most recently valid first. Deleted contacts leave. #}
-ranked_contacts as (
-
-    select
-        identities_of_week.as_of,
-        identities_of_week.as_of_at,
-        identities_of_week.person_id,
-        identities_of_week.contact_id,
-        min(contacts.created_at) over (
-            partition by identities_of_week.as_of, identities_of_week.person_id
-        ) as created_at,
-        row_number() over (
-            partition by identities_of_week.as_of, identities_of_week.person_id
-            order by contacts.valid_from desc nulls last, identities_of_week.identity_id asc
-        ) as recency_rank
-    from identities_of_week
-    left join contacts
-        on identities_of_week.contact_id = contacts.contact_id
-        and {{ is_valid_at('contacts', 'identities_of_week.as_of_at') }}
-    where not coalesce(contacts.is_deleted, false)
-
-),
-
 people as (
 
     select
-        ranked_contacts.as_of,
-        ranked_contacts.person_id,
-        ranked_contacts.contact_id,
+        permitted_people.as_of,
+        permitted_people.person_id,
+        permitted_people.contact_id,
         contacts.email_normalized,
         contacts.email,
         contacts.phone,
         contacts.account_id,
-        ranked_contacts.created_at,
-        {{ whole_days('ranked_contacts.created_at', 'ranked_contacts.as_of_at') }} as days_since_created,
+        permitted_people.created_at,
+        {{ whole_days('permitted_people.created_at', 'permitted_people.as_of_at') }} as days_since_created,
         {%- for column in standard_columns('contacts') %}
         contacts.{{ column }} as contact_{{ column }},
         {%- endfor %}
@@ -91,14 +63,13 @@ people as (
         contacts.attr_{{ attribute.name }} as label_{{ attribute.name }},
         {%- endfor %}
         contacts.valid_from as contact_valid_from
-    from ranked_contacts
+    from permitted_people
     left join contacts
-        on ranked_contacts.contact_id = contacts.contact_id
-        and {{ is_valid_at('contacts', 'ranked_contacts.as_of_at') }}
+        on permitted_people.contact_id = contacts.contact_id
+        and {{ is_valid_at('contacts', 'permitted_people.as_of_at') }}
     left join accounts
         on contacts.account_id = accounts.account_id
-        and {{ is_valid_at('accounts', 'ranked_contacts.as_of_at') }}
-    where ranked_contacts.recency_rank = 1
+        and {{ is_valid_at('accounts', 'permitted_people.as_of_at') }}
 
 )
 

@@ -118,6 +118,7 @@ person_events as (
             {%- endfor %}
             as bigint
         ) as active_weeks_91d,
+        {{ main_weekday('active_days') }} as main_weekday,
         sessions_28d,
         sessions_91d,
         page_views_28d,

@@ -41,6 +41,9 @@ person_features as (
 contactability as (
 
     select * from {{ ref('int_contactability') }}
+    where
+        channel = {{ literal(var('activation').channel) }}
+        and purpose = {{ literal(var('activation').purpose) }}
 
 ),
 

@@ -11,8 +11,8 @@ harmonized as (
     select
         contact_id,
         recorded_at,
-        lower(trim(purpose)) as purpose,
-        nullif(lower(trim(channel)), '') as channel,
+        {{ consent_word('purpose') }} as purpose,
+        nullif({{ consent_word('channel') }}, '') as channel,
         consent_state,
         consent_source,
         text_version,

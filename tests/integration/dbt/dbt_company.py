@@ -125,6 +125,7 @@ def fill(warehouse: DbtWarehouse) -> None:
         _consent("c1", "2026-01-01", "granted"),
         _consent("c2", "2026-02-01", "withdrawn"),
         _consent("c3", "2026-02-01", "granted"),
+        *(_consent(contact, "2025-12-01", "granted", "profiling") for contact in ("c1", "c3", "c5", "c6")),
     )
 
 
@@ -219,5 +220,5 @@ def assign_personas(warehouse: DbtWarehouse) -> None:
     )
 
 
-def _consent(contact_id: str, recorded_at: str, state: str) -> dict[str, str]:
-    return dict(contact_id=contact_id, purpose="email_marketing", recorded_at=recorded_at, consent_state=state)
+def _consent(contact_id: str, recorded_at: str, state: str, purpose: str = "email_marketing") -> dict[str, str]:
+    return dict(contact_id=contact_id, purpose=purpose, recorded_at=recorded_at, consent_state=state)

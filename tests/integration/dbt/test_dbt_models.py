@@ -32,6 +32,13 @@ def test_two_contacts_of_a_person_on_one_day_make_one_active_day(company):
     assert (ann["sessions_28d"], ann["events_per_active_day_91d"]) == (3, 1.5)
 
 
+def test_main_weekday_and_part_of_the_day_are_those_of_most_days_and_events(company):
+    # Ann: Tuesday 10 February before noon, Sunday 1 March late. Bob: a Tuesday, a Thursday, a Saturday, all at midday.
+    assert (company.of(ANN)["main_weekday"], company.of(ANN)["main_daypart"]) == ("Tuesday", "daytime")
+    assert (company.of(BOB)["main_weekday"], company.of(BOB)["main_daypart"]) == ("Tuesday", "daytime")
+    assert company.of(SHOPPER)["main_weekday"] is None
+
+
 def test_what_happened_on_a_device_before_its_owner_identified_is_the_owners(company):
     bob = company.of(BOB)
     assert (bob["events_28d"], bob["events_91d"], bob["export_report_events_28d"]) == (2, 3, 1)

@@ -12,7 +12,10 @@ VARIABLES = {
     "delivered_entities": ["contacts", "events"],
     "contact_attributes": [{"name": "country", "role": "feature", "label": "Home"}],
     "identity": IdentitySettings(max_people_per_email=1, max_people_per_device=1, include_anonymous=True).model_dump(),
-    "legal_basis": {"email_marketing": "existing customers"},
+    "legal_basis": {
+        purpose: [{"market": "*", "basis": "legitimate_interest", "statement": "existing customers"}]
+        for purpose in ("email_marketing", "profiling")
+    },
 }
 FIRST, SECOND = person("c1"), person("c2")
 VISITOR = person("d9", kind="device")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from ingest_company import Company, event, order, orders
 
-from orchestration.ingest import load as load_module
 from orchestration.ingest.extracts import UnreadableExtract
 from orchestration.ingest.load import ingest
+from orchestration.ingest.loader import Loader
 
 AMOUNTS = "select order_amount::int from raw.orders order by order_id, order_amount"
 NO_STATUS = "order_status is none of completed, cancelled, returned, pending"
@@ -194,7 +194,7 @@ class TestQuarantine:
         company.delivers("orders.csv", [order(1, at="soon"), "o2"])
         load = company.load_one()
         assert (load.status, load.rows_loaded, load.rows_unreadable) == ("refused", 0, 1)
-        assert load.warnings["ordered_at is not a timestamp"] == 1
+        assert load.broken_rules == {"ordered_at is not a timestamp": 1, "unreadable line: missing columns": 1}
         assert company.everything("orders") == before
 
     def test_a_refused_file_is_refused_until_it_is_mended(self, company: Company) -> None:
@@ -224,14 +224,15 @@ class TestInterruptions:
         self, three_files: Company, monkeypatch: pytest.MonkeyPatch, after: int, tmp_path: Any
     ) -> None:
         calls = iter(range(100))
-        insert = load_module._Loader._insert
+        insert = Loader._insert
 
-        def insert_and_die(loader: Any) -> None:
-            insert(loader)
+        def insert_and_die(loader: Any) -> tuple[int, int]:
+            rows = insert(loader)
             if next(calls) == after:
                 raise KeyboardInterrupt
+            return rows
 
-        monkeypatch.setattr(load_module._Loader, "_insert", insert_and_die)
+        monkeypatch.setattr(Loader, "_insert", insert_and_die)
         with pytest.raises(KeyboardInterrupt):
             three_files.ingest()
         monkeypatch.undo()
@@ -263,13 +264,13 @@ class TestInterruptions:
         self, company: Company, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         company.map_orders().delivers("orders.csv", orders(1))
-        insert = load_module._Loader._insert
+        insert = Loader._insert
 
-        def insert_while_it_grows(loader: Any) -> None:
-            insert(loader)
+        def insert_while_it_grows(loader: Any) -> tuple[int, int]:
             company.delivers("orders.csv", orders(1, 2))
+            return insert(loader)
 
-        monkeypatch.setattr(load_module._Loader, "_insert", insert_while_it_grows)
+        monkeypatch.setattr(Loader, "_insert", insert_while_it_grows)
         with pytest.raises(UnreadableExtract, match="the file changed while it was read"):
             company.ingest()
         monkeypatch.undo()

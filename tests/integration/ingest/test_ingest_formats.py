@@ -93,7 +93,8 @@ def test_every_format_gives_the_same_rows(company: Company, ending: str) -> None
         ({}, "id,at\ro1,2026-01-05\r"),
         ({}, '"id","at"\n"o1","2026-01-05"'),
         ({}, '"the\nid",at, id \nx,2026-01-05,o1\n'),
-        ({}, "ID,At,id,\no1,2026-01-05,x,y\n"),
+        ({}, "ID,At,id\nx,2026-01-05,o1\n"),
+        ({}, "ID,At,id_,\no1,2026-01-05,x,y\n"),
     ],
 )
 def test_a_text_file_is_read_by_its_header(company: Company, options: dict[str, str], content: str) -> None:

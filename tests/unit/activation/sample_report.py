@@ -91,6 +91,7 @@ def sample_report(**changed) -> ReportData:
             }
         ),
         deliveries=_deliveries(),
+        left_out=pl.DataFrame({"reason": ["no_consent_recorded", "objected"], "people": [1204, None]}),
         checks=pl.DataFrame(
             {
                 "entity": ["contacts", "events", "messages", "orders", "tickets"],
@@ -106,7 +107,7 @@ def sample_report(**changed) -> ReportData:
 def empty_report() -> ReportData:
     """Build a week of which nothing is known."""
     frames = ["kpis", "history", "profiles", "migrations", "propensity", "propensity_models", "propensity_by_segment"]
-    nothing = {name: pl.DataFrame() for name in [*frames, "k_evidence", "deliveries", "checks"]}
+    nothing = {name: pl.DataFrame() for name in [*frames, "k_evidence", "deliveries", "checks", "left_out"]}
     return sample_report(**nothing, k_choice="", model_id="")
 
 

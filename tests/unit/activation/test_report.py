@@ -310,3 +310,12 @@ def test_a_column_of_the_wrong_type_is_refused_without_its_values():
 def test_a_week_that_cannot_be_is_refused(changed):
     with pytest.raises(ValueError):
         sample_report(**changed)
+
+
+def test_people_left_out_are_counted_by_reason_and_few_are_not_counted_out() -> None:
+    told = section(render_report(sample_report()), "trust")
+    assert "1,204: no consent to profiling is recorded." in told
+    assert "Fewer than 10: they objected to direct marketing or profiling (GDPR art. 21)." in told
+    assert "Nobody: each known person consented" in section(
+        render_report(sample_report(left_out=pl.DataFrame())), "trust"
+    )

@@ -65,10 +65,11 @@ def test_expectations_and_row_rules_agree_on_random_rows(entity):
     contract = load_contract(entity)
     relation = random_rows(contract, rows=400, seed=11)
     report = validate_batch(contract, relation.df())
-    assert [result.rule for result in report.results] == [rule.name for rule in contract.rules]
-    assert {result.rule: result.unexpected for result in report.results} == {
-        rule.name: rows_breaking(contract, relation)[rule.name] for rule in contract.rules
-    }
+    # Whether a row is unique is asked of whole files, where it is loaded: a sample cannot tell.
+    rules = [rule.name for rule in contract.rules if rule.kind != "unique"]
+    broken = rows_breaking(contract, relation)
+    assert [result.rule for result in report.results] == rules
+    assert {result.rule: result.unexpected for result in report.results} == {rule: broken[rule] for rule in rules}
 
 
 @pytest.mark.parametrize("entity", ENTITIES)

@@ -10,8 +10,8 @@ from jsonschema import Draft201909Validator
 from open_data_contract_standard.model import OpenDataContractStandard
 
 from data_contracts.contract import ENTITIES, load_contract, load_contracts, read_contract
-from data_contracts.odcs_rules import ContractError
-from data_contracts.rules import broken_rules_sql, quoted, warning_counts_sql
+from data_contracts.odcs_rules import LOGICAL_TYPES, ContractError
+from data_contracts.rules import broken_rules_sql, quoted, unique_columns, warning_counts_sql
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "data_contracts"
@@ -72,21 +72,64 @@ def test_a_contract_has_the_key_and_the_columns_of_the_architecture(entity):
 
 @pytest.mark.parametrize("entity", ENTITIES)
 def test_every_column_is_described_typed_and_classified(entity):
-    logical_types = {
-        "VARCHAR": "string",
-        "DOUBLE": "number",
-        "BIGINT": "integer",
-        "BOOLEAN": "boolean",
-        "TIMESTAMP": "timestamp",
-        "DATE": "date",
-    }
     odcs = OpenDataContractStandard.from_file(str(FOLDER / f"{entity}.odcs.yaml"))
     for prop in odcs.schema_[0].properties:
-        assert prop.logicalType == logical_types[prop.physicalType], prop.name
+        assert prop.logicalType == LOGICAL_TYPES[prop.physicalType], prop.name
         assert prop.description.endswith("."), prop.name
         assert prop.classification in ("personal", "pseudonymous", "internal"), prop.name
     for rule in load_contract(entity).rules:
-        assert rule.description or rule.kind in ("required", "type", "range"), rule.name
+        assert rule.description or rule.kind in ("required", "type", "range", "unique"), rule.name
+
+
+def test_every_column_says_what_it_is_for_and_how_long_it_is_kept():
+    for contract in load_contracts().values():
+        for column in contract.columns:
+            assert column.purpose, f"{contract.entity}.{column.name}"
+            assert 0 < column.retention_days <= contract.retention_days
+            if column.classification == "personal":
+                assert column.purpose != contract.purpose, f"{contract.entity}.{column.name}"
+
+
+def test_every_key_of_another_entity_is_a_reference_to_its_key():
+    contracts = load_contracts()
+    keys = {contract.primary_key[0]: entity for entity, contract in contracts.items() if contract.primary_key}
+    stated = {
+        (entity, reference.column, reference.entity, reference.entity_column)
+        for entity, contract in contracts.items()
+        for reference in contract.references
+    }
+    expected = {
+        (entity, name, keys[name], name)
+        for entity, contract in contracts.items()
+        for name in contract.column_names
+        if name in keys and keys[name] != entity
+    }
+    assert stated == expected
+
+
+def test_a_reference_names_an_id_of_the_file_it_points_to():
+    for contract in load_contracts().values():
+        for reference in contract.references:
+            target = OpenDataContractStandard.from_file(str(FOLDER / f"{reference.entity}.odcs.yaml")).schema_[0]
+            assert target.id == reference.entity
+            assert [prop.name for prop in target.properties if prop.id == reference.entity_column] == [
+                reference.entity_column
+            ]
+
+
+def test_every_entity_says_what_makes_a_row_unique():
+    for entity, contract in load_contracts().items():
+        unique = [rule.unique_columns for rule in contract.rules if rule.kind == "unique"]
+        assert len(unique) == 1, entity
+        assert set(contract.primary_key) <= set(unique[0])
+
+
+def test_where_a_source_tells_no_version_one_file_holds_one_version_of_each_key():
+    contacts, lines = load_contract("contacts"), load_contract("order_lines")
+    name = "contact_id and updated_at are not unique together"
+    assert unique_columns(contacts, {"contact_id", "updated_at"}) == [(name, ("contact_id", "updated_at"))]
+    assert unique_columns(contacts, {"contact_id"}) == [(name, ("contact_id",))]
+    assert unique_columns(lines, {"order_id"}) == []
 
 
 @pytest.mark.parametrize("entity", ENTITIES)
@@ -176,6 +219,17 @@ def with_pattern(pattern: str) -> str:
     return MINIMAL.replace("What was said.", f"What was said., quality: [{rule}]")
 
 
+def with_duplicates(columns: str, severity: str = "warning") -> str:
+    return with_rule(
+        f"{{metric: duplicateValues, arguments: {{properties: {columns}}}, mustBe: 0, severity: {severity}}}"
+    )
+
+
+def with_reference(target: str, tolerated: str = "5") -> str:
+    reference = f"{{to: '{target}', customProperties: [{{property: toleratedPercent, value: {tolerated}}}]}}"
+    return MINIMAL.replace("What was said.", f"What was said., relationships: [{reference}]")
+
+
 def test_a_minimal_contract_is_read():
     assert read_contract(MINIMAL).column_names == ("visited_at", "note")
 
@@ -205,6 +259,11 @@ def test_a_minimal_contract_is_read():
         (with_pattern("(a|b"), "no regular expression"),
         (with_pattern("(a|b)"), "captures a group"),
         (with_rule("{metric: rowCount, mustBe: 0, severity: warning}"), "no kind that can be checked"),
+        (with_duplicates("[note, missing]"), "unknown column missing"),
+        (with_duplicates("[note, visited_at]", severity="critical"), "is a warning"),
+        (with_reference("visitors.visitor_id"), "must name <entity>.odcs.yaml#/schema/"),
+        (with_reference("visitors.odcs.yaml#/schema/people/properties/id"), "must name <entity>.odcs.yaml#/schema/"),
+        (with_reference("visitors.odcs.yaml#/schema/visitors/properties/id", tolerated="-1"), "from 0 to 100"),
     ],
 )
 def test_a_contract_that_cannot_be_kept_is_refused(text, complaint):

@@ -19,6 +19,8 @@ def test_a_page_names_every_column_and_every_rule(entity):
         assert column.description in page
     for rule in contract.rules:
         assert f"| {rule.name} | {rule.severity} |" in page
+    for reference in contract.references:
+        assert f"| {reference.name} | warning | 5 % of rows |" in page
 
 
 def test_pages_are_written_with_an_index_and_are_the_same_each_time(tmp_path):

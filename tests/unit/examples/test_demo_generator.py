@@ -285,6 +285,19 @@ class TestConsent:
         states = ledger.sort("recorded").group_by("contact").agg("decision")["decision"]
         assert (states.list.join(">") == "granted>withdrawn").sum() > 50
 
+    def test_most_allow_profiling_and_some_never_did_or_took_it_back_or_object(
+        self, havelgrid: DemoSummary, people: pl.DataFrame
+    ) -> None:
+        ledger = extract(havelgrid, "preferences/*.parquet")
+        profiling = ledger.filter(pl.col("purpose") == "profiling").sort("recorded").group_by("contact").agg("decision")
+        states = profiling["decision"].list.join(">")
+        assert 0.75 < states.is_in(["granted"]).sum() / people.height < 0.9
+        assert (states == "withdrawn").sum() > 0 and (states == "granted>withdrawn").sum() > 0
+        objections = ledger.filter(pl.col("decision") == "objected")
+        assert (
+            objections["purpose"].unique().to_list() == ["direct_marketing"] and objections["channel"].is_null().all()
+        )
+
     def test_mails_go_only_to_those_who_agree_at_the_time(self, havelgrid: DemoSummary) -> None:
         ledger = extract(havelgrid, "preferences/*.parquet").filter(pl.col("purpose") == "email_marketing")
         sent = extract(havelgrid, "email/*.parquet").filter(pl.col("activity") == "sent")
