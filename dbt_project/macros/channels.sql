@@ -12,7 +12,7 @@
         'social', 'facebook', 'instagram', 'linkedin', 'lnkd', 'twitter', 'youtube', 'tiktok', 'pinterest', 'reddit', 'xing',
         'threads', 'snapchat', 'mastodon', 'bsky',
     ] -%}
-    {%- set engines = '(^|\\.)(google|bing|duckduckgo|yahoo|ecosia|baidu|yandex|qwant|startpage|search|seznam|naver)\\.' -%}
+    {%- set engines = '(^|[.])(google|bing|duckduckgo|yahoo|ecosia|baidu|yandex|qwant|startpage|search|seznam|naver)[.]' -%}
     {%- set medium = 'lower(' ~ utm_medium ~ ')' -%}
     {%- set source = 'lower(' ~ utm_source ~ ')' -%}
     {%- set host = site_of(referrer) -%}
@@ -27,7 +27,7 @@
         when {{ medium }} = 'referral' then 'referral'
         when {{ utm_medium }} is not null or {{ utm_source }} is not null then 'other'
         when {{ host }} = coalesce({{ site_of(landing_page) }}, '') or {{ host }} = '' then 'direct'
-        when {{ host }} in ('t.co', 'x.com') or regexp_matches({{ host }}, '(^|\.)({{ networks | join("|") }})\.') then 'social'
+        when {{ host }} in ('t.co', 'x.com') or regexp_matches({{ host }}, '(^|[.])({{ networks | join("|") }})[.]') then 'social'
         when regexp_matches({{ host }}, '{{ engines }}') then 'organic_search'
         else 'referral'
     end

@@ -20,7 +20,14 @@ from polars.testing import assert_frame_equal
 
 Event = dict[str, Any]
 BERLIN = ZoneInfo("Europe/Berlin")
-MODELS = ("--select", "int_sessions", "int_first_sessions", "int_person_sessions", "+int_identities_resolved", "int_weeks")
+MODELS = (
+    "--select",
+    "int_sessions",
+    "int_first_sessions",
+    "int_person_sessions",
+    "+int_identities_resolved",
+    "int_weeks",
+)
 
 
 def at(text: str) -> datetime:
