@@ -119,12 +119,14 @@ judged_{{ loop.index }} as (
         {%- if by_market %}
         bases.basis_statement,
         {%- endif %}
+        {%- if each.channel == 'email' %}
         case
-            {%- if each.channel == 'email' %}
             when people.email_normalized is null then 'no_email'
-            {%- endif %}
             else {{ consent_decision(each.purpose, by_market) }}
         end as decision
+        {%- else %}
+        {{ consent_decision(each.purpose, by_market) }} as decision
+        {%- endif %}
     from people
     left join statements_{{ loop.index }} as said
         on people.as_of = said.as_of
