@@ -21,8 +21,11 @@ def shared_data() -> Path:
 
 @pytest.hookimpl(tryfirst=True)  # before the plugin reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run on several cores, those that share something expensive stay together; else a file does."""
+    """Where tests run on several cores, files that share something expensive stay together; else each goes by itself."""
+    groups: dict[str, str] = {}
     for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        shared = next((name for name in EXPENSIVE_FIXTURES if name in fixtures), None)
-        item.add_marker(pytest.mark.xdist_group(shared or item.location[0]))
+        shared = [name for name in EXPENSIVE_FIXTURES if name in getattr(item, "fixturenames", ())]
+        if shared:
+            groups.setdefault(item.location[0], shared[0])
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(groups.get(item.location[0], item.location[0])))
