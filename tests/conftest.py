@@ -21,7 +21,7 @@ def shared_data() -> Path:
 
 @pytest.hookimpl(tryfirst=True)  # before the plugin reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run on several cores, files that share something expensive stay together; else each goes by itself."""
+    """Where tests run on several cores, files that share something expensive stay together."""
     groups: dict[str, str] = {}
     for item in items:
         shared = [name for name in EXPENSIVE_FIXTURES if name in getattr(item, "fixturenames", ())]
