@@ -37,7 +37,7 @@ ui: $(VENV)/ready $(DEMO)/personae.yml ## open Dagster's UI on the demo company
 	@$(BIN)/personae ui $(DEMO)
 
 test: $(VENV)/ready-dev ## run the tests, on two cores
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadscope
 
 check: $(VENV)/ready-dev ## lint, types, imports, SQL; changes nothing
 	@$(BIN)/ruff check .

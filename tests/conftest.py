@@ -1,13 +1,13 @@
 """What all tests share."""
 
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.running import PROJECT
 
-# Made once per session; first come the ones that are made of others.
-EXPENSIVE_FIXTURES = ("demo_run", "dbt_folder")
 SHARED_DATA = PROJECT.parent / "shared" / "data"
 
 
@@ -19,13 +19,21 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
-@pytest.hookimpl(tryfirst=True)  # before the plugin reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run on several cores, files that share something expensive stay together."""
-    groups: dict[str, str] = {}
-    for item in items:
-        shared = [name for name in EXPENSIVE_FIXTURES if name in getattr(item, "fixturenames", ())]
-        if shared:
-            groups.setdefault(item.location[0], shared[0])
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups.get(item.location[0], item.location[0])))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Deals tests out to the cores by file, and files that share something expensive together."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class TogetherWhatSharesSomethingExpensive(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _shares(nodeid.split("::")[0])
+
+    return TogetherWhatSharesSomethingExpensive(config, log)
+
+
+@cache
+def _shares(file: str) -> str:
+    """What a file's tests share with other files: a build by dbt, or a run of the demo company; else the file itself."""
+    if file.startswith("tests/integration/dbt/"):
+        return "dbt"
+    return "demo_run" if "demo_run" in (PROJECT / file).read_text(encoding="utf-8") else file

@@ -48,7 +48,9 @@ def join_lookups(table: ExtractTable, lookup: Lookup, files: list[ExtractTable])
 
 def _is_larger(files: list[ExtractTable], table: ExtractTable) -> bool:
     """Whether reading the extract's keys first spares more than it costs: a week's consents among years of events."""
-    return sum(file.extract.path.stat().st_size for file in files) > table.extract.path.stat().st_size
+    # Rows from the quarantine are few, and their file may be gone.
+    size = table.extract.path.stat().st_size if table.extract.path.exists() else 0
+    return sum(file.extract.path.stat().st_size for file in files) > size
 
 
 def _rows(lookup: Lookup, file: ExtractTable, place: int) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from orchestration.feature_catalogue import read_catalogue
 from orchestration.persona_store import PERSONA_TABLES
@@ -84,7 +85,7 @@ def company(demo_run: DemoRun, tmp_path: Path):
 
 def assert_same(before: dict[str, pl.DataFrame], after: dict[str, pl.DataFrame]) -> None:
     for table, frame in before.items():
-        assert frame.equals(after[table]), table
+        assert_frame_equal(frame, after[table], check_exact=True)
 
 
 def test_running_weeks_again_or_from_nothing_changes_nothing(company: Company) -> None:
