@@ -33,7 +33,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @cache
 def _shares(file: str) -> str:
-    """What a file's tests share with other files: a build by dbt, or a run of the demo company; else the file itself."""
+    """What a file's tests share with other files: a build by dbt, or a run of the demo company; else itself."""
     if file.startswith("tests/integration/dbt/"):
         return "dbt"
     return "demo_run" if "demo_run" in (PROJECT / file).read_text(encoding="utf-8") else file
