@@ -6,36 +6,30 @@ identity_days as (
 
 ),
 
-{# Few days are delivered late; time zones are converted only once per identity and late day. #}
-first_events as (
+{# Few days are delivered late, and time zones are converted only once for each. #}
+late_days as (
 
     select
-        contact_id,
-        user_id,
-        device_id,
         delivered_on,
-        min(first_event_at) as first_event_at
-    from identity_days
-    group by
-        contact_id,
-        user_id,
-        device_id,
-        delivered_on
+        {{ local_midnight('delivered_on') }} as delivered_at
+    from (select distinct delivered_on from identity_days where delivered_on is not null) as days
 
 ),
 
 sightings as (
 
     select
-        contact_id,
-        user_id,
-        device_id,
-        min({{ counts_from_at('first_event_at', local_midnight('delivered_on')) }}) as seen_from_at
-    from first_events
+        identity_days.contact_id,
+        identity_days.user_id,
+        identity_days.device_id,
+        min({{ counts_from_at('identity_days.first_event_at', 'late_days.delivered_at') }}) as seen_from_at
+    from identity_days
+    left join late_days
+        on identity_days.delivered_on = late_days.delivered_on
     group by
-        contact_id,
-        user_id,
-        device_id
+        identity_days.contact_id,
+        identity_days.user_id,
+        identity_days.device_id
 
 )
 
