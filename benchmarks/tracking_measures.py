@@ -5,12 +5,14 @@ What belongs here: living through a world with the pipeline's own functions, and
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 
-from benchmarks.persona_worlds import WorldSettings, WorldWeek, catalogue_of_world, simulate_weeks
+from benchmarks.persona_worlds import WorldSettings, catalogue_of_world, simulate_weeks
 from ml.persona_tracking import (
     INCUMBENT_SCHEMA,
     GateSettings,
@@ -25,34 +27,50 @@ CAUGHT_WITHIN = 3
 RECOGNIZED_FROM = 0.6
 """An id is a true persona's when it holds this share of its people, and they are this share of the id's."""
 OPEN_GATE = GateSettings(stability=-1.0, validity=0.0, identity=0.0)
+NOBODY = pl.DataFrame(schema=INCUMBENT_SCHEMA)
+
+
+class PlantedWeek(Protocol):
+    """One week of which the truth is known."""
+
+    @property
+    def truth(self) -> pl.DataFrame:
+        """person_id, persona (planted), moved (truly changed persona this week)."""
+
+    @property
+    def alive(self) -> int:
+        """Personas with people."""
+
+
+@dataclass
+class Changes:
+    """How labels changed over the weeks, and whether they changed for those who did."""
+
+    spurious: list[float] = field(default_factory=list)
+    caught_same_week: list[bool] = field(default_factory=list)
+    caught_later: list[bool] = field(default_factory=list)
+
+    def summary(self) -> dict[str, float]:
+        """Mean of each."""
+        return {
+            "spurious churn": float(np.mean(self.spurious)),
+            "caught the same week": float(np.mean(self.caught_same_week)),
+            "caught within 3 weeks": float(np.mean(self.caught_later)),
+        }
 
 
 @dataclass
 class Tracked:
-    """What one world came to."""
+    """What one world came to; `unsmoothed` is everybody where the same models find them most probable each week."""
 
     id_switches: int = 0
     events: list[tuple[int, str, str]] = field(default_factory=list)
     ids_ever: set[str] = field(default_factory=set)
-    spurious: list[float] = field(default_factory=list)
-    caught_same_week: list[bool] = field(default_factory=list)
-    caught_later: list[bool] = field(default_factory=list)
     accuracy: list[float] = field(default_factory=list)
+    changes: Changes = field(default_factory=Changes)
+    unsmoothed: Changes = field(default_factory=Changes)
     refits: int = 0
     rejected: int = 0
-
-    def summary(self) -> dict[str, float]:
-        """The figures of the world."""
-        return {
-            "id switches": self.id_switches,
-            "ids ever": len(self.ids_ever),
-            "spurious churn": float(np.mean(self.spurious)),
-            "caught the same week": float(np.mean(self.caught_same_week)),
-            "caught within 3 weeks": float(np.mean(self.caught_later)),
-            "accuracy": float(np.mean(self.accuracy)),
-            "refits": self.refits,
-            "rejected": self.rejected,
-        }
 
 
 def track_world(
@@ -81,7 +99,8 @@ def track_world(
     incumbents = pl.DataFrame(schema=INCUMBENT_SCHEMA)
     result = Tracked()
     labels: list[dict[str, str]] = []
-    truths: list[WorldWeek] = []
+    unsmoothed: list[dict[str, str]] = []
+    lived: list[PlantedWeek] = []
     id_of_persona: dict[int, str] = {}
     for week in simulate_weeks(settings, seed):
         from_odds = odds if odds is not None else 4.0
@@ -110,15 +129,31 @@ def track_world(
         placed = place_people(champion, week.features, incumbents, from_odds)
         incumbents = placed
         result.ids_ever |= set(champion.persona_ids.values())
-        _compare_with_truth(result, week, placed, id_of_persona)
-        labels.append(dict(placed.select("person_id", "persona_id").iter_rows()))
-        truths.append(week)
-    _count_changes(result, labels, truths)
+        compare_with_truth(result, week.truth, placed, id_of_persona)
+        labels.append(labels_of(placed))
+        unsmoothed.append(labels_of(place_people(champion, week.features, NOBODY)))
+        lived.append(week)
+    result.changes, result.unsmoothed = count_changes(labels, lived), count_changes(unsmoothed, lived)
     return result
 
 
-def _compare_with_truth(result: Tracked, week: WorldWeek, placed: pl.DataFrame, id_of_persona: dict[int, str]) -> None:
-    both = placed.join(week.truth, on="person_id")
+def labels_of(placed: pl.DataFrame) -> dict[str, str]:
+    """Persona by person."""
+    return dict(placed.select("person_id", "persona_id").iter_rows())
+
+
+def compare_with_truth(
+    result: Tracked, truth: pl.DataFrame, placed: pl.DataFrame, id_of_persona: dict[Any, str]
+) -> None:
+    """Count ids that went to another true persona, and people placed right.
+
+    Args:
+        result: What is added to.
+        truth: person_id, persona.
+        placed: person_id, persona_id.
+        id_of_persona: The id each true persona was known by so far; kept up to date.
+    """
+    both = placed.join(truth, on="person_id")
     majority = (
         both.group_by("persona_id", "persona")
         .len()
@@ -137,65 +172,62 @@ def _compare_with_truth(result: Tracked, week: WorldWeek, placed: pl.DataFrame, 
             result.id_switches += 1
             id_of_persona[persona] = persona_id
     right = both.filter(
-        pl.col("persona_id").replace_strict(truth_of_id, default=-1, return_dtype=pl.Int64) == pl.col("persona")
+        pl.col("persona_id").replace_strict(truth_of_id, default=None, return_dtype=both.schema["persona"])
+        == pl.col("persona")
     )
     result.accuracy.append(right.height / both.height)
 
 
-def _count_changes(result: Tracked, labels: list[dict[str, str]], weeks: list[WorldWeek]) -> None:
-    """Count label changes that nothing explains, and the movers that were found."""
+def count_changes(labels: Sequence[dict[str, str]], weeks: Sequence[PlantedWeek]) -> Changes:
+    """Count label changes that nothing explains, and the movers that were found.
+
+    Args:
+        labels: By week, persona by person.
+        weeks: The truth of the same weeks.
+    """
+    changes = Changes()
     last_moved: dict[str, int] = {}
     persona_names = _names_of_personas(labels, weeks)
+    movers = [_movers(week) for week in weeks]
+    structural_weeks = weeks_of_change(weeks)
     for number in range(1, len(weeks)):
-        truth = weeks[number].truth
-        for person, moved in truth.select("person_id", "moved").iter_rows():
-            if moved:
-                last_moved[person] = number
+        last_moved |= dict.fromkeys(movers[number], number)
         both = [person for person in labels[number] if person in labels[number - 1]]
         unmoved = [person for person in both if number - last_moved.get(person, -99) > CAUGHT_WITHIN]
         # A persona that appears or ends takes people with it, and that is no noise.
-        structural = number in (weeks_of_change(weeks))
-        if not structural:
-            changed = sum(labels[number][person] != labels[number - 1][person] for person in unmoved)
-            result.spurious.append(changed / max(len(unmoved), 1))
-        if structural or number + CAUGHT_WITHIN >= len(weeks):
+        if number in structural_weeks:
             continue
-        for person, persona in truth.filter(pl.col("moved")).select("person_id", "persona").iter_rows():
-            wanted = persona_names[number].get(persona)
-            result.caught_same_week.append(labels[number].get(person) == wanted)
-            later = number + CAUGHT_WITHIN
-            if person in labels[later] and last_moved.get(person) == number and not _moves_until(weeks, person, number):
-                result.caught_later.append(labels[later][person] == persona_names[later].get(persona))
+        changed = sum(labels[number][person] != labels[number - 1][person] for person in unmoved)
+        changes.spurious.append(changed / max(len(unmoved), 1))
+        later = number + CAUGHT_WITHIN
+        if later >= len(weeks):
+            continue
+        for person, persona in movers[number].items():
+            changes.caught_same_week.append(labels[number].get(person) == persona_names[number].get(persona))
+            moves_again = any(person in movers[week] for week in range(number + 1, later + 1))
+            if person in labels[later] and not moves_again:
+                changes.caught_later.append(labels[later][person] == persona_names[later].get(persona))
+    return changes
 
 
-def _moves_until(weeks: list[WorldWeek], person: str, number: int) -> bool:
-    """Whether a person moves again before they are looked at."""
-    return any(person in _movers(weeks[later]) for later in range(number + 1, number + CAUGHT_WITHIN + 1))
+def _movers(week: PlantedWeek) -> dict[str, Any]:
+    """Where everybody who truly moved this week went."""
+    return dict(week.truth.filter(pl.col("moved")).select("person_id", "persona").iter_rows())
 
 
-_MOVERS: dict[int, tuple[pl.DataFrame, set[str]]] = {}
-
-
-def _movers(week: WorldWeek) -> set[str]:
-    known = _MOVERS.get(week.number)
-    if known is None or known[0] is not week.truth:
-        known = (week.truth, set(week.truth.filter(pl.col("moved"))["person_id"].to_list()))
-        _MOVERS[week.number] = known
-    return known[1]
-
-
-def weeks_of_change(weeks: list[WorldWeek]) -> set[int]:
+def weeks_of_change(weeks: Sequence[PlantedWeek]) -> set[int]:
     """The weeks in which a persona appeared or ended, and those in which that is still being taken in."""
     changes = {number for number in range(1, len(weeks)) if weeks[number].alive != weeks[number - 1].alive}
     return {number + later for number in changes for later in range(CAUGHT_WITHIN + 1)}
 
 
-def _names_of_personas(labels: list[dict[str, str]], weeks: list[WorldWeek]) -> list[dict[int, str]]:
+def _names_of_personas(labels: Sequence[dict[str, str]], weeks: Sequence[PlantedWeek]) -> list[dict[Any, str]]:
     """By week, the id most people of each true persona have."""
     named = []
     for number, week in enumerate(weeks):
-        votes: dict[int, Counter[str]] = {}
+        votes: dict[Any, Counter[str]] = {}
         for person, persona in week.truth.select("person_id", "persona").iter_rows():
-            votes.setdefault(persona, Counter())[labels[number][person]] += 1
+            if person in labels[number]:
+                votes.setdefault(persona, Counter())[labels[number][person]] += 1
         named.append({persona: count.most_common(1)[0][0] for persona, count in votes.items()})
     return named
