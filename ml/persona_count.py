@@ -218,7 +218,7 @@ def _origins(labels: Labels, before: Labels, k: int) -> list[dict[str, float]]:
     ]
 
 
-def choose_count(evidence: pl.DataFrame, minimum_share: float) -> tuple[int, str]:
+def choose_count(evidence: pl.DataFrame, minimum_share: float, standing: int | None = None) -> tuple[int, str]:
     """Choose the number of personas: the median of four votes.
 
     Stability votes for the largest number that comes within `STABLE_WITHIN` of the best; prediction strength for the
@@ -227,10 +227,16 @@ def choose_count(evidence: pl.DataFrame, minimum_share: float) -> tuple[int, str
     are preferred, because a brand can act on that many; else the number prediction strength voted for, if it lies
     between the halves; else the smaller one.
 
+    Where there are personas already, their number stays unless the other half of the people says otherwise: there are
+    more only if each of them is found there, and fewer only if one of those that stand is not. Votes waver where
+    evidence is even, as in the weeks in which a company's history fills its windows; personas that come and go with
+    them are none.
+
     Args:
         evidence: The table that `gather_evidence` returns.
         minimum_share: Numbers that need a persona of fewer people than this share are not eligible, unless
             none would be left.
+        standing: The number of personas so far; None where there are none.
 
     Returns:
         The number, and the choice in words.
@@ -248,14 +254,38 @@ def choose_count(evidence: pl.DataFrame, minimum_share: float) -> tuple[int, str
     preferred = [k for k in middle if k in ACTIONABLE]
     if votes["prediction strength"] in middle and not preferred:
         preferred = [votes["prediction strength"]]
-    chosen = preferred[0] if preferred else middle[0]
-    words = _choice_in_words(evidence, votes, chosen)
+    voted = preferred[0] if preferred else middle[0]
+    chosen = voted if standing is None else _kept_number(eligible, voted, standing)
+    lead = ", the median of the votes"
+    if chosen != voted:
+        lead = f" as before, where the votes are for {voted}, because {_why_kept(evidence, chosen, voted)}"
+    words = _choice_in_words(evidence, votes, chosen, lead)
     left_out = sorted(set(evidence["k"]) - set(eligible["k"]))
     if left_out:
         words += (
             f" Not eligible: {', '.join(map(str, left_out))}, with a persona under {minimum_share:.1%} of the people."
         )
     return chosen, words
+
+
+def _kept_number(eligible: pl.DataFrame, voted: int, standing: int) -> int:
+    """The standing number, or the one voted for where prediction strength bears the change."""
+    found = dict(eligible.select("k", "prediction_strength").iter_rows())
+    if standing not in found or voted == standing:
+        return voted
+    is_found, was_found = found[voted] >= PREDICTED_FROM, found[standing] >= PREDICTED_FROM
+    if voted > standing:
+        is_borne = is_found or (not was_found and found[voted] > found[standing])
+    else:
+        is_borne = not was_found
+    return voted if is_borne else standing
+
+
+def _why_kept(evidence: pl.DataFrame, kept: int, voted: int) -> str:
+    found = dict(evidence.select("k", "prediction_strength").iter_rows())
+    if voted > kept:
+        return f"the weakest of {voted} is not found again in the other half of the people ({found[voted]:.2f})"
+    return f"all {kept} are still found in the other half of the people ({found[kept]:.2f})"
 
 
 def _largest(evidence: pl.DataFrame, measure: str, limit: pl.Expr) -> int:
@@ -270,14 +300,14 @@ def _first_that_is_not_beaten(evidence: pl.DataFrame) -> int:
     return int(first["k"][0])
 
 
-def _choice_in_words(evidence: pl.DataFrame, votes: dict[str, int], chosen: int) -> str:
+def _choice_in_words(evidence: pl.DataFrame, votes: dict[str, int], chosen: int, lead: str) -> str:
     by_number: dict[int, list[str]] = {}
     for name, k in votes.items():
         by_number.setdefault(k, []).append(name)
     told = "; ".join(f"{k} by {' and '.join(names)}" for k, names in sorted(by_number.items()))
     row = evidence.filter(pl.col("k") == chosen).row(0, named=True)
     words = (
-        f"{chosen} personas, the median of the votes ({told}). Drawn anew, people fall into the same {chosen} "
+        f"{chosen} personas{lead} ({told}). Drawn anew, people fall into the same {chosen} "
         f"groups with an agreement of {row['stability']:.2f}; one half predicts the other with "
         f"{row['prediction_strength']:.2f}."
     )

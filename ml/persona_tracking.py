@@ -19,6 +19,7 @@ from ml.people_order import hash_sample
 from ml.persona_identity import PersonaMatch, group_centres, match_personas
 from ml.personas import PersonaModel, PersonaSettings, continue_personas, fit_personas, judge_again
 from ml.preparation import Preparation
+from ml.weekly_habits import RecentBehaviour, learn_habits, update_beliefs, weekly_evidence
 
 ODDS_TO_MOVE = 4.0
 """A person moves to another persona when it is this many times as probable as the one they are in."""
@@ -45,6 +46,8 @@ PLACED_SCHEMA = {
     "runner_up_persona_id": pl.String,
     "margin": pl.Float64,
 }
+BELIEF_COLUMNS = {"strength", "runner_up_persona_id", "margin"}
+"""What of a week's placing is needed, beside the persona, to go on from what was believed."""
 TYPICAL_SCHEMA = {"persona_id": pl.String, "person_id": pl.String, "rank": pl.Int64}
 INCUMBENT_SCHEMA = {"person_id": pl.String, "persona_id": pl.String}
 
@@ -97,15 +100,18 @@ def place_people(
     features: pl.DataFrame,
     incumbents: pl.DataFrame,
     odds_to_move: float = ODDS_TO_MOVE,
+    recent: RecentBehaviour | None = None,
 ) -> pl.DataFrame:
     """Say in which persona everybody is this week.
 
     Args:
         standing: The model, and what its clusters are called.
         features: One week.
-        incumbents: person_id, persona_id of the week before; may be empty. A persona the model does not know holds
-            nobody back.
+        incumbents: The week before as this function returned it; may be empty. person_id and persona_id are enough to
+            hold people where they were. A persona the model does not know holds nobody back.
         odds_to_move: How many times as probable another persona has to be before a person moves; 1 moves at once.
+        recent: What people did of late. With it, what was believed of a person a week ago is weighed with what they
+            did since; without it, the model's probabilities of the week count alone.
 
     Returns:
         By person_id: person_id; persona_id; strength 0..1, the probability of that persona; runner_up_persona_id, the
@@ -123,6 +129,8 @@ def place_people(
         .fill_null(-1)
         .to_numpy()
     )
+    if recent is not None:
+        probabilities = _believe(probabilities, people, ids, before, incumbents, recent)
     rows = np.arange(len(people))
     chosen = probabilities.argmax(axis=1)
     held = (before >= 0) & (probabilities[rows, chosen] < odds_to_move * probabilities[rows, np.maximum(before, 0)])
@@ -148,6 +156,66 @@ def place_people(
     )
 
 
+def _believe(
+    probabilities: NDArray[np.float64],
+    people: pl.Series,
+    ids: list[str],
+    before: NDArray[np.int64],
+    incumbents: pl.DataFrame,
+    recent: RecentBehaviour,
+) -> NDArray[np.float64]:
+    """Weigh the model's probabilities with last week's beliefs and this week's behaviour.
+
+    Whom the model puts in a persona that nobody was in, and whose persona it does not know, has no past: a persona that
+    is born takes its people, one that ends lets them go.
+    """
+    if len(ids) < 2 or not BELIEF_COLUMNS <= set(incumbents.columns):
+        return probabilities
+    likeliest = probabilities.argmax(axis=1)
+    is_born = np.bincount(before[before >= 0], minlength=len(ids)) == 0
+    has_past = (before >= 0) & ~is_born[likeliest]
+    place = pl.DataFrame({"person_id": people}).with_columns(
+        label=pl.Series(np.where(has_past, before, np.where(is_born[likeliest], likeliest, -1)))
+    )
+    labels = (
+        pl.DataFrame({"person_id": recent.sampled})
+        .join(place, on="person_id", how="left", maintain_order="left")["label"]
+        .fill_null(-1)
+        .to_numpy()
+    )
+    habits = learn_habits(recent, labels, len(ids))
+    if habits is None:
+        return probabilities
+    believed = _believed_before(people, ids, before, incumbents)
+    return update_beliefs(probabilities, believed, has_past, weekly_evidence(habits, recent, people))
+
+
+def _believed_before(
+    people: pl.Series, ids: list[str], before: NDArray[np.int64], incumbents: pl.DataFrame
+) -> NDArray[np.float64]:
+    """Last week's beliefs, as far as they were kept: the persona, its runner-up, and all others alike."""
+    kept = pl.DataFrame({"person_id": people}).join(
+        incumbents.select("person_id", *sorted(BELIEF_COLUMNS)), on="person_id", how="left", maintain_order="left"
+    )
+    first = kept["strength"].fill_null(0.0).to_numpy()
+    second = (kept["strength"] - kept["margin"]).fill_null(0.0).to_numpy()
+    runner_up = (
+        kept["runner_up_persona_id"]
+        .replace_strict(ids, range(len(ids)), default=-1, return_dtype=pl.Int64)
+        .fill_null(-1)
+        .to_numpy()
+    )
+    rest = np.clip(1 - first - second, 0.0, 1.0) / max(len(ids) - 2, 1)
+    believed = np.repeat(rest[:, None], len(ids), axis=1)
+    rows = np.arange(len(people))
+    has_runner_up = runner_up >= 0
+    believed[rows[has_runner_up], runner_up[has_runner_up]] = second[has_runner_up]
+    known = before >= 0
+    believed[rows[known], before[known]] = first[known]
+    total = believed.sum(axis=1, keepdims=True)
+    return np.divide(believed, total, out=np.full_like(believed, 1 / len(ids)), where=total > 0)
+
+
 def odds_for_week(standing: StandingPersonas, features: pl.DataFrame, before: pl.DataFrame) -> float:
     """From which odds people move this week: four to one, or more where behaviour wavers more than that.
 
@@ -163,8 +231,7 @@ def odds_for_week(standing: StandingPersonas, features: pl.DataFrame, before: pl
     Returns:
         The odds, at least `ODDS_TO_MOVE`.
     """
-    needed = {"strength", "runner_up_persona_id", "margin"}
-    if standing.model.k < 2 or not before.height or not needed <= set(before.columns):
+    if standing.model.k < 2 or not before.height or not BELIEF_COLUMNS <= set(before.columns):
         return ODDS_TO_MOVE
     near = (
         before.with_columns(second=pl.col("strength") - pl.col("margin"))
@@ -203,6 +270,7 @@ def fit_challenger(
     used_ids: Collection[str] = (),
     gate: GateSettings | None = None,
     odds_to_move: float = ODDS_TO_MOVE,
+    recent: RecentBehaviour | None = None,
 ) -> Challenge:
     """Fit a model to this week's people, find out which personas it continues, and whether it may replace the champion.
 
@@ -215,18 +283,20 @@ def fit_challenger(
         used_ids: Persona ids of the past, never given again.
         gate: What the challenger has to show.
         odds_to_move: As for `place_people`.
+        recent: As for `place_people`.
 
     Returns:
         The challenge. Without a champion it passes.
     """
-    model = fit_personas(features, catalogue, settings)
+    standing_count = champion.model.k if champion is not None and not champion.model.markets else None
+    model = fit_personas(features, catalogue, settings, standing_count)
     current = model.assign(features).select("person_id", "cluster")
     if champion is None:
         # Nobody can be placed by a model that is gone; last week's personas of the same people still say who they were.
         match = match_personas(incumbents.select("person_id", "persona_id"), current, retired_ids=used_ids)
         personas = StandingPersonas(model, match.persona_ids)
         return Challenge(personas, match, Verdict(True, "there was no standing model to keep", {}))
-    previous = place_people(champion, features, incumbents, odds_to_move)
+    previous = place_people(champion, features, incumbents, odds_to_move, recent)
     model, current = _prefer_going_on(model, champion, features, previous, current)
     preparation = champion.model.preparation
     match = match_personas(
@@ -238,7 +308,7 @@ def fit_challenger(
         incumbents,
     )
     challenger = StandingPersonas(model, match.persona_ids)
-    now = place_people(challenger, features, incumbents, odds_to_move)
+    now = place_people(challenger, features, incumbents, odds_to_move, recent)
     return Challenge(challenger, match, _judge(features, champion, challenger, previous, now, gate or GateSettings()))
 
 

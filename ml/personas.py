@@ -253,7 +253,10 @@ class PersonaModel:
 
 
 def fit_personas(
-    features: pl.DataFrame, catalogue: pl.DataFrame, settings: PersonaSettings | None = None
+    features: pl.DataFrame,
+    catalogue: pl.DataFrame,
+    settings: PersonaSettings | None = None,
+    standing_count: int | None = None,
 ) -> PersonaModel:
     """Find the personas of one week.
 
@@ -267,6 +270,8 @@ def fit_personas(
         features: One week: person_id, as_of (optional) and feature columns, with nulls.
         catalogue: The feature catalogue, see `catalogue`.
         settings: How personas are found; by default as `PersonaSettings` says.
+        standing_count: How many personas there are so far; another number needs evidence, see `choose_count`. It has no
+            say with markets.
 
     Returns:
         The model, its groups numbered from the largest to the smallest.
@@ -292,7 +297,7 @@ def fit_personas(
         sample = hash_sample(features, settings.sample_size, settings.seed)
         preparation = _prepare(sample, inputs, catalogue, settings)
         if settings.market_feature is None:
-            return _fit(features, sample, preparation, inputs, settings)
+            return _fit(features, sample, preparation, inputs, settings, standing_count)
         return _fit_markets(features, sample, preparation, inputs, settings)
 
 
@@ -307,6 +312,7 @@ def _fit(
     preparation: Preparation,
     inputs: dict[str, Kind],
     settings: PersonaSettings,
+    standing_count: int | None = None,
 ) -> PersonaModel:
     """Find personas among people who are measured already."""
     fewest, most = (settings.k, settings.k) if settings.k is not None else settings.k_range
@@ -323,7 +329,7 @@ def _fit(
         reason = f"people fall into {distinct} kinds that are all alike, fewer than {fewest}."
         return _one_persona(preparation, features, settings, f"One persona: {reason}")
     candidates = range(max(fewest, 2), min(most, distinct) + 1)
-    found = _find(preparation, scores, candidates, features.height, settings)
+    found = _find(preparation, scores, candidates, features.height, settings, standing_count)
     model = PersonaModel(
         preparation=preparation,
         centres=found.centres,
@@ -459,6 +465,7 @@ def _find(
     candidates: Sequence[int],
     people: int,
     settings: PersonaSettings,
+    standing_count: int | None = None,
 ) -> _Found:
     """Choose the number of groups, find them among the sample, and join those that are too weak to stand alone."""
     effort, notes = settings.effort, []
@@ -468,7 +475,7 @@ def _find(
         algorithm = "k_means"
     counted = gather_evidence(scores, candidates, effort, settings.seed)
     smallest_share = settings.smallest_persona(people) / people
-    k, choice = choose_count(counted.table, smallest_share)
+    k, choice = choose_count(counted.table, smallest_share, standing_count)
     if len(candidates) == 1:
         choice = f"{k} personas, as set." if settings.k is not None else f"{k} personas, the only number possible."
     starts = settings.starts * (2 if people < SMALL_BASE else 1)

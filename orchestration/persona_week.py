@@ -33,6 +33,7 @@ from ml.persona_tracking import (
     typical_people,
 )
 from ml.personas import PersonaModel, TooFewPeople, judge_again
+from ml.weekly_habits import RecentBehaviour
 from orchestration.code_version import code_version
 from orchestration.defined_persona_week import DefinedWeek, run_defined_personas
 from orchestration.feature_catalogue import tellable
@@ -60,6 +61,7 @@ from orchestration.persona_store import (
     used_ids,
     write_week,
 )
+from orchestration.recent_behaviour import read_recent_behaviour
 from orchestration.warehouse import make_tables
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
@@ -130,15 +132,18 @@ def run_persona_week(
     standing = standing_model(connection, week, workspace.rollbacks)
     drift = _find_drift(connection, features, week, standing)
     previous = model_of_week(connection, Week.ending(before_as_of)) if before_as_of else None
+    recent = read_recent_behaviour(connection, features["person_id"], week, workspace.settings.timezone)
     odds = ODDS_TO_MOVE
-    if previous is not None and _can_place(previous, features):
+    if recent is None and previous is not None and _can_place(previous, features):
         odds = odds_for_week(previous.personas, features, before)
     trigger = _why_refit(connection, workspace, features, week, standing, drift)
     models: list[dict[str, Any]] = []
     challenge: Challenge | None = None
     fitted_now, refit = None, ""
     if trigger and features.height:
-        challenge, row = _challenge(connection, workspace, catalogue, features, week, standing, before, trigger, odds)
+        challenge, row = _challenge(
+            connection, workspace, catalogue, features, week, standing, before, trigger, odds, recent
+        )
         if challenge is not None:
             models, refit = [row], f"{row['status']} ({trigger}): {row['reason']}"
         if challenge is not None and row["status"] == CHAMPION:
@@ -149,8 +154,8 @@ def run_persona_week(
         write_week(connection, week, {"persona_models": pl.DataFrame(models, schema=MODEL_SCHEMA)})
         return PersonaWeek(week.as_of, 0, None, False, pl.DataFrame(schema=PERSONA_SCHEMA), refit)
 
-    placed = place_people(standing.personas, features, before, odds)
-    tracked = _track(placed, features, before, before_as_of, previous, standing, week, odds)
+    placed = place_people(standing.personas, features, before, odds, recent)
+    tracked = _track(placed, features, before, before_as_of, previous, standing, week, odds, recent)
     reasoned = deciding_features(standing.model.preparation, features, tracked)
     assignments = _assignments(reasoned, week, standing.model.model_id)
     told = tellable(catalogue, workspace)
@@ -289,6 +294,7 @@ def _challenge(
     before: pl.DataFrame,
     trigger: str,
     odds: float,
+    recent: RecentBehaviour | None,
 ) -> tuple[Challenge | None, dict[str, Any]]:
     """Fit a challenger; returns it, and its row of `ml.persona_models` with what became of it."""
     settings = workspace.settings.personas
@@ -296,7 +302,9 @@ def _challenge(
     champion = standing.personas if standing is not None and _can_place(standing, features) else None
     gate = GateSettings(**settings.challenger.model_dump())
     try:
-        challenge = fit_challenger(features, catalogue, fit, champion, before, used_ids(connection, week), gate, odds)
+        challenge = fit_challenger(
+            features, catalogue, fit, champion, before, used_ids(connection, week), gate, odds, recent
+        )
     except TooFewPeople:
         return None, {}
     turned_back = next((one for one in workspace.rollbacks if one.excludes(week.as_of, week)), None)
@@ -343,6 +351,7 @@ def _track(
     standing: StandingModel,
     week: Week,
     odds: float,
+    recent: RecentBehaviour | None,
 ) -> pl.DataFrame:
     """Tell moves from boundaries drawn anew, against the week before; a gap in the weeks tells nothing."""
     if before_as_of != week.back(1).as_of:
@@ -350,7 +359,7 @@ def _track(
     is_same = previous is None or previous.fitted_as_of == standing.fitted_as_of
     if is_same or previous is None or not _can_place(previous, features):
         return tell_movement(placed, None, before)
-    return tell_movement(placed, place_people(previous.personas, features, before, odds), before)
+    return tell_movement(placed, place_people(previous.personas, features, before, odds, recent), before)
 
 
 def _assignments(reasoned: pl.DataFrame, week: Week, model_id: str) -> pl.DataFrame:
