@@ -13,10 +13,13 @@ from datetime import date
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import polars as pl
+from scipy.stats import nbinom
 
-from benchmarks.tracking_measures import NOBODY, Tracked, compare_with_truth, count_changes, labels_of
-from ml.persona_tracking import place_people
+from benchmarks.tracking_measures import NOBODY, Changes, Tracked, compare_with_truth, count_changes, labels_of
+from examples.demo import company
+from ml.persona_tracking import ODDS_TO_MOVE, place_people
 from orchestration.persona_store import model_of_week, read_feature_columns
 from orchestration.weeks import Week
 
@@ -130,11 +133,99 @@ def track_demo(folder: Path) -> Tracked:
     return result
 
 
+def measure_ceiling(folder: Path) -> Changes:
+    """What can be known of the movers at all, from what people did.
+
+    A Bayes filter that was told how often who becomes whom, and how much of what each planted persona does in a week,
+    puts everybody where they are most probable, and moves them at odds of four to one, as the pipeline does. It sees
+    the same events; what it does not find in the same week cannot be found.
+    """
+    personas = list(company.PERSONAS)
+    humans = pl.read_parquet(folder / "truth" / "people.parquet")
+    number = {human: place for place, human in enumerate(humans["human_id"])}
+    as_ofs = [date.fromisoformat(path.stem) for path in sorted((folder / "truth" / "weeks").glob("*.parquet"))]
+    truth = np.full((len(as_ofs), len(number)), -1)
+    for week, as_of in enumerate(as_ofs):
+        frame = pl.read_parquet(folder / "truth" / "weeks" / f"{as_of}.parquet")
+        people, planted = frame["human_id"], frame["persona"]
+        truth[week, people.replace_strict(number).to_numpy()] = planted.replace_strict(
+            personas, range(len(personas)), return_dtype=pl.Int64
+        ).to_numpy()
+    counts = _planted_counts(folder, humans, number, as_ofs)
+    log_evidence = np.zeros((*truth.shape, len(personas)))
+    for place in range(len(personas)):
+        visits, events = counts[..., -1], counts[..., :-1]
+        own = truth == place
+        mean, variance = visits[own].mean(), visits[own].var()
+        size = mean**2 / max(variance - mean, 1e-3)
+        shares = events[own].sum(axis=0) + 0.5
+        log_evidence[..., place] = nbinom.logpmf(visits, size, size / (size + mean))
+        log_evidence[..., place] += events @ np.log(shares / shares.sum())
+    becomes = np.eye(len(personas)) * (1 - company.CHANGES_PER_WEEK)
+    becomes += company.CHANGES_PER_WEEK * np.array(company.CHANGES)
+    labels, believed, current = [], np.zeros(log_evidence.shape[1:]), np.full(len(number), -1)
+    rows = np.arange(len(number))
+    for week in range(len(as_ofs)):
+        is_there, was_there = truth[week] >= 0, believed.sum(axis=1) > 0
+        expected = np.where(was_there[:, None], believed @ becomes, np.array(company.SHARE_AT_START))
+        logs = np.log(np.maximum(expected, 1e-300)) + log_evidence[week]
+        odds = np.exp(logs - logs.max(axis=1, keepdims=True))
+        best = odds.argmax(axis=1)
+        held = (current >= 0) & (odds[rows, best] < ODDS_TO_MOVE * odds[rows, np.maximum(current, 0)])
+        current = np.where(is_there, np.where(held, current, best), -1)
+        believed = np.where(is_there[:, None], odds / odds.sum(axis=1, keepdims=True), 0.0)
+        labels.append({str(one): personas[current[one]] for one in np.flatnonzero(is_there)})
+    lived = []
+    for week in range(len(as_ofs)):
+        there = np.flatnonzero(truth[week] >= 0)
+        moved = (truth[week] != truth[week - 1]) & (truth[week - 1] >= 0) if week else np.zeros(len(number), dtype=bool)
+        lived.append(
+            Alive(
+                pl.DataFrame(
+                    {
+                        "person_id": [str(one) for one in there],
+                        "persona": [personas[truth[week, one]] for one in there],
+                        "moved": moved[there],
+                    }
+                )
+            )
+        )
+    return count_changes(labels, lived)
+
+
+def _planted_counts(folder: Path, humans: pl.DataFrame, number: dict[str, int], as_ofs: list[date]) -> np.ndarray:
+    """Events by name, and visits, of every human in every week: (weeks, humans, names + 1)."""
+    with duckdb.connect(str(folder / ".personae" / "warehouse.duckdb"), read_only=True) as connection:
+        events = connection.execute(
+            "select contact_id, device_id, event_name, session_id, cast(occurred_at + interval 2 hour as date) as day "
+            "from raw.events"
+        ).pl()
+    owner = {}
+    for listed in ("contact_ids", "device_ids"):
+        owner |= dict(humans.explode(listed).drop_nulls(listed).select(listed, "human_id").iter_rows())
+    first = as_ofs[0]
+    events = events.with_columns(
+        human=pl.coalesce(
+            pl.col("contact_id").replace_strict(owner, default=None, return_dtype=pl.String),
+            pl.col("device_id").replace_strict(owner, default=None, return_dtype=pl.String),
+        ),
+        week=(pl.col("day") - first).dt.total_days() // 7 + 1,
+    ).filter(pl.col("human").is_not_null() & pl.col("week").is_between(0, len(as_ofs) - 1))
+    names = sorted(events["event_name"].unique().to_list())
+    counts = np.zeros((len(as_ofs), len(number), len(names) + 1))
+    visits = events.unique(["week", "human", "session_id"])
+    for frame, place in ((events, events["event_name"].replace_strict(names, range(len(names)))), (visits, None)):
+        where = (frame["week"].to_numpy(), frame["human"].replace_strict(number).to_numpy())
+        np.add.at(counts, (*where, len(names) if place is None else place.to_numpy()), 1)
+    return counts
+
+
 def main() -> None:
     """Print what a demo company came to."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    result = track_demo(parser.parse_args().folder)
+    folder = parser.parse_args().folder
+    result = track_demo(folder)
     print(
         json.dumps(
             {
@@ -146,6 +237,7 @@ def main() -> None:
                 "accuracy": [round(one, 3) for one in result.accuracy],
                 "published": result.changes.summary(),
                 "unsmoothed": result.unsmoothed.summary(),
+                "ceiling": measure_ceiling(folder).summary(),
                 "movers": len(result.changes.caught_same_week),
                 "spurious": [round(one, 4) for one in result.changes.spurious],
             },

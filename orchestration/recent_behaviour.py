@@ -17,8 +17,9 @@ WEEKS_BEFORE = 4
 """Weeks that habits are learned from: enough for small personas, few enough to follow what changes for everybody."""
 LEARNED_FROM = 20_000
 SAMPLE_SEED = 19
+TYPES = ("page_views", "product_events", "searches", "downloads", "form_submits", "other_types")
+"""What was done, where no events are counted by name; both would say the same twice."""
 KINDS = {
-    "type": ("page_views", "product_events", "searches", "downloads", "form_submits", "other_types"),
     "time of day": ("night_events", "morning_events", "daytime_events", "evening_events"),
     "day": ("weekend_events", "weekday_events"),
     "device": ("mobile_events", "other_devices"),
@@ -50,7 +51,7 @@ def read_recent_behaviour(
         return None
     named = [name for name in columns if name.startswith("named_")]
     amount = "sessions" if int(before["sessions"].sum()) else "events"
-    kinds = {"name": [*named, "unnamed"], **KINDS} if named else dict(KINDS)
+    kinds = {"what": [*named, "unnamed"] if named else TYPES, **KINDS}
     return RecentBehaviour(this_week, before, sampled, WEEKS_BEFORE, amount, kinds)
 
 
@@ -62,7 +63,7 @@ def _counted(connection: duckdb.DuckDBPyConnection) -> list[str]:
         [TABLE],
     ).fetchall()
     names = [name for (name,) in rows]
-    wanted = {"events", "sessions", *(one for parts in KINDS.values() for one in parts)}
+    wanted = {"events", "sessions", *TYPES, *(one for parts in KINDS.values() for one in parts)}
     return [name for name in names if name in wanted or (name.startswith("named_") and name.endswith("_events"))]
 
 
@@ -110,7 +111,7 @@ def _with_rests(frame: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
 
     named = [name for name in columns if name.startswith("named_")]
     return frame.with_columns(
-        other_types=rest(list(KINDS["type"][:-1])),
+        other_types=rest(list(TYPES[:-1])),
         weekday_events=rest(["weekend_events"]),
         other_devices=rest(["mobile_events"]),
         unnamed=rest(named) if named else pl.col("events"),

@@ -14,6 +14,7 @@ from polars.testing import assert_frame_equal
 from orchestration.feature_catalogue import read_catalogue
 from orchestration.persona_store import PERSONA_TABLES
 from orchestration.persona_week import run_persona_week
+from orchestration.recent_behaviour import read_recent_behaviour
 from orchestration.rollbacks import read_rollbacks
 from orchestration.turning_back import NothingToTurnBackFrom, turn_back
 from orchestration.why import NotFound, Question, explain
@@ -151,6 +152,47 @@ def test_a_model_somebody_turned_back_from_is_not_used_whatever_is_built_again(c
     assert_same(after, again)
     with pytest.raises(NothingToTurnBackFrom, match="is the first one"):
         turn_back(company.connection, workspace, WEEKS[0], "")
+
+
+def test_what_people_did_of_late_is_what_was_delivered_by_then(company: Company) -> None:
+    """Counted from the raw events, not from the day table it is read from."""
+    week = WEEKS[1]
+    people = company.read(f"select person_id from features.person_features where as_of = date '{week.as_of}'")
+    recent = read_recent_behaviour(company.connection, people["person_id"], week, "Europe/Berlin")
+    expected = company.read(
+        f"""
+        select count(*) as events from raw.events as e
+        inner join intermediate.int_identities_resolved as i
+            on i.identity_kind = case when e.contact_id is not null then 'contact'
+                when e.user_id is not null then 'user' else 'device' end
+            and i.identity_id = coalesce(e.contact_id, e.user_id, e.device_id)
+            and i.valid_from < timestamp '{week.as_of_at("Europe/Berlin")}'
+            and coalesce(i.valid_to, timestamp '9999-12-31') >= timestamp '{week.as_of_at("Europe/Berlin")}'
+        inner join features.person_features as f on f.person_id = i.person_id and f.as_of = date '{week.as_of}'
+        where e.occurred_at >= timestamp '{week.back(1).as_of_at("Europe/Berlin")}'
+            and e.occurred_at < timestamp '{week.as_of_at("Europe/Berlin")}'
+        """
+    )["events"][0]
+    assert recent is not None and recent.this_week["events"].sum() == expected > 1000
+    assert recent.this_week["person_id"].is_unique().all()
+    assert set(recent.weeks_before["week"]) == {1, 2, 3, 4}
+    for parts in recent.kinds.values():
+        assert (recent.this_week.select(pl.sum_horizontal(list(parts))).to_series() == recent.this_week["events"]).all()
+
+
+def test_membership_rests_on_what_people_did_and_without_events_on_the_model(company: Company) -> None:
+    workspace = company.open()
+    company.run(workspace)
+    believed = company.tables()["persona_assignments"]
+    company.forget()
+    company.connection.execute("update intermediate.int_identity_days set event_day = event_day - 4000")
+    company.run(workspace)
+    unmoved = company.tables()["persona_assignments"]
+    first = pl.col("as_of") == WEEKS[0].as_of
+    assert_frame_equal(believed.filter(first), unmoved.filter(first))
+    both = believed.filter(~first).join(unmoved, on=["as_of", "person_id"])
+    assert (both["persona_id"] != both["persona_id_right"]).any()
+    assert (company.read("select odds_to_move from ml.persona_weeks order by as_of")["odds_to_move"][1:] >= 4).all()
 
 
 def test_a_refused_challenger_is_kept_with_the_reason_and_moves_nobody(company: Company) -> None:

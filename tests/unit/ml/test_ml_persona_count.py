@@ -55,3 +55,22 @@ def test_the_planted_number_is_found_and_its_evidence_tells_where_groups_come_fr
     assert counted.origins["k"].unique().sort().to_list() == [4, 5, 6, 7, 8]
     assert counted.origins["origin"].is_between(0, 1).all()
     assert (counted.table["stability_low"] <= counted.table["stability_high"]).all()
+
+
+@pytest.mark.parametrize(
+    ("standing", "found_again", "expected"),
+    [
+        (None, [0.9, 0.5, 0.5, 0.5], 4),
+        (3, [0.9, 0.5, 0.5, 0.5], 3),  # a fourth that the other half does not know is none
+        (3, [0.9, 0.7, 0.5, 0.5], 4),  # a fourth that is found is born
+        (3, [0.3, 0.5, 0.2, 0.2], 4),  # what stands is not found either
+        (5, [0.9, 0.9, 0.8, 0.5], 5),  # all five are still found
+        (5, [0.9, 0.9, 0.5, 0.5], 4),  # one of the five is found no more
+        (8, [0.9, 0.9, 0.5, 0.5], 4),  # a number that may not be chosen holds nothing back
+    ],
+)
+def test_the_standing_number_stays_unless_the_other_half_says_otherwise(standing, found_again, expected):
+    votes = evidence(stability=[0.5, 0.9, 0.5, 0.5], prediction_strength=found_again, bic=[9.0, 1.0, 8.0, 8.0])
+    chosen, words = choose_count(votes, 0.0, standing)
+    assert chosen == expected
+    assert ("as before, where the votes are for 4" in words) == (expected != 4)
