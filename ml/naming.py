@@ -3,6 +3,7 @@
 Here belongs everything that turns groups into words. Finding the groups stands in `personas`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,7 +23,13 @@ DESCRIBED_FROM = 0.2
 """Effect size from which a feature is mentioned in a description (a small effect after Cohen 1988)."""
 KNOWN_FROM = 0.5
 """A persona is neither named nor described by a feature that fewer of its people have a value for."""
-TRAITS_PER_NAME = 8
+TRAITS_PER_NAME = 12
+PRESENCE_FAMILIES = ("engagement", "source")
+PRESENCE_WEIGHT = 0.6
+JOINED_FROM = 0.25
+"""Weight from which an adjective goes before a noun; below it a second noun says more."""
+BOTH_FROM = 0.5
+"""Weight from which two circumstances go before a noun: "evening mobile price watchers"."""
 AVERAGE = "Average people"
 
 PROFILE_SCHEMA = {
@@ -152,20 +159,47 @@ class _Trait:
     words: str
     family: str
     weight: float
+    feature: str = ""
+    is_more: bool = True
 
     @property
     def is_noun(self) -> bool:
         """Whether the words name people: a plural such as "report readers", not an adjective such as "cautious"."""
         return self.words.endswith("s") and not self.words.endswith(("ss", "ous"))
 
+    @property
+    def is_prefix(self) -> bool:
+        """Whether the words can stand before a noun: "early-morning", but not "recently on the site"."""
+        return not self.is_noun and len(self.words.split()) <= 2
+
+    @property
+    def is_circumstance(self) -> bool:
+        """Whether the words say when or on what people act, and so go along with another adjective."""
+        return self.feature.endswith("_events_share_91d")
+
+    @property
+    def telling(self) -> float:
+        """How much a noun says: what people do says more than that they come, or what they hardly do."""
+        return self.weight * (1.0 if self.is_more and self.family not in PRESENCE_FAMILIES else PRESENCE_WEIGHT)
+
+    @property
+    def brief(self) -> float:
+        """Weight of an adjective before a noun: of two that say about as much, the one of a single word."""
+        return self.weight * (1.0 if " " not in self.words else 0.7)
+
+    def shares_words_with(self, other: "_Trait") -> bool:
+        """Whether a name of both would say a word twice."""
+        return bool(set(self.words.lower().split()) & set(other.words.lower().split()))
+
 
 def name_personas(
     profiles: pl.DataFrame, catalogue: pl.DataFrame, kept_names: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Name each persona after what sets it apart most, for example "Very active report readers".
+    """Name each persona after what sets it apart most, for example "Evening mobile price watchers".
 
     A feature counts the more the larger its effect, and the fewer personas go further in the same direction.
-    Words come from the catalogue: plural nouns name people, everything else is used as an adjective.
+    Words come from the catalogue: plural nouns name people, everything else is used as an adjective. What people do
+    goes before how often they come, and an adjective before a second noun: who, and how.
 
     Args:
         profiles: As `profile_personas` returns them.
@@ -203,8 +237,9 @@ def _traits(profiles: pl.DataFrame, catalogue: pl.DataFrame) -> dict[str, list[_
         .sort(["persona_id", "weight", "feature"], descending=[False, True, False])
     )
     traits: dict[str, list[_Trait]] = {}
-    for persona, words, family, weight in telling.select("persona_id", "words", "family", "weight").iter_rows():
-        traits.setdefault(persona, []).append(_Trait(words.strip(), family, weight))
+    columns = ("persona_id", "words", "family", "weight", "feature", pl.col("effect_size") > 0)
+    for persona, words, family, weight, feature, is_more in telling.select(columns).iter_rows():
+        traits.setdefault(persona, []).append(_Trait(words.strip(), family, weight, feature, is_more))
     return {persona: found[:TRAITS_PER_NAME] for persona, found in traits.items()}
 
 
@@ -214,24 +249,31 @@ def _well_known(profiles: pl.DataFrame) -> pl.DataFrame:
 
 def _candidate_names(traits: list[_Trait]) -> list[str]:
     """All names the traits give, the best first; "Average people" where there are none."""
+    nouns = sorted((trait for trait in traits if trait.is_noun), key=lambda trait: -trait.telling)
+    adjectives = [trait for trait in traits if not trait.is_noun]
     names: list[str] = []
-    for lead in traits:
-        seconds = [second for second in traits if not set(lead.words.split()) & set(second.words.split())]
-        other_families = [second for second in seconds if second.family != lead.family]
-        same_family = [second for second in seconds if second.family == lead.family]
-        names.extend(_joined(lead, second) for second in other_families)
-        names.append(lead.words if lead.is_noun else f"{lead.words} people")
-        names.extend(_joined(lead, second) for second in same_family)
+    for noun in nouns:
+        fitting = [one for one in adjectives if one.is_prefix and not one.shares_words_with(noun)]
+        strong = sorted((one for one in fitting if one.weight >= JOINED_FROM), key=lambda one: -one.brief)
+        names += _with_circumstances(noun, strong)
+        names += [f"{one.words} {noun.words}" for one in strong]
+        others = [other for other in nouns if other is not noun and not other.shares_words_with(noun)]
+        names += [f"{noun.words} and {other.words}" for other in others]
+        names.append(noun.words)
+        names += [f"{one.words} {noun.words}" for one in fitting if one not in strong]
+    for first in adjectives:
+        seconds = [second for second in adjectives if second is not first and not second.shares_words_with(first)]
+        names += [f"{first.words}, {second.words} people" for second in seconds if second.family != first.family]
+        names.append(f"{first.words} people")
     return [name[0].upper() + name[1:] for name in names] or [AVERAGE]
 
 
-def _joined(lead: _Trait, second: _Trait) -> str:
-    if lead.is_noun and second.is_noun:
-        return f"{lead.words} and {second.words}"
-    if lead.is_noun or second.is_noun:
-        adjective, noun = (second, lead) if lead.is_noun else (lead, second)
-        return f"{adjective.words} {noun.words}"
-    return f"{lead.words}, {second.words} people"
+def _with_circumstances(noun: _Trait, adjectives: list[_Trait]) -> list[str]:
+    """The noun after when and on what, where both are strong: time before device."""
+    circumstances = [one for one in adjectives if one.is_circumstance and one.weight >= BOTH_FROM]
+    devices = [one for one in circumstances if one.feature.startswith("mobile_")]
+    times = [one for one in circumstances if not one.feature.startswith("mobile_")]
+    return [f"{times[0].words} {devices[0].words} {noun.words}"] if times and devices else []
 
 
 def _numbered(name: str, taken: set[str]) -> str:
@@ -249,34 +291,78 @@ def describe_personas(profiles: pl.DataFrame) -> dict[str, str]:
 
     Returns:
         Text by persona_id: its share of the people, up to three features in which it is above everybody and
-        two in which it is below, each with its value and that of everybody.
+        two in which it is below, each of another family where there are as many, with its value and everybody's.
     """
     sentences = {}
     for (persona,), rows in profiles.group_by("persona_id", maintain_order=True):
         told = _well_known(rows).filter(pl.col("effect_size").abs() >= DESCRIBED_FROM)
-        above = told.filter(pl.col("effect_size") > 0).sort("effect_size", "label", descending=[True, False]).head(3)
-        below = told.filter(pl.col("effect_size") < 0).sort("effect_size", "label").head(2)
+        above = _of_several_families(told.filter(pl.col("effect_size") > 0), 3)
+        below = _of_several_families(told.filter(pl.col("effect_size") < 0), 2)
         said = [f"{rows['people_share'][0]:.0%} of the people."]
-        said += [f"They are above everybody in {_figures(above)}."] if above.height else []
-        said += [f"They are below everybody in {_figures(below)}."] if below.height else []
+        said += [f"What marks them: {_figures(above)}."] if above.height else []
+        said += [f"Less than elsewhere: {_figures(below)}."] if below.height else []
         if not told.height:
             said.append("They are close to everybody in all that is measured.")
         sentences[persona] = " ".join(said)
     return sentences
 
 
+def _of_several_families(rows: pl.DataFrame, count: int) -> pl.DataFrame:
+    """The largest effects, of a second one of a family only where families run out."""
+    ranked = rows.sort([pl.col("effect_size").abs(), "label"], descending=[True, False])
+    ranked = ranked.with_columns(place=pl.int_range(pl.len()).over("family"))
+    return ranked.sort("place", maintain_order=True).head(count).sort(pl.col("effect_size").abs(), descending=True)
+
+
 def _figures(rows: pl.DataFrame) -> str:
-    """`x (9 against 4), y (3 against 1) and z (2 against 0)`, a label beginning small unless it is an abbreviation."""
+    """`a, b and c`, each a figure in words."""
     told = [
-        f"{label if label[1:2].isupper() else label[:1].lower() + label[1:]} "
-        f"({_figure(own, kind)} against {_figure(base, kind)})"
+        told_figure(label, kind, own, base)
         for label, kind, own, base in rows.select("label", "kind", "persona_value", "base_value").iter_rows()
     ]
     return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
 
 
-def _figure(value: float, kind: str) -> str:
-    if kind != "number":
-        return f"{value:.0%}"
-    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+def told_figure(label: str, kind: str, own: float, base: float) -> str:
+    """Say one figure of a persona beside everybody's, as a person would.
+
+    Args:
+        label: What is measured, as the catalogue has it.
+        kind: "number", "flag" or "category"; of all but numbers, the values are shares.
+        own: The persona's.
+        base: Everybody's.
+
+    Examples:
+        >>> told_figure("Dashboard viewed (last 4 weeks)", "number", 3.68, 1.08)
+        '“dashboard viewed” 3.7 times in 4 weeks (everybody: 1.1)'
+        >>> told_figure("Share of activity in the morning", "number", 0.27, 0.14)
+        '27% of activity in the morning (everybody: 14%)'
+    """
+    small = label if label[1:2].isupper() else label[:1].lower() + label[1:]
+    if kind != "number" or small.startswith("share of "):
+        return f"{_share_words(small, kind, f'{own:.0%}')} (everybody: {base:.0%})"
+    amount = _figure(own)
+    if event := _EVENT.fullmatch(small):
+        said = f"“{event[1]}” {amount} times in {event[2]} weeks"
+    else:
+        said = f"{amount} {small}" if _COUNTED.match(small) else f"{small} {amount}"
+    return f"{said} (everybody: {_figure(base)})"
+
+
+def _share_words(label: str, kind: str, own: str) -> str:
+    if kind == "category" and ": " in label:
+        what, level = label.split(": ", 1)
+        return f"{own} with {what} “{level}”"
+    if share := _SHARE.fullmatch(label):
+        return f"{own} of {share[1]}"
+    return f"a {label} of {own}" if label.startswith("share of ") else f"{own} {label}"
+
+
+_EVENT = re.compile(r"(.+) \(last (\d+) weeks\)")
+_SHARE = re.compile(r"share of ((?:activity|visits|messages|orders|revenue) (?:in|at|on|of|from|during|that) .+)")
+_COUNTED = re.compile(r"days since |active (?:days|weeks) |[a-z -]+s (?:in|of) (?:a year|\d+)")
+
+
+def _figure(value: float) -> str:
+    digits = 0 if abs(value) >= 20 else 1 if abs(value) >= 1 else 2
     return f"{value:,.{digits}f}"

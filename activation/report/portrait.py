@@ -23,6 +23,9 @@ STAGES = ("new", "active", "cooling", "dormant")
 _STRIKING = 0.35  # standard deviations from which a trait is worth a sentence
 _CLEARLY_MORE, _CLEARLY_LESS = 1.4, 0.7
 _PREFERENCE_FAMILIES = ("messages", "product", "purchases")
+_EVENT = re.compile(r"(.+) \(last (\d+) weeks\)")
+_SHARE = re.compile(r"Share of (activity (?:in|at|during|on) .+)")
+_COUNTED = re.compile(r"days since |active (?:days|weeks) |[a-z -]+s (?:in|of) (?:a year|\d+)")
 _ALWAYS_A_PREFERENCE = ("mobile_events_share_91d",)
 _PREFERENCES = 4
 
@@ -139,8 +142,8 @@ def _say_more(traits: pl.DataFrame, persona: Persona) -> str:
     )
     told = f"{lead} {_trait_words(first)}"
     if others:
-        told += _turn(persona, "; they also stand out in ", ", followed by ", ", along with ")
-        told += listed([_label_words(other) for other in others])
+        told += _turn(persona, "; they also stand out by ", "; next come ", "; typical, too, are ")
+        told += listed([_trait_words(other) for other in others[:2]])
     return f"{told}."
 
 
@@ -168,20 +171,30 @@ def _striking(traits: pl.DataFrame, direction: int) -> list[dict]:
 def _label_words(row: dict) -> str:
     """A characteristic in the middle of a sentence; an abbreviation keeps its capital."""
     label = row["label"] or row["characteristic"]
-    label = re.sub(r"^(.+) \(last (\d+) weeks\)$", r"“\1” in \2 weeks", label)
-    return label if label[1:2].isupper() or label.startswith("“") else label[:1].lower() + label[1:]
+    if event := _EVENT.fullmatch(label):
+        return f"“{event[1]}”"
+    if row["kind"] == "category" and ": " in label:
+        what, level = label.split(": ", 1)
+        return f"the {what[:1].lower()}{what[1:]} “{level}”"
+    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
 
 
 def _trait_words(row: dict) -> str:
-    """The same with figures: `active days in 4 weeks (9.1 on average, twice everybody's 4.5)`."""
-    label = _label_words(row)
-    value, base = row["segment_value"], row["base_value"]
+    """The same with figures: `9.1 active days in 4 weeks, twice everybody’s 4.5`."""
+    label, value, base = row["label"] or row["characteristic"], row["segment_value"], row["base_value"]
+    words = _label_words(row)
     if row["kind"] != "number" or row["unit"] == "share":
-        return f"{label} ({percent(value)} against {percent(base)})"
+        if share := _SHARE.fullmatch(label):
+            return f"their {share[1]} ({percent(value)} of all they do, against {percent(base)})"
+        return f"{words} ({percent(value)} against {percent(base)})"
     own, everybody = number(value), number(base)
-    if base and base > 0 and value / base >= 1.95:
-        return f"{label} ({own} on average, {_times(value / base)} everybody’s {everybody})"
-    return f"{label} ({own} on average against {everybody})"
+    is_times = base and base > 0 and value / base >= 1.95
+    beside = f"{_times(value / base)} everybody’s {everybody}" if is_times else f"against {everybody} of everybody"
+    if event := _EVENT.fullmatch(label):
+        return f"{words}, {own} times in {event[2]} weeks, {beside}"
+    if _COUNTED.match(words):
+        return f"{own} {words}, {beside}"
+    return f"{words} ({own} on average, {beside})"
 
 
 def _times(ratio: float) -> str:

@@ -134,6 +134,6 @@ def test_a_persona_is_not_named_by_what_most_of_its_people_have_no_value_for():
 def test_descriptions_are_figures(profiles):
     described = describe_personas(profiles)
     assert list(described) == ["persona-01", "persona-02", "persona-03", "persona-04"]
-    assert described["persona-04"].startswith("11% of the people. They are above everybody in ")
-    assert "administrators (9" in described["persona-04"]
+    assert described["persona-04"].startswith("11% of the people. What marks them: ")
+    assert "administrators (everybody: " in described["persona-04"]
     assert all("p_0" not in sentence for sentence in described.values())
