@@ -8,7 +8,7 @@ wrote beside the extracts. What is counted, and how, stands in `tracking_measure
 
 import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -22,6 +22,9 @@ from examples.demo import company
 from ml.persona_tracking import ODDS_TO_MOVE, place_people
 from orchestration.persona_store import model_of_week, read_feature_columns
 from orchestration.weeks import Week
+
+FULL_WINDOWS = 13
+"""Weeks of history that the longest windows of features look back on."""
 
 
 @dataclass(frozen=True)
@@ -107,21 +110,32 @@ class Alive:
     alive: int = 5
 
 
-def track_demo(folder: Path) -> Tracked:
+@dataclass
+class TrackedDemo(Tracked):
+    """What the demo came to; `mature` and `mature_unsmoothed` are the changes once a quarter of history is there."""
+
+    mature: Changes = field(default_factory=Changes)
+    mature_unsmoothed: Changes = field(default_factory=Changes)
+
+
+def track_demo(folder: Path) -> TrackedDemo:
     """Measure a demo company that was run.
 
     Args:
         folder: Its workspace; `truth` stands beside the extracts, the warehouse below `.personae`.
     """
-    result = Tracked()
+    result = TrackedDemo()
     id_of_persona: dict[str, str] = {}
     weeks = read_weeks(folder)
     for week in weeks:
         compare_with_truth(result, week.truth, week.placed, id_of_persona)
         result.ids_ever |= set(week.placed["persona_id"])
     lived = [Alive(week.truth) for week in weeks]
-    result.changes = count_changes([labels_of(week.placed) for week in weeks], lived)
-    result.unsmoothed = count_changes([labels_of(week.unsmoothed) for week in weeks], lived)
+    placed, unsmoothed = ([labels_of(getattr(week, name)) for week in weeks] for name in ("placed", "unsmoothed"))
+    result.changes, result.unsmoothed = count_changes(placed, lived), count_changes(unsmoothed, lived)
+    result.mature, result.mature_unsmoothed = (
+        count_changes(labels[FULL_WINDOWS - 1 :], lived[FULL_WINDOWS - 1 :]) for labels in (placed, unsmoothed)
+    )
     numbers = {week.as_of: week.number for week in weeks}
     with duckdb.connect(str(folder / ".personae" / "warehouse.duckdb"), read_only=True) as connection:
         told = connection.execute(
@@ -133,12 +147,15 @@ def track_demo(folder: Path) -> Tracked:
     return result
 
 
-def measure_ceiling(folder: Path) -> Changes:
+def measure_ceiling(folder: Path) -> tuple[Changes, Changes]:
     """What can be known of the movers at all, from what people did.
 
     A Bayes filter that was told how often who becomes whom, and how much of what each planted persona does in a week,
     puts everybody where they are most probable, and moves them at odds of four to one, as the pipeline does. It sees
     the same events; what it does not find in the same week cannot be found.
+
+    Returns:
+        All weeks, and those from `FULL_WINDOWS` on.
     """
     personas = list(company.PERSONAS)
     humans = pl.read_parquet(folder / "truth" / "people.parquet")
@@ -190,7 +207,7 @@ def measure_ceiling(folder: Path) -> Changes:
                 )
             )
         )
-    return count_changes(labels, lived)
+    return count_changes(labels, lived), count_changes(labels[FULL_WINDOWS - 1 :], lived[FULL_WINDOWS - 1 :])
 
 
 def _planted_counts(folder: Path, humans: pl.DataFrame, number: dict[str, int], as_ofs: list[date]) -> np.ndarray:
@@ -226,24 +243,18 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     result = track_demo(folder)
-    print(
-        json.dumps(
-            {
-                "id_switches": result.id_switches,
-                "events": result.events,
-                "ids_ever": sorted(result.ids_ever),
-                "champions": result.refits,
-                "rejected": result.rejected,
-                "accuracy": [round(one, 3) for one in result.accuracy],
-                "published": result.changes.summary(),
-                "unsmoothed": result.unsmoothed.summary(),
-                "ceiling": measure_ceiling(folder).summary(),
-                "movers": len(result.changes.caught_same_week),
-                "spurious": [round(one, 4) for one in result.changes.spurious],
-            },
-            indent=1,
-        )
-    )
+    ceiling, mature_ceiling = measure_ceiling(folder)
+    told = {
+        "id switches": result.id_switches,
+        "events": result.events,
+        "champions": result.refits,
+        "rejected": result.rejected,
+        "people placed right": [round(one, 3) for one in result.accuracy],
+        "spurious": [round(one, 4) for one in result.changes.spurious],
+        "all weeks": [one.summary() for one in (result.changes, result.unsmoothed, ceiling)],
+        "full windows": [one.summary() for one in (result.mature, result.mature_unsmoothed, mature_ceiling)],
+    }
+    print(json.dumps(told, indent=1))
 
 
 if __name__ == "__main__":
