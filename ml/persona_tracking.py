@@ -4,7 +4,8 @@ Here belongs what a week does with a standing model and a challenger, as frames 
 stands in `personas`, which persona a group continues in `persona_identity`, whether the data have drifted in `drift`.
 
 People keep their persona until the odds of another one are four to one: on simulated weeks this cuts label changes that
-nobody's behaviour explains from some nine in a hundred people to one, and finds those who did move as soon as before.
+nobody's behaviour explains from three in a hundred people to one in two hundred, and finds those who did move as well.
+What people did of late is weighed in `weekly_habits`.
 """
 
 from collections.abc import Collection

@@ -488,6 +488,9 @@ def _find(
         centres, merges = merge_weak_segments(
             part, centres, fewest, smallest_share, k_means_finder(effort.sample_starts), effort.pairs, settings.seed
         )
+        if merges:
+            joined = "one was" if len(merges) == 1 else f"{len(merges)} were"
+            choice += f" As {joined} too small or not found again, and joined to the nearest, {len(centres)} remain."
     else:
         groups = ALGORITHMS[algorithm](n_clusters=k, random_state=settings.seed).fit(scores)
         centres = groups.cluster_centers_

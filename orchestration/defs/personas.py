@@ -18,6 +18,7 @@ from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 
 FEATURES = dg.AssetKey(["features", "person_features"])
+DAYS = dg.AssetKey(["intermediate", "int_identity_days"])
 
 
 def persona_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
@@ -32,7 +33,7 @@ def persona_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
     }
     specs = {
         name: dg.AssetSpec(
-            ["ml", name], deps=[FEATURES], group_name="ml", description=text, kinds={"python", "scikitlearn"}
+            ["ml", name], deps=[FEATURES, DAYS], group_name="ml", description=text, kinds={"python", "scikitlearn"}
         )
         for name, text in descriptions.items()
     }

@@ -44,8 +44,8 @@ identity_weekdays as (
 
     select
         days_of_weeks.as_of,
-        case when identity_days.contact_id is not null then 'contact' else 'device' end as identity_kind,
-        coalesce(identity_days.contact_id, identity_days.device_id) as identity_id,
+        {{ acting_identity_kind('identity_days') }} as identity_kind,
+        {{ acting_identity_id('identity_days') }} as identity_id,
         isodow(identity_days.event_day) as weekday,
         sum(cast(identity_days.night_events as double)) as night,
         sum(cast(identity_days.morning_events as double)) as morning,
