@@ -146,6 +146,7 @@ def _persona_lines(
     if standing is None or rival is None:
         return
     evidence, person = _evidence(connection, week, person_id, standing, own, rival)
+    yield from _model_alone_lines(standing, person, own, names)
     order = np.argsort(-evidence, kind="stable")
     features = standing.model.preparation.features_
     stored = [row[column] for column in REASON_COLUMNS if row[column]]
@@ -159,6 +160,17 @@ def _persona_lines(
     yield f"  what would speak for {names.get(rival, rival)}:" + ("" if against else " nothing")
     for place in against:
         yield f"    - {_compared(connection, week, features[place], labels, person, own, rival, names)}"
+
+
+def _model_alone_lines(standing: StandingModel, person: pl.DataFrame, own: str, names: dict[str, str]) -> Iterator[str]:
+    """Where the features of the last weeks alone would put somebody, if that is elsewhere."""
+    probabilities = standing.model.probabilities(person)[1][0]
+    likeliest = standing.personas.persona_ids[int(probabilities.argmax())]
+    if likeliest != own:
+        yield (
+            f"  the model alone, whose features count many weeks, would say {names.get(likeliest, likeliest)} "
+            f"({probabilities.max():.0%}); what they did week by week outweighs it"
+        )
 
 
 def _movement_lines(

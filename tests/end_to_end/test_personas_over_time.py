@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from ml.persona_tracking import INCUMBENT_SCHEMA, place_people
 from orchestration.feature_catalogue import read_catalogue
-from orchestration.persona_store import PERSONA_TABLES
+from orchestration.persona_store import PERSONA_TABLES, model_of_week, read_feature_columns
 from orchestration.persona_week import run_persona_week
 from orchestration.recent_behaviour import read_recent_behaviour
 from orchestration.rollbacks import read_rollbacks
@@ -171,6 +172,7 @@ def test_what_people_did_of_late_is_what_was_delivered_by_then(company: Company)
         inner join features.person_features as f on f.person_id = i.person_id and f.as_of = date '{week.as_of}'
         where e.occurred_at >= timestamp '{week.back(1).as_of_at("Europe/Berlin")}'
             and e.occurred_at < timestamp '{week.as_of_at("Europe/Berlin")}'
+            and e._delivered_at <= timestamp '{week.as_of_at("Europe/Berlin")}'
         """
     )["events"][0]
     assert recent is not None and recent.this_week["events"].sum() == expected > 1000
@@ -256,6 +258,21 @@ def test_why_finds_a_person_by_contact_id_and_says_who_is_unknown(demo_run: Demo
             explain(connection, workspace, catalogue, Question(contact, LAST_WEEK.back(40)))
         with pytest.raises(NotFound, match="there is no persona 'persona-88'"):
             explain(connection, workspace, catalogue, Question(contact, not_in="persona-88"))
+
+
+def test_why_says_where_the_model_alone_would_put_somebody(demo_run: DemoRun) -> None:
+    workspace = Workspace.open(demo_run.folder)
+    with duckdb.connect(str(demo_run.state / "warehouse.duckdb"), read_only=True) as connection:
+        catalogue = read_catalogue(connection, workspace, demo_run.state / "dbt" / "manifest.json")
+        standing = model_of_week(connection, LAST_WEEK)
+        features = read_feature_columns(connection, standing.model.preparation.features_, LAST_WEEK)
+        alone = place_people(standing.personas, features, pl.DataFrame(schema=INCUMBENT_SCHEMA))
+        published = demo_run.table("segment_memberships").filter(pl.col("segment_type") == "persona")
+        both = alone.join(published.select("person_id", "segment_id"), on="person_id").sort("person_id")
+        for is_same in (True, False):
+            some = both.filter((pl.col("persona_id") == pl.col("segment_id")) == is_same)
+            told = explain(connection, workspace, catalogue, Question(some["person_id"][0]))
+            assert any("the model alone" in line for line in told) != is_same
 
 
 def test_a_published_week_says_what_it_was_made_from(demo_run: DemoRun) -> None:
