@@ -145,8 +145,9 @@ def _persona_lines(
     rival = _rival(not_in, own, runner_up, names, standing)
     if standing is None or rival is None:
         return
-    evidence, person = _evidence(connection, week, person_id, standing, own, rival)
-    yield from _model_alone_lines(standing, person, own, names)
+    evidence, their_row = _evidence(connection, week, person_id, standing, own, rival)
+    person = their_row.row(0, named=True)
+    yield from _model_alone_lines(standing, their_row, own, names)
     order = np.argsort(-evidence, kind="stable")
     features = standing.model.preparation.features_
     stored = [row[column] for column in REASON_COLUMNS if row[column]]
@@ -164,7 +165,7 @@ def _persona_lines(
 
 def _model_alone_lines(standing: StandingModel, person: pl.DataFrame, own: str, names: dict[str, str]) -> Iterator[str]:
     """Where the features of the last weeks alone would put somebody, if that is elsewhere."""
-    probabilities = standing.model.probabilities(person)[1][0]
+    probabilities = standing.model.probabilities(their_row)[1][0]
     likeliest = standing.personas.persona_ids[int(probabilities.argmax())]
     if likeliest != own:
         yield (
@@ -207,7 +208,7 @@ def _rival(
 
 def _evidence(
     connection: duckdb.DuckDBPyConnection, week: Week, person_id: str, standing: StandingModel, own: str, rival: str
-) -> tuple[np.ndarray, dict[str, Any]]:
+) -> tuple[np.ndarray, pl.DataFrame]:
     preparation = standing.model.preparation
     columns = ", ".join(f"f.{identifier(name)}" for name in ["person_id", *preparation.features_])
     sample = connection.execute(
@@ -220,7 +221,7 @@ def _evidence(
     placed = sample.select("person_id", persona_id="__persona")
     scales = learn_scales(preparation, sample, placed)
     person = sample.filter(pl.col("person_id") == person_id)
-    return evidence_for(preparation, scales, person, [own], [rival])[0], person.row(0, named=True)
+    return evidence_for(preparation, scales, person, [own], [rival])[0], person
 
 
 def _compared(
