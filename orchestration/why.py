@@ -163,7 +163,9 @@ def _persona_lines(
         yield f"    - {_compared(connection, week, features[place], labels, person, own, rival, names)}"
 
 
-def _model_alone_lines(standing: StandingModel, person: pl.DataFrame, own: str, names: dict[str, str]) -> Iterator[str]:
+def _model_alone_lines(
+    standing: StandingModel, their_row: pl.DataFrame, own: str, names: dict[str, str]
+) -> Iterator[str]:
     """Where the features of the last weeks alone would put somebody, if that is elsewhere."""
     probabilities = standing.model.probabilities(their_row)[1][0]
     likeliest = standing.personas.persona_ids[int(probabilities.argmax())]
@@ -210,7 +212,9 @@ def _evidence(
     connection: duckdb.DuckDBPyConnection, week: Week, person_id: str, standing: StandingModel, own: str, rival: str
 ) -> tuple[np.ndarray, pl.DataFrame]:
     preparation = standing.model.preparation
-    columns = ", ".join(f"f.{identifier(name)}" for name in ["person_id", *preparation.features_])
+    market = standing.model.settings.market_feature
+    needed = dict.fromkeys(["person_id", *preparation.features_, *([market] if market else [])])
+    columns = ", ".join(f"f.{identifier(name)}" for name in needed)
     sample = connection.execute(
         f"with drawn as (select a.person_id, a.persona_id from ml.persona_assignments as a where a.as_of = ? "
         "and a.persona_type = ? order by a.person_id = ? desc, md5(a.person_id), a.person_id limit ?) "
