@@ -192,9 +192,10 @@ def _told_demo(tracked: TrackedDemo, ceiling: Changes, mature_ceiling: Changes) 
         "from week 13 on, what can be known": mature_ceiling,
     }
     lines = [
-        "| weeks | models fitted, refused | id switches | births and deaths told | people placed right | movers |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: |",
-        f"| {weeks} | {fitted} | {tracked.id_switches} | {len(told)} | {right} | {movers:,} |",
+        "| weeks | models, refused | id switches | births, deaths told | placed right | calibration error | movers |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        f"| {weeks} | {fitted} | {tracked.id_switches} | {len(told)} | {right} | {tracked.calibration_error:.3f} | "
+        f"{movers:,} |",
         "",
         "| | spurious churn a week | movers right the same week | three weeks later |",
         "| --- | ---: | ---: | ---: |",
@@ -238,8 +239,8 @@ same week is not, and cannot be: people of this company do two things a week, an
 drift away, whose mark is silence. *What can be known* is a Bayes filter that was told the planted behaviour of each
 persona and who becomes whom how often, on the same events, with the same odds to move. In the first weeks of a company,
 placing corrects itself as history grows (58 % of the people are right after one week), and each correction counts as
-spurious. *Without smoothing* more movers are right after three weeks, at the price of several
-times the churn.
+spurious. *Without smoothing* more movers are right after three weeks, at the price of several times the churn.
+The calibration error is that of the published probability in the last week.
 
 """
 

@@ -33,7 +33,7 @@ class LivedWeek:
 
     Attributes:
         number: 0, 1, ...
-        placed: person_id, persona_id as published.
+        placed: person_id, persona_id and strength as published.
         unsmoothed: The same with the same model, everybody where they are most probable.
         truth: person_id, persona, moved (truly changed persona this week).
     """
@@ -73,8 +73,8 @@ def read_weeks(folder: Path) -> list[LivedWeek]:
 
 def _placed(connection: duckdb.DuckDBPyConnection, as_of: date) -> pl.DataFrame:
     return connection.execute(
-        "select person_id, persona_id from ml.persona_assignments where as_of = ? and persona_type = 'persona' "
-        "order by person_id",
+        "select person_id, persona_id, strength from ml.persona_assignments "
+        "where as_of = ? and persona_type = 'persona' order by person_id",
         [as_of],
     ).pl()
 
@@ -112,10 +112,17 @@ class Alive:
 
 @dataclass
 class TrackedDemo(Tracked):
-    """What the demo came to; `mature` and `mature_unsmoothed` are the changes once a quarter of history is there."""
+    """What the demo came to.
+
+    Attributes:
+        mature: The changes once a quarter of history is there.
+        mature_unsmoothed: The same without smoothing.
+        calibration_error: How far published probabilities are from the share that is right, in the last week, 0..1.
+    """
 
     mature: Changes = field(default_factory=Changes)
     mature_unsmoothed: Changes = field(default_factory=Changes)
+    calibration_error: float = 0.0
 
 
 def track_demo(folder: Path) -> TrackedDemo:
@@ -136,6 +143,7 @@ def track_demo(folder: Path) -> TrackedDemo:
     result.mature, result.mature_unsmoothed = (
         count_changes(labels[FULL_WINDOWS - 1 :], lived[FULL_WINDOWS - 1 :]) for labels in (placed, unsmoothed)
     )
+    result.calibration_error = _calibration_error(weeks[-1], id_of_persona)
     numbers = {week.as_of: week.number for week in weeks}
     with duckdb.connect(str(folder / ".personae" / "warehouse.duckdb"), read_only=True) as connection:
         told = connection.execute(
@@ -145,6 +153,16 @@ def track_demo(folder: Path) -> TrackedDemo:
     result.events = [(numbers[as_of], event, persona) for as_of, event, persona in told]
     result.refits, result.rejected = dict(status).get("champion", 0), dict(status).get("rejected", 0)
     return result
+
+
+def _calibration_error(week: LivedWeek, id_of_persona: dict[str, str]) -> float:
+    """Expected calibration error over ten bins of probability."""
+    both = week.placed.join(week.truth, on="person_id").with_columns(
+        is_right=pl.col("persona_id") == pl.col("persona").replace_strict(id_of_persona, default=None),
+        bin=(pl.col("strength") * 10).floor().clip(0, 9),
+    )
+    bins = both.group_by("bin").agg(pl.len(), pl.col("strength").mean(), pl.col("is_right").mean())
+    return float((bins["len"] * (bins["strength"] - bins["is_right"]).abs()).sum() / both.height)
 
 
 def measure_ceiling(folder: Path) -> tuple[Changes, Changes]:
@@ -250,6 +268,7 @@ def main() -> None:
         "champions": result.refits,
         "rejected": result.rejected,
         "people placed right": [round(one, 3) for one in result.accuracy],
+        "calibration error": round(result.calibration_error, 4),
         "spurious": [round(one, 4) for one in result.changes.spurious],
         "all weeks": [one.summary() for one in (result.changes, result.unsmoothed, ceiling)],
         "full windows": [one.summary() for one in (result.mature, result.mature_unsmoothed, mature_ceiling)],
