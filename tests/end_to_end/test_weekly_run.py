@@ -64,6 +64,17 @@ def test_migrations_account_for_everybody_of_both_weeks(demo_run: DemoRun) -> No
     assert stayed / before > 0.8
 
 
+def test_a_typical_week_holds_all_that_people_did_in_four_weeks(demo_run: DemoRun) -> None:
+    import duckdb
+
+    rhythms = demo_run.table("segment_rhythms").filter(pl.col("segment_type") == "persona")
+    with duckdb.connect(str(demo_run.state / "warehouse.duckdb"), read_only=True) as connection:
+        did = connection.execute(
+            "select sum(events_28d) from features.person_features where as_of = ?", [LAST_WEEK.as_of]
+        ).fetchone()
+    assert rhythms["events"].sum() == did[0] > 1000
+
+
 def test_planted_personas_are_found(demo_run: DemoRun) -> None:
     found = _with_humans(demo_run, demo_run.table("segment_memberships").filter(pl.col("segment_type") == "persona"))
     truth = pl.read_parquet(demo_run.folder / "truth" / "weeks" / f"{LAST_WEEK.as_of}.parquet")
