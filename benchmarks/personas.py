@@ -38,6 +38,7 @@ from ml.many_starts import best_of_many_starts, nearest, within_sum_of_squares
 from ml.null_model import test_for_groups
 from ml.persona_count import WEEKLY
 from ml.persona_evidence import NATURAL_EXCESS, NATURAL_P_VALUE
+from ml.persona_tracking import INCUMBENT_SCHEMA, StandingPersonas, place_people
 from ml.personas import PersonaSettings, fit_personas
 from ml.preparation import Preparation
 from ml.stability import (
@@ -49,6 +50,7 @@ from ml.stability import (
     segment_recovery,
     segment_stability,
 )
+from ml.weekly_habits import RecentBehaviour
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGE, KEPT = PROJECT / "benchmarks" / "PERSONAS.md", PROJECT / "benchmarks" / "personas_results.json"
@@ -264,14 +266,15 @@ def measure_algorithms(worlds: int) -> list[str]:
 def measure_scale(worlds: int) -> list[str]:
     """Time and memory, each size in a process of its own."""
     lines = [
-        "| people | features | fit, k of 2 to 8 | assignment | peak memory | agreement |",
-        "|---:|---:|---:|---:|---:|---:|",
+        "| people | features | fit, k of 2 to 8 | assignment | placing by the week | peak memory | agreement |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for people in (10_000, 100_000, 1_000_000):
         child = os.popen(f"{sys.executable} -m benchmarks.personas --scale {people}").read()
         lines.append(f"| {people:,} | {' | '.join(json.loads(child.strip().splitlines()[-1]))} |")
     return [
-        "Wall-clock seconds on a machine shared with other work; peak resident memory, the frame included.",
+        "Wall-clock seconds on a machine shared with other work; peak resident memory, the frame included. Placing by the "
+        "week: with last week's beliefs and what people did since.",
         "",
         *lines,
     ]
@@ -306,16 +309,36 @@ def scale(people: int) -> None:
     fitted = time.perf_counter()
     assigned = model.assign(frame)
     done = time.perf_counter()
+    standing = StandingPersonas(model, {cluster: f"persona-{cluster + 1:02d}" for cluster in range(model.k)})
+    nobody = pl.DataFrame(schema=INCUMBENT_SCHEMA)
+    incumbents, recent = place_people(standing, frame, nobody), _behaviour(random, frame["person_id"])
+    before_placing = time.perf_counter()
+    place_people(standing, frame, incumbents, recent=recent)
+    placed = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     agreement = adjusted_rand(truth, assigned["cluster"].to_numpy())
     cells = [
         "60",
         f"{fitted - started:.1f} s",
         f"{done - fitted:.1f} s",
+        f"{placed - before_placing:.1f} s",
         f"{peak:.2f} GB",
         f"{agreement:.3f} (k = {model.k})",
     ]
     print(json.dumps(cells))
+
+
+def _behaviour(random: np.random.Generator, people: pl.Series) -> RecentBehaviour:
+    """A week of everybody and four of some: visits, eleven kinds of events, and when they were."""
+
+    def weeks(of: pl.Series, count: int) -> pl.DataFrame:
+        rows = pl.DataFrame({"person_id": of}).join(pl.DataFrame({"week": range(1, count + 1)}), how="cross")
+        names = ["visits", *(name for parts in kinds.values() for name in parts)]
+        return rows.with_columns(pl.Series(name, random.poisson(0.5, rows.height)) for name in names)
+
+    kinds = {"what": [f"event_{number}" for number in range(11)], "when": [f"part_{number}" for number in range(4)]}
+    some = people.head(20_000)
+    return RecentBehaviour(weeks(people, 1), weeks(some, 4), some, 4, "visits", kinds)
 
 
 def measure_shown(worlds: int) -> list[str]:

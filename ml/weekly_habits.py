@@ -64,8 +64,8 @@ class Habits:
     """Logarithms of probabilities by count, looked up when people are judged.
 
     Attributes:
-        amount: (personas, counts).
-        kinds: By name: for each column (personas, counts), and for their sum (personas, counts).
+        amount: (counts, personas).
+        kinds: By name: for each column (counts, personas), and for their sum (counts, personas).
     """
 
     amount: Matrix
@@ -117,20 +117,23 @@ def weekly_evidence(habits: Habits, recent: RecentBehaviour, people: pl.Series) 
     columns = [recent.amount, *(column for columns in recent.kinds.values() for column in columns)]
     week = (
         pl.DataFrame({"person_id": people})
-        .join(recent.this_week.select("person_id", *dict.fromkeys(columns)), on="person_id", how="left")
+        .join(
+            recent.this_week.select("person_id", *dict.fromkeys(columns)),
+            on="person_id",
+            how="left",
+            maintain_order="left",
+        )
         .fill_null(0)
-        if recent.this_week.height
-        else pl.DataFrame({"person_id": people}).with_columns(pl.lit(0).alias(name) for name in columns)
     )
-    week = pl.DataFrame({"person_id": people}).join(week, on="person_id", how="left", maintain_order="left")
-    evidence = habits.amount[:, _capped(week[recent.amount].to_numpy())].T.copy()
+    evidence = np.take(habits.amount, _capped(week[recent.amount].to_numpy()), axis=0)
     for name, names in recent.kinds.items():
         by_column, by_sum = habits.kinds[name]
-        counts = _capped(week.select(names).to_numpy())
-        evidence += by_sum[:, np.minimum(counts.sum(axis=1), by_sum.shape[1] - 1)].T
-        for place in range(len(names)):
-            some = np.flatnonzero(counts[:, place])  # most people do nothing of most kinds
-            evidence[some] += by_column[place][:, counts[some, place]].T
+        total = np.zeros(len(evidence), dtype=np.int64)
+        for column, table in zip(names, by_column, strict=True):
+            counts = _capped(week[column].to_numpy())
+            evidence += np.take(table, counts, axis=0)
+            total += counts
+        evidence += np.take(by_sum, total, axis=0)
     return evidence
 
 
@@ -174,11 +177,11 @@ def _amount_table(amounts: NDArray[np.int64], owner: NDArray[np.int64], person_w
     number = np.arange(MOST_COUNTED + 1)
     share = size / (size + mean[:, None])
     table: Matrix = gammaln(number + size) - gammaln(size) + size * np.log(share) + number * np.log1p(-share)
-    return table
+    return np.ascontiguousarray(table.T)
 
 
 def _kind_tables(counts: NDArray[np.int64], owner: NDArray[np.int64], personas: int) -> tuple[Matrix, Matrix]:
-    """Dirichlet multinomial of each persona, as tables by count: (columns, personas, counts) and (personas, sums)."""
+    """Dirichlet multinomial of each persona, as tables by count: (columns, counts, personas) and (sums, personas)."""
     columns = counts.shape[1]
     sums = np.array([np.bincount(owner, weights=counts[:, place], minlength=personas) for place in range(columns)]).T
     base = (sums.sum(axis=0) + 1.0) / (sums.sum() + columns)
@@ -200,4 +203,4 @@ def _kind_tables(counts: NDArray[np.int64], owner: NDArray[np.int64], personas: 
     by_column = np.array([gammaln(number + alpha[:, [place]]) - gammaln(alpha[:, [place]]) for place in range(columns)])
     together = np.arange(columns * MOST_COUNTED + 1)
     by_sum: Matrix = gammaln(precision)[:, None] - gammaln(together + precision[:, None])
-    return by_column, by_sum
+    return np.ascontiguousarray(by_column.transpose(0, 2, 1)), np.ascontiguousarray(by_sum.T)

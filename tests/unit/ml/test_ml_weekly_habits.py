@@ -66,7 +66,7 @@ def test_the_evidence_is_what_the_distributions_say(recent, habits):
         for power in (1, 2)
     )
     size = mean**2 / max(square - mean**2 - mean, 0.01 * mean)
-    readers_amount = habits.amount[READER]
+    readers_amount = habits.amount[:, READER]
     seven, two = (nbinom.logpmf(count, size, size / (size + mean)) for count in (7, 2))
     assert readers_amount[7] + np.log(1.0 / 5040) - (readers_amount[2] + np.log(1.0 / 2)) == pytest.approx(seven - two)
     share = (own["reads"].sum() + PRIOR_COUNT * (rows["reads"].sum() + 1) / (rows["visits"].sum() + 2)) / (
@@ -75,7 +75,7 @@ def test_the_evidence_is_what_the_distributions_say(recent, habits):
     by_column, by_sum = habits.kinds["what"]
     # Everybody's taste is alike here, so that the precision is at its bound.
     expected = dirichlet_multinomial.logpmf([3, 1], np.array([share, 1 - share]) * 999.0, 4)
-    told = by_column[0, READER, 3] + by_column[1, READER, 1] + by_sum[READER, 4] + np.log(4)
+    told = by_column[0, 3, READER] + by_column[1, 1, READER] + by_sum[4, READER] + np.log(4)
     assert told == pytest.approx(expected, abs=1e-3)
 
 
