@@ -273,8 +273,8 @@ def measure_scale(worlds: int) -> list[str]:
         child = os.popen(f"{sys.executable} -m benchmarks.personas --scale {people}").read()
         lines.append(f"| {people:,} | {' | '.join(json.loads(child.strip().splitlines()[-1]))} |")
     return [
-        "Wall-clock seconds on a machine shared with other work; peak resident memory, the frame included. Placing by the "
-        "week: with last week's beliefs and what people did since.",
+        "Wall-clock seconds on a machine shared with other work; peak resident memory, the frame included. Placing by "
+        "the week: with last week's beliefs and what people did since.",
         "",
         *lines,
     ]
