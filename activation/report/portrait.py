@@ -153,7 +153,7 @@ def _say_less(traits: pl.DataFrame, persona: Persona) -> str:
         return ""
     lead = _turn(persona, "They are below the average in", "Less is seen of them in", "They fall behind in")
     first, *others = chosen
-    return f"{lead} {listed([_trait_words(first), *(_label_words(one) for one in others)])}."
+    return f"{lead} {listed([_beside_everybody(first), *(_label_words(one) for one in others)])}."
 
 
 def _striking(traits: pl.DataFrame, direction: int) -> list[dict]:
@@ -195,6 +195,12 @@ def _trait_words(row: dict) -> str:
     if _COUNTED.match(words):
         return f"{own} {words}, {beside}"
     return f"{words} ({own} on average, {beside})"
+
+
+def _beside_everybody(row: dict) -> str:
+    """A characteristic with both figures in brackets: `page views in 13 weeks (2.5 against 5.8)`."""
+    told = percent if row["kind"] != "number" or row["unit"] == "share" else number
+    return f"{_label_words(row)} ({told(row['segment_value'])} against {told(row['base_value'])})"
 
 
 def _times(ratio: float) -> str:

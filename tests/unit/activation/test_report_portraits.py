@@ -10,6 +10,7 @@ from activation.report.defined import tell_defined
 from activation.report.identity import recognize_personas
 from activation.report.movement import tell_movement
 from activation.report.persona_cards import tell_personas
+from activation.report.portrait import _trait_words
 from activation.report.report import render_report
 from activation.report.suppression import hidden_cells, hidden_parts
 
@@ -137,3 +138,39 @@ def test_no_hidden_cell_can_be_worked_out_from_totals(seed):
 def test_large_tables_hide_nothing():
     assert hidden_cells({("a", "b"): 10, ("a", "c"): 0, ("d", "b"): 99, ("d", "c"): 12}, 10) == set()
     assert hidden_parts({"new": 3, "active": 500, "cooling": 40, "dormant": 90}, 10) == {"new", "cooling"}
+
+
+@pytest.mark.parametrize(
+    ("label", "kind", "unit", "own", "base", "words"),
+    [
+        (
+            "dashboard viewed (last 4 weeks)",
+            "number",
+            "count",
+            3.68,
+            1.08,
+            "“dashboard viewed”, 3.68 times in 4 weeks, 3.4 times everybody’s 1.08",
+        ),
+        (
+            "Share of activity in the morning",
+            "number",
+            "share",
+            0.27,
+            0.14,
+            "their activity in the morning (27% of all they do, against 14%)",
+        ),
+        ("Seniority: Executive", "category", None, 0.51, 0.2, "the seniority “Executive” (51% against 20%)"),
+        ("Active weeks of 13", "number", "weeks", 2.35, 7.34, "2.35 active weeks of 13, against 7.34 of everybody"),
+        (
+            "Mean order value",
+            "number",
+            "money",
+            528,
+            322,
+            "mean order value (528 on average, against 322 of everybody)",
+        ),
+    ],
+)
+def test_figures_are_said_as_a_person_would(label, kind, unit, own, base, words):
+    row = {"label": label, "characteristic": label, "kind": kind, "unit": unit}
+    assert _trait_words(row | {"segment_value": own, "base_value": base}) == words

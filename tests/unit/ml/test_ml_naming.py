@@ -3,7 +3,7 @@ import pytest
 from planted_people import CATALOGUE, catalogue_of, planted_people
 from polars.testing import assert_frame_equal
 
-from ml.naming import describe_personas, name_personas, profile_personas
+from ml.naming import describe_personas, name_personas, profile_personas, told_figure
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +137,63 @@ def test_descriptions_are_figures(profiles):
     assert described["persona-04"].startswith("11% of the people. What marks them: ")
     assert "administrators (everybody: " in described["persona-04"]
     assert all("p_0" not in sentence for sentence in described.values())
+
+
+@pytest.mark.parametrize(
+    ("traits", "name"),
+    [
+        # What people do, then when and on what: a second noun only where no adjective is strong.
+        (
+            {"prices": 1.7, "evening_events_share_91d": 0.9, "mobile_events_share_91d": 0.8},
+            "Evening mobile bargain hunters",
+        ),
+        ({"prices": 1.7, "evening_events_share_91d": 0.9}, "Evening bargain hunters"),
+        ({"prices": 1.7, "guides": 1.2}, "Bargain hunters and guide readers"),
+        # How often somebody comes says less than what they do.
+        ({"visits": 2.0, "prices": 1.7}, "Bargain hunters and frequent visitors"),
+        # Words that cannot stand before a noun do not.
+        ({"prices": 1.7, "site": 1.5}, "Bargain hunters"),
+    ],
+)
+def test_a_name_says_who_and_how(traits, name):
+    catalogue = catalogue_of(
+        ("prices", "product", "Prices", "bargain hunters", None, "number"),
+        ("guides", "product", "Guides", "guide readers", None, "number"),
+        ("visits", "engagement", "Visits", "frequent visitors", None, "number"),
+        ("site", "engagement", "Site", "recently on the site", None, "number"),
+        ("evening_events_share_91d", "engagement", "Evening", "evening", None, "number"),
+        ("mobile_events_share_91d", "engagement", "Mobile", "mobile", None, "number"),
+    )
+    families = dict(catalogue.select("feature", "family").iter_rows())
+    profiles = pl.DataFrame(
+        {
+            "persona_id": "persona-01",
+            "feature": list(traits),
+            "level": pl.Series([None] * len(traits), dtype=pl.String),
+            "family": [families[feature] for feature in traits],
+            "known_share": 1.0,
+            "effect_size": list(traits.values()),
+        }
+    )
+    assert name_personas(profiles, catalogue) == {"persona-01": name}
+
+
+@pytest.mark.parametrize(
+    ("label", "kind", "own", "base", "words"),
+    [
+        (
+            "dashboard viewed (last 4 weeks)",
+            "number",
+            3.68,
+            1.08,
+            "“dashboard viewed” 3.7 times in 4 weeks (everybody: 1.1)",
+        ),
+        ("Share of activity in the morning", "number", 0.27, 0.14, "27% of activity in the morning (everybody: 14%)"),
+        ("Share of direct visits", "number", 0.29, 0.44, "a share of direct visits of 29% (everybody: 44%)"),
+        ("Seniority: Executive", "category", 0.51, 0.2, "51% with seniority “Executive” (everybody: 20%)"),
+        ("Days since last activity", "number", 30.2, 10.8, "30 days since last activity (everybody: 10.8)"),
+        ("Mean order value", "number", 528.0, 322.0, "mean order value 528 (everybody: 322)"),
+    ],
+)
+def test_a_figure_is_said_beside_everybodys(label, kind, own, base, words):
+    assert told_figure(label, kind, own, base) == words
