@@ -273,8 +273,8 @@ def measure_scale(worlds: int) -> list[str]:
         child = os.popen(f"{sys.executable} -m benchmarks.personas --scale {people}").read()
         lines.append(f"| {people:,} | {' | '.join(json.loads(child.strip().splitlines()[-1]))} |")
     return [
-        "Wall-clock seconds on a machine shared with other work; peak resident memory, the frame included. Placing by "
-        "the week: with last week's beliefs and what people did since.",
+        "Processor seconds, all threads together: what an idle machine takes at most. Peak resident memory, the frame "
+        "included. Placing by the week: with last week's beliefs and what people did since.",
         "",
         *lines,
     ]
@@ -304,17 +304,17 @@ def scale(people: int) -> None:
     catalogue = pl.DataFrame(
         {"feature": names, "family": "all", "label": names, "high_words": None, "low_words": None, "kind": kinds}
     ).with_columns(pl.lit(True).alias("is_persona_input"), pl.lit(True).alias("is_propensity_input"))
-    started = time.perf_counter()
+    started = time.process_time()
     model = fit_personas(frame, catalogue, PersonaSettings(k_range=(2, 8)))
-    fitted = time.perf_counter()
+    fitted = time.process_time()
     assigned = model.assign(frame)
-    done = time.perf_counter()
+    done = time.process_time()
     standing = StandingPersonas(model, {cluster: f"persona-{cluster + 1:02d}" for cluster in range(model.k)})
     nobody = pl.DataFrame(schema=INCUMBENT_SCHEMA)
     incumbents, recent = place_people(standing, frame, nobody), _behaviour(random, frame["person_id"])
-    before_placing = time.perf_counter()
+    before_placing = time.process_time()
     place_people(standing, frame, incumbents, recent=recent)
-    placed = time.perf_counter()
+    placed = time.process_time()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     agreement = adjusted_rand(truth, assigned["cluster"].to_numpy())
     cells = [
