@@ -83,7 +83,8 @@ movers in the same week, and three weeks later as many as without smoothing.
 *Spurious churn*: label changes of people who did not truly move within three weeks, in weeks without a birth or death
 and the three after them. *Found*: by the first refit that sees it. A birth told as a split, or a death told as a merge, is
 found; anything else that is told is a false event. *Without smoothing*: the same models, everybody where they are most
-probable each week.
+probable each week; three weeks later, smoothing is within two points of it. These worlds have no windows and no events:
+features are measured anew each week, and membership rests on the model alone.
 """  # noqa: E501
 DEFINED_HEAD = """
 # How well definitions are met
