@@ -18,6 +18,7 @@ import duckdb
 
 from data_contracts.contract import ENTITIES, Contract
 from data_contracts.odcs_rules import Rule, read_columns
+from data_contracts.rules import NOT_COMPUTED
 from orchestration.ingest.loader import IS_A_ROW
 from orchestration.mapping import ColumnSource, MappedEntity
 from orchestration.sql import expression_columns, identifier
@@ -233,7 +234,8 @@ def _mapped_entities(workspace: Workspace, entity: str) -> dict[str, MappedEntit
 
 def _broken_rule(contract: Contract, mapped: MappedEntity | None, name: str, delivered: str | None) -> BrokenRule:
     rule = next((rule for rule in contract.rules if rule.name == name), None)
-    columns = list(_columns_of(rule)) if rule else []
+    computed = name.removesuffix(f" {NOT_COMPUTED}")
+    columns = list(_columns_of(rule)) if rule else [computed] if computed in contract.column_names else []
     origins = {column: mapped.columns[column] for column in columns if mapped and column in mapped.columns}
     values = None
     if delivered is not None:
