@@ -114,7 +114,7 @@ def _contract_result(workspace: Workspace, entity: str, result: IngestResult) ->
     refused = [load for load in loads if load.status == REFUSED]
     if refused:
         files = ", ".join(load.file for load in refused[:5])
-        words = [f"Refused whole, too many rows break the contract: {files}"]
+        words = [f"Refused whole, too many rows break the contract (`personae quarantine` tells which rules): {files}"]
         return _result(entity, CONTRACT, words, metadata, severity=dg.AssetCheckSeverity.ERROR)
     in_quarantine = sum(load.rows_quarantined + load.rows_unreadable for load in loads)
     words = [f"{in_quarantine:,} rows are in quarantine"] if in_quarantine else []

@@ -188,6 +188,8 @@ def listing(
     ):
         lines.append(f"{name}  {of_file}")
         lines += [f"  {count.rows:>9,} rows  {count.rule}" for count in counts]
+    if lines:
+        lines.append("--entity, --file and --row explain a row; after the fix, --retry judges all of them again.")
     lines = lines or ["No row is in quarantine."]
     for refused in refused_files(connection):
         if (entity or refused.entity, file or refused.file) == (refused.entity, refused.file):
