@@ -24,6 +24,7 @@ MODELS = (
     "--select",
     "int_sessions",
     "int_first_sessions",
+    "int_identity_sessions",
     "int_person_sessions",
     "+int_identities_resolved",
     "int_weeks",
