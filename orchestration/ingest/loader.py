@@ -19,7 +19,15 @@ from orchestration.ingest.drift import SAMPLE_ROWS, delivered_columns
 from orchestration.ingest.harmonize import HarmonizedColumn, Harmonizer
 from orchestration.ingest.ledger import REFUSED, Entry, Ledger, Load, Redriven
 from orchestration.ingest.profile import profile_batch
-from orchestration.ingest.reading import ROW, ROW_NUMBER, Extract, ExtractTable, read_extract, reason
+from orchestration.ingest.reading import (
+    ROW,
+    ROW_NUMBER,
+    Extract,
+    ExtractTable,
+    forget_unreadable_lines,
+    read_extract,
+    reason,
+)
 from orchestration.ingest.tables import PROVENANCE
 from orchestration.ingest.unreadable_lines import keep_unreadable_lines
 from orchestration.mapping import MappedEntity
@@ -30,6 +38,9 @@ ENTITIES_WITH_DAYS = ("events",)
 OF_A_LOAD = "_load_id = ? and _file = ? and _source = ?"
 # Of what the quarantine keeps: a row of the file, and not a line that could not be read as one.
 IS_A_ROW = "not starts_with(rules[1], 'unreadable line')"
+# What DuckDB raises when an expression of a mapping has no answer for a value.
+FAILING_EXPRESSION = (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException)
+CONDITION_FAILS = "the mapping's `where` has no answer"
 
 
 class Refused(Exception):
@@ -121,7 +132,10 @@ class Loader:
             UnreadableExtract: the rows cannot be read.
         """
         try:
-            columns = self._stage_batch(table, sampled)
+            try:
+                columns = self._stage_batch(table, sampled)
+            except FAILING_EXPRESSION:
+                columns = self._stage_guarded(table, sampled)
         except duckdb.Error as error:
             raise self.extract.unreadable(reason(error)) from None
         self.columns = fit_attributes(self.connection, self.entity.entity, columns)
@@ -198,21 +212,37 @@ class Loader:
             latest_row_at=latest,
         )
 
-    def _stage_batch(self, table: ExtractTable, sampled: int) -> list[HarmonizedColumn]:
-        harmonizer = Harmonizer(self.connection, table)
+    def _stage_guarded(self, table: ExtractTable, sampled: int) -> list[HarmonizedColumn]:
+        """The same, where an expression of the mapping fails on some rows: those go into the quarantine."""
+        forget_unreadable_lines(self.connection)
+        # DuckDB would compute what an expression says twice once, outside of the `try` around it.
+        self.connection.execute("set disabled_optimizers = 'common_subexpressions'")
+        try:
+            return self._stage_batch(table, sampled, is_guarded=True)
+        finally:
+            self.connection.execute("reset disabled_optimizers")
+
+    def _stage_batch(self, table: ExtractTable, sampled: int, is_guarded: bool = False) -> list[HarmonizedColumn]:
+        harmonizer = Harmonizer(self.connection, table, is_guarded)
         columns = harmonizer.columns(self.entity, self.contract)
+        is_kept = harmonizer.condition(self.entity)
         typed = [f"{column.typed} as {identifier(column.name)}" for column in columns]
         uncastable = {column.name: column.uncastable for column in columns if column.uncastable}
         flags = [f"{sql} as {identifier(name + '__uncastable')}" for name, sql in uncastable.items()]
         rules = broken_rules_sql(self.contract, {column.name for column in columns}, set(uncastable))
+        if harmonizer.condition_fails:
+            flags.append(f"{harmonizer.condition_fails} as _condition_fails")
+            rules = (
+                f"case when _condition_fails then list_prepend({literal(CONDITION_FAILS)}, {rules}) else {rules} end"
+            )
         self.connection.execute(
             "create or replace temp table batch as select * exclude (_row), "
             f"case when (_is_kept and not _is_loaded) or {ROW_NUMBER} <= {sampled} "
             "then to_json(_row)::varchar end as _delivered_row from ("
             f"select *, {rules} as _broken_rules, {self._identity_hash(columns)} as _identity_hash, "
             "_is_kept and len(_broken_rules) = 0 as _is_loaded from ("
-            f"select {ROW_NUMBER}, {', '.join([*typed, *flags])}, {harmonizer.condition(self.entity)} as _is_kept, "
-            f"{ROW} from {table.relation}))"
+            f"select {ROW_NUMBER}, {', '.join([*typed, *flags])}, {is_kept} as _is_kept, "
+            f"{ROW} from {harmonizer.relation}))"
         )
         return columns
 

@@ -107,6 +107,12 @@ def fill(warehouse: DbtWarehouse) -> None:
         dict(contact_id="c1", occurred_at="2026-02-21", message_action="sent", channel="email"),
         dict(contact_id="c1", occurred_at="2026-02-21", message_action="opened", channel="email", is_machine=True),
         dict(contact_id="c1", occurred_at="2026-02-22", message_action="opened", channel="email"),
+        *(
+            dict(contact_id="c3", occurred_at=f"2026-02-0{day}", message_action="sent", channel="email")
+            for day in (2, 3, 4, 5)
+        ),
+        dict(contact_id="c3", occurred_at="2026-02-06", message_action="clicked", channel="email"),
+        dict(contact_id="c3", occurred_at="2026-02-07", message_action="clicked", channel="email", is_machine=True),
     )
     add(
         "raw.tickets",
