@@ -54,6 +54,8 @@ PREDICTED_FROM = 0.65
 """Prediction strength of a number whose every group is found in the other half. Tibshirani and Walther (2005) ask for
 0.8 to 0.9, where groups are large; with groups of 7 % of 1,500 people, four standard deviations apart, the true number
 had .65 and more in all of 27 simulated worlds, and the next one less."""
+CLEARLY_BETTER = 0.2
+"""By how much fewer personas have to be found better in the other half than those that stand, all of which are found."""
 ACTIONABLE = (4, 5)
 """Numbers preferred where evidence is equal: a brand can act on that many."""
 REFERENCE_STARTS = 3
@@ -228,9 +230,9 @@ def choose_count(evidence: pl.DataFrame, minimum_share: float, standing: int | N
     between the halves; else the smaller one.
 
     Where there are personas already, their number stays unless the other half of the people says otherwise: there are
-    more only if each of them is found there, and fewer only if one of those that stand is not. Votes waver where
-    evidence is even, as in the weeks in which a company's history fills its windows; personas that come and go with
-    them are none.
+    more only if each of them is found there, and fewer only if one of those that stand is not, or hardly. Votes waver
+    where evidence is even, as in the weeks in which a company's history fills its windows; personas that come and go
+    with them are none.
 
     Args:
         evidence: The table that `gather_evidence` returns.
@@ -277,7 +279,7 @@ def _kept_number(eligible: pl.DataFrame, voted: int, standing: int) -> int:
     if voted > standing:
         is_borne = is_found or (not was_found and found[voted] > found[standing])
     else:
-        is_borne = not was_found
+        is_borne = not was_found or found[voted] >= found[standing] + CLEARLY_BETTER
     return voted if is_borne else standing
 
 

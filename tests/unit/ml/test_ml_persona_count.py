@@ -66,6 +66,7 @@ def test_the_planted_number_is_found_and_its_evidence_tells_where_groups_come_fr
         (3, [0.3, 0.5, 0.2, 0.2], 4),  # what stands is not found either
         (5, [0.9, 0.9, 0.8, 0.5], 5),  # all five are still found
         (5, [0.9, 0.9, 0.5, 0.5], 4),  # one of the five is found no more
+        (5, [0.9, 0.9, 0.68, 0.5], 4),  # or hardly
         (8, [0.9, 0.9, 0.5, 0.5], 4),  # a number that may not be chosen holds nothing back
     ],
 )
