@@ -55,7 +55,7 @@ PREDICTED_FROM = 0.65
 0.8 to 0.9, where groups are large; with groups of 7 % of 1,500 people, four standard deviations apart, the true number
 had .65 and more in all of 27 simulated worlds, and the next one less."""
 CLEARLY_BETTER = 0.2
-"""By how much fewer personas have to be found better in the other half than those that stand, all of which are found."""
+"""By how much fewer personas have to be found better in the other half than those that stand, if all of these are."""
 ACTIONABLE = (4, 5)
 """Numbers preferred where evidence is equal: a brand can act on that many."""
 REFERENCE_STARTS = 3
