@@ -95,7 +95,7 @@ class Loader:
     def retire(self, known: Entry) -> None:
         """Take back the rows of an earlier delivery of this file."""
         values = [known.load_id, self.extract.name, self.mapping.name]
-        self._note_changed_days(self.raw, OF_A_LOAD, values)
+        self._note_changed_days(self.raw, OF_A_LOAD, values, delivered_at="_delivered_at")
         for table in (self.raw, self.quarantine):
             self.connection.execute(f"delete from {table} where {OF_A_LOAD}", values)
         if known.load_id != self.load_id:
@@ -372,7 +372,7 @@ class Loader:
             f"select {names}, ?, ?, {ROW_NUMBER}, ?, ?, ?::timestamp from batch where _is_loaded",
             [self.mapping.name, self.extract.name, self.load_id, self.sequence, self.extract.delivered_at],
         ).fetchall()[0][0]
-        self._note_changed_days("batch", "_is_loaded", [])
+        self._note_changed_days("batch", "_is_loaded", [], self._delivered_at)
         return int(loaded)
 
     def _warnings(self) -> dict[str, int]:
@@ -393,26 +393,32 @@ class Loader:
         query = f"select {names} from batch where _is_kept and {ROW_NUMBER} % {step} = 0 order by {ROW_NUMBER}"
         return self.connection.execute(query).pl()
 
-    def _note_changed_days(self, table: str, condition: str, values: Iterable[object]) -> None:
+    def _note_changed_days(self, table: str, condition: str, values: Iterable[object], delivered_at: str) -> None:
         if self.entity.entity not in ENTITIES_WITH_DAYS:
             return
         zone = literal(self.workspace.settings.timezone)
         time = identifier(self.contract.time_column)
         self.connection.execute(
-            f"insert into raw.changed_days select distinct ?, timezone({zone}, timezone('UTC', quarter))::date as day "
+            "insert into raw.changed_days "
+            f"select distinct ?, timezone({zone}, timezone('UTC', quarter))::date as day, _delivered_at "
             # Time zones change by quarters of an hour; converting each quarter once is much faster than each row.
-            f"from (select distinct time_bucket(interval '15 minutes', {time}) as quarter from {table} "
-            f"where {condition}) order by day",
+            f"from (select distinct time_bucket(interval '15 minutes', {time}) as quarter, "
+            f"{delivered_at} as _delivered_at from {table} where {condition}) order by all",
             [self.entity.entity, *values],
         )
+
+    @property
+    def _delivered_at(self) -> str:
+        """When the file was delivered, as SQL."""
+        delivered_at = self.extract.delivered_at
+        return f"{literal(str(delivered_at)) if delivered_at else 'null'}::timestamp"
 
     def _time_span(self) -> tuple[datetime | None, datetime | None]:
         """When the first and the last loaded row came to hold; no first where a row holds since ever."""
         columns = (self.contract.version_columns or ("_delivered_at",)) if self.contract.is_versioned else ()
         candidates = columns or (self.contract.time_column, "_delivered_at")
-        delivered = f"{literal(str(self.extract.delivered_at))}::timestamp" if self.extract.delivered_at else "null"
         moments = [
-            delivered if name == "_delivered_at" else f"{identifier(name)}::timestamp"
+            self._delivered_at if name == "_delivered_at" else f"{identifier(name)}::timestamp"
             for name in candidates
             if name == "_delivered_at" or name in self.entity.columns
         ]

@@ -188,8 +188,9 @@ def listing(
     ):
         lines.append(f"{name}  {of_file}")
         lines += [f"  {count.rows:>9,} rows  {count.rule}" for count in counts]
-    if lines:
-        lines.append("--entity, --file and --row explain a row; after the fix, --retry judges all of them again.")
+    hint = (
+        ["--entity, --file and --row explain a row; after the fix, --retry judges all of them again."] if lines else []
+    )
     lines = lines or ["No row is in quarantine."]
     for refused in refused_files(connection):
         if (entity or refused.entity, file or refused.file) == (refused.entity, refused.file):
@@ -199,7 +200,7 @@ def listing(
                 f"({workspace.settings.quarantine_threshold:.0%})"
             )
             lines += [f"  {rows:>9,} rows  {rule}" for rule, rows in refused.rules.items()]
-    return lines
+    return lines + hint
 
 
 def explanation(

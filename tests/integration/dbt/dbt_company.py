@@ -196,7 +196,7 @@ def add_what_came_later(warehouse: DbtWarehouse) -> None:
         ),
     )
     add("raw.consents", _consent("c3", "2026-03-03", "withdrawn"))
-    warehouse.changed_days(["2026-02-25", "2026-03-03"])
+    warehouse.delivered(("2026-02-25", "2026-03-05 06:00"), ("2026-03-03", None))
 
 
 def assign_personas(warehouse: DbtWarehouse) -> None:
