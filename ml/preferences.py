@@ -74,7 +74,7 @@ class Preferences:
             of choosing it; lift compares it with what is usual; confidence is the probability that it is better than
             usual; evidence counts messages or choices, answers those answered; decided_by says whose evidence the choice
             rests on.
-        personas: The same by persona; `persona` is the number that people named.
+        personas: The same by persona; `persona` is the number that people named, -1 stands for everybody together.
         reason: Why nothing is said of anybody, or None.
         values: The values that were judged.
         strengths: How much what everybody did is worth against a persona, and a persona against a person, in messages.
@@ -612,32 +612,33 @@ def _group_rows(
     people: pl.DataFrame,
     rules: PreferenceRules,
 ) -> pl.DataFrame:
-    """The choice of every group, in the same columns as a person's."""
-    rates = model.group_rates()
+    """The choice of every group and of everybody, in the same columns as a person's."""
+    rates = np.vstack([model.group_rates(), model.overall])
+    variance = np.vstack([_spread(model, model.group_rates(), np.arange(len(chosen))), model.overall_variance])
+    best = np.append(chosen, np.argmax(model.overall))
+    numbers = np.append(np.arange(len(chosen)), -1)
     rows = np.arange(len(rates))
-    variance = _spread(model, rates, rows)
-    probability, usual = rates[rows, chosen], rates @ model.usual
-    half = Z90 * np.sqrt(variance[rows, chosen]) / (probability * (1 - probability))
-    counts = (
-        people.with_columns(persona=pl.Series(groups[people["person"].to_numpy()], dtype=pl.Int64))
-        .group_by("persona")
-        .agg(pl.col("evidence").sum(), pl.col("answers").sum())
+    probability, usual = rates[rows, best], rates @ model.usual
+    half = Z90 * np.sqrt(variance[rows, best]) / (probability * (1 - probability))
+    counted = people.select(
+        pl.Series("persona", groups[people["person"].to_numpy()], dtype=pl.Int64), "evidence", "answers"
     )
+    counted = pl.concat([counted, counted.with_columns(persona=pl.lit(-1, pl.Int64))])
     told = _told(
         {
-            "persona": rows,
-            "best_value": np.array(evidence.labels, dtype=object)[chosen],
+            "persona": numbers,
+            "best_value": np.array(evidence.labels, dtype=object)[best],
             "probability": probability,
             "probability_low": _rate(_odds(probability) * np.exp(-half)),
             "probability_high": _rate(_odds(probability) * np.exp(half)),
             "lift": probability / np.maximum(usual, 1e-12),
-            "confidence": _group_confidence(model, chosen),
-            "decided_by": np.where(chosen != np.argmax(model.overall), PERSONA, EVERYBODY),
+            "confidence": _sure_of(rates, variance, usual, best, model.usual),
+            "decided_by": np.where(best != np.argmax(model.overall), PERSONA, EVERYBODY),
         },
         rules,
     )
     return (
-        told.join(counts, on="persona")
+        told.join(counted.group_by("persona").sum(), on="persona")
         .sort("persona")
         .select(pl.col(name).cast(kind) for name, kind in PERSONA_SCHEMA.items())
     )

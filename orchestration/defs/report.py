@@ -18,6 +18,9 @@ REPORT_INPUTS = [
         "segment_rhythms",
         "segment_stages",
         "person_propensities",
+        "segment_values",
+        "segment_preferences",
+        "uplift_results",
         "people_left_out",
     )
 ] + [
