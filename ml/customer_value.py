@@ -45,6 +45,10 @@ TOTAL_SCHEMA = {
     "expected_value_high": pl.Float64,
     "alive_probability": pl.Float64,
 }
+NOBODY_STOPS = 1e-3
+"""Below this mean probability to stop after a purchase, nobody is taken to: a short history shows no end."""
+LARGEST_LOG = 7.0
+"""Logarithms of parameters are held between this and its negative: beyond, the data no longer tell them apart."""
 FIT_SAMPLE = 50_000
 """People the models are fitted on at most: their four parameters are then known to about 2 %, and what is expected of all
 people together to half of one (`benchmarks/DIMENSIONS.md`); a million would take ten times as long and tell no more."""
@@ -120,11 +124,15 @@ class PurchaseModel:
             age: Weeks from the first purchase to now.
             weeks: The horizon.
         """
+        at_most = (self.r + frequency) / (self.alpha + age) * weeks
+        if self.a / (self.a + self.b) < NOBODY_STOPS:
+            return at_most
         a = self.a + 1e-6 if abs(self.a - 1) < 1e-6 else self.a
         late = (self.alpha + age) / (self.alpha + age + weeks)
         series = hyp2f1(self.r + frequency, self.b + frequency, a + self.b + frequency - 1, 1 - late)
         whole = (a + self.b + frequency - 1) / (a - 1) * (1 - late ** (self.r + frequency) * series)
-        return whole * self.alive(frequency, recency, age)
+        # Whoever may stop buys no more than whoever cannot: what rounding makes of extreme histories is held to that.
+        return np.clip(whole * self.alive(frequency, recency, age), 0.0, at_most)
 
 
 @dataclass(frozen=True)
@@ -337,22 +345,26 @@ def _draw(rng: np.random.Generator, parameters: list[float], covariance: tuple[t
 def _covariance(function: Callable[[Floats], float], at: Floats, people: float) -> tuple[tuple[float, ...], ...]:
     """Inverse of the observed information, by central differences; empty where it is not positive definite.
 
+    A parameter at its bound counts as known.
+
     Args:
         function: The negative log-likelihood of one person on average.
         at: Its minimum.
         people: How many people it is an average over.
     """
-    size, step = len(at), 1e-3
-    shifts = step * np.eye(size)
-    curvature = np.empty((size, size))
-    for i in range(size):
+    step = 1e-3
+    free = np.flatnonzero(np.abs(at) < LARGEST_LOG - 2 * step)
+    shifts = step * np.eye(len(at))[free]
+    curvature = np.empty((len(free), len(free)))
+    for i in range(len(free)):
         for j in range(i + 1):
             high = function(at + shifts[i] + shifts[j]) + function(at - shifts[i] - shifts[j])
             low = function(at + shifts[i] - shifts[j]) + function(at - shifts[i] + shifts[j])
             curvature[i, j] = curvature[j, i] = (high - low) / (4 * step**2)
-    if not np.isfinite(curvature).all() or np.linalg.eigvalsh(curvature)[0] <= 1e-9:
+    if not len(free) or not np.isfinite(curvature).all() or np.linalg.eigvalsh(curvature)[0] <= 1e-9:
         return ()
-    inverse = np.linalg.inv(curvature * people)
+    inverse = np.zeros((len(at), len(at)))
+    inverse[np.ix_(free, free)] = np.linalg.inv(curvature * people)
     return tuple(tuple(float(value) for value in row) for row in (inverse + inverse.T) / 2)
 
 
@@ -420,8 +432,13 @@ def _fit_amounts(repeat: pl.DataFrame, settings: ValueSettings) -> tuple[AmountM
 
 
 def _minimize(function: Callable[[Floats], float], start: Floats) -> Floats:
-    """A simplex finds the valley whatever the start, a gradient its floor."""
-    rough = minimize(function, start, method="Nelder-Mead", options={"maxiter": 4_000, "xatol": 1e-4, "fatol": 1e-9})
-    fine = minimize(function, rough.x, method="L-BFGS-B", options={"ftol": 1e-14, "gtol": 1e-9, "maxiter": 500})
+    """A simplex finds the valley whatever the start, a gradient its floor; both stay within the bounds."""
+    bounds = [(-LARGEST_LOG, LARGEST_LOG)] * len(start)
+    rough = minimize(
+        function, start, method="Nelder-Mead", bounds=bounds, options={"maxiter": 4_000, "xatol": 1e-4, "fatol": 1e-9}
+    )
+    fine = minimize(
+        function, rough.x, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-14, "gtol": 1e-9, "maxiter": 500}
+    )
     best: Floats = fine.x if fine.fun <= rough.fun else rough.x
     return best

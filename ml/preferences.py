@@ -297,16 +297,21 @@ class _AnswerModel:
         usual = trials.sum(axis=0) / trials.sum()
         mean = _clip(np.array(answers.sum() / trials.sum()))
         readiness_strength = _readiness_strength(trials, answers, mean)
-        overall = _clip((answers.sum(axis=0) + mean) / (trials.sum(axis=0) + 1))
-        # Values were not tried with the same people: what a value gets is told apart from who got it, in turns.
-        readiness, group_readiness = np.ones(sample.people), np.ones(count)
-        for _ in range(3):
+        overall = np.broadcast_to(mean, usual.shape).copy()
+        # Values were not tried with the same people. So each is judged by how a person answers it against how the same
+        # person answers others: readiness and values are told apart in turns, as in a model with an effect per person.
+        for _ in range(15):
+            readiness = _readiness(trials, answers, overall, np.ones(sample.people), 0.5)
             expected = _rate(readiness[:, None] * _odds(overall))
             by_value = _clip((trials * expected).sum(axis=0) / np.maximum(trials.sum(axis=0), 1))
             seen = _clip(answers.sum(axis=0) / np.maximum(trials.sum(axis=0), 1))
-            overall = _clip(_rate(_odds(overall) * _odds(seen) / _odds(by_value)))
-            group_readiness = _group_readiness(trials, answers, overall, group_of, count)
-            readiness = _readiness(trials, answers, overall, group_readiness[group_of], readiness_strength)
+            overall = _rate(_odds(overall) * _odds(seen) / _odds(by_value))
+            # Only differences between values are told by this; the level is that of everybody.
+            level = _clip(np.array((usual * overall).sum()))
+            overall = _clip(_rate(_odds(overall) * _odds(mean) / _odds(level)))
+        group_readiness = _group_readiness(trials, answers, overall, group_of, count)
+        # Between groups little depends on who was tried with what, and an effect per person would take evidence away.
+        readiness = _readiness(trials, answers, overall, group_readiness[group_of], readiness_strength)
         overall, overall_variance = _shrink_values(trials, answers, overall, readiness)
         group, group_variance, persona_strength = _shrink_groups(
             trials, answers, overall, readiness, group_of, count

@@ -102,9 +102,9 @@ def measure_uplift(people: pl.DataFrame, settings: UpliftSettings | None = None)
         missing = "control" if counts["control"] == 0 else "treatment"
         return _refuse(counts, f"there is no {missing} group: without one, nobody knows what would have happened anyway")
     if both > 0.05 * (len(treated) + both):
-        return _refuse(counts, f"{both:,} people were in both groups: chance cannot have decided")
+        return _refuse(counts, f"{both / (len(treated) + both):.0%} of the people were in both groups: chance cannot have decided")
     if min(counts.values()) < settings.minimum_people:
-        return _refuse(counts, f"the smaller group has {min(counts.values()):,} people; {settings.minimum_people:,} are needed")
+        return _refuse(counts, f"a group has fewer than {settings.minimum_people:,} people")
     features, names = _features(people)
     p_value, differs = balance(features, names, treated)
     figures = counts | {"balance_p_value": p_value}
@@ -116,8 +116,9 @@ def measure_uplift(people: pl.DataFrame, settings: UpliftSettings | None = None)
         )
     figures |= _effect(outcome, treated)
     if min(outcome[treated].sum(), outcome[~treated].sum()) < FEWEST_OUTCOMES:
-        few = int(min(outcome[treated].sum(), outcome[~treated].sum()))
-        return _refuse(figures, f"{few} people of a group did it; {FEWEST_OUTCOMES} are needed to learn in whom it works")
+        return _refuse(
+            figures, f"fewer than {FEWEST_OUTCOMES} people of a group did it: too few to learn in whom it works"
+        )
     return _judge_learners(people["person_id"], features, treated, outcome, figures, settings)
 
 

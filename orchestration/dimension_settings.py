@@ -26,7 +26,7 @@ class CustomerValueSettings(_Settings):
 
     horizon_days: Annotated[int, Field(ge=7, le=1095)] = 91
     contractual: bool = False
-    minimum_repeat_buyers: Annotated[int, Field(ge=50)] = 50
+    minimum_repeat_buyers: Annotated[int, Field(ge=50)] = 100
 
 
 class PreferenceSettings(_Settings):

@@ -182,7 +182,7 @@ def _messages(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week:
 
 def _named(numbers: pl.Series, names: tuple[str, ...]) -> pl.Series:
     """Numbers from 0 on as the names they stand for, without a text per row."""
-    return numbers.cast(pl.UInt8).cast(pl.Enum(names))
+    return numbers.cast(pl.UInt8).cat.to(pl.Enum(names))
 
 
 def _segments(learned: Preferences, names: pl.Series) -> pl.DataFrame:

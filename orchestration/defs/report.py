@@ -28,6 +28,7 @@ REPORT_INPUTS = [
     for name in (
         "persona_models",
         "model_runs",
+        "value_models",
         "personas",
         "persona_ledger",
         "persona_weeks",

@@ -2,7 +2,7 @@
 
 with
 
-ml_rows as (
+learned as (
 
     select * from {{ source('ml', 'person_preferences') }}
 
@@ -24,7 +24,7 @@ person_preferences as (
         cast(answers as bigint) as answers,
         cast(decided_by as varchar) as decided_by,
         cast(abstained_reason as varchar) as abstained_reason
-    from ml_rows
+    from learned
 
 )
 

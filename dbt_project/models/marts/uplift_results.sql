@@ -2,12 +2,13 @@
 
 with
 
-ml_rows as (
+measured as (
 
     select * from {{ source('ml', 'uplift_results') }}
 
 ),
 
+{# Groups of few people are not counted out. #}
 uplift_results as (
 
     select
@@ -15,8 +16,8 @@ uplift_results as (
         cast(campaign as varchar) as campaign,
         cast(outcome as varchar) as outcome,
         cast(learner as varchar) as learner,
-        cast(treated as bigint) as treated,
-        cast(control as bigint) as control,
+        cast(case when treated >= {{ var('minimum_cell') | int }} then treated end as bigint) as treated,
+        cast(case when control >= {{ var('minimum_cell') | int }} then control end as bigint) as control,
         cast(outcome_rate_treated as double) as outcome_rate_treated,
         cast(outcome_rate_control as double) as outcome_rate_control,
         cast(effect as double) as effect,
@@ -32,7 +33,7 @@ uplift_results as (
         cast(is_worth_targeting as boolean) as is_worth_targeting,
         cast(verdict as varchar) as verdict,
         cast(abstained_reason as varchar) as abstained_reason
-    from ml_rows
+    from measured
 
 )
 
