@@ -132,7 +132,8 @@ class PurchaseModel:
         series = hyp2f1(self.r + frequency, self.b + frequency, a + self.b + frequency - 1, 1 - late)
         whole = (a + self.b + frequency - 1) / (a - 1) * (1 - late ** (self.r + frequency) * series)
         # Whoever may stop buys no more than whoever cannot: what rounding makes of extreme histories is held to that.
-        return np.clip(whole * self.alive(frequency, recency, age), 0.0, at_most)
+        expected = whole * self.alive(frequency, recency, age)
+        return np.clip(np.where(np.isfinite(expected), expected, at_most), 0.0, at_most)
 
 
 @dataclass(frozen=True)
@@ -338,8 +339,9 @@ class ValueModel:
 
 
 def _draw(rng: np.random.Generator, parameters: list[float], covariance: tuple[tuple[float, ...], ...]) -> Floats:
-    drawn: Floats = np.exp(rng.multivariate_normal(np.log(parameters), np.array(covariance), DRAWS, method="eigh"))
-    return drawn
+    drawn = rng.multivariate_normal(np.log(parameters), np.array(covariance), DRAWS, method="eigh")
+    within_bounds: Floats = np.exp(np.clip(drawn, -LARGEST_LOG, LARGEST_LOG))
+    return within_bounds
 
 
 def _covariance(function: Callable[[Floats], float], at: Floats, people: float) -> tuple[tuple[float, ...], ...]:

@@ -153,6 +153,8 @@ class TestExpectations:
         assert scores["expected_purchases"].max() < 20
         assert scores["purchase_probability"].is_between(0, 1).all()
         assert scores["alive_probability"].is_between(0, 1).all()
+        total = model.totals(known, scores, known.select("person_id", segment_id=pl.lit("all"))).row(0, named=True)
+        assert 0 < total["expected_value_low"] < total["expected_value"] < total["expected_value_high"]
 
     def test_order_and_sampling_do_not_depend_on_the_rows_places(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("ml.customer_value.FIT_SAMPLE", 700)
