@@ -192,7 +192,9 @@ class ValueModel:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
 
     @classmethod
-    def fit(cls, histories: pl.DataFrame, settings: ValueSettings | None = None) -> Self | ValueAbstention:
+    def fit(
+        cls, histories: pl.DataFrame, settings: ValueSettings | None = None, sample: int = FIT_SAMPLE
+    ) -> Self | ValueAbstention:
         """Fit both models by maximum likelihood.
 
         Args:
@@ -201,13 +203,14 @@ class ValueModel:
                 of the repeated purchases, null or not positive where unknown; gap_variation, the standard deviation
                 of the gaps between purchases over their mean, null below three gaps.
             settings: By default as `ValueSettings` says.
+            sample: People that are fitted on at most, chosen by a hash of their ids.
 
         Returns:
             The model; or why there is none: too few people, or purchases as regular as a contract's.
         """
         settings = settings or ValueSettings()
-        if histories.height > FIT_SAMPLE:
-            histories = hash_sample(histories, FIT_SAMPLE, FIT_SEED)
+        if histories.height > sample:
+            histories = hash_sample(histories, sample, FIT_SEED)
         repeat = histories.filter(pl.col("frequency") > 0)
         if histories.height < settings.minimum_buyers or repeat.height < settings.minimum_repeat_buyers:
             return ValueAbstention(

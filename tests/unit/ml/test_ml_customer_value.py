@@ -156,10 +156,9 @@ class TestExpectations:
         total = model.totals(known, scores, known.select("person_id", segment_id=pl.lit("all"))).row(0, named=True)
         assert 0 < total["expected_value_low"] < total["expected_value"] < total["expected_value_high"]
 
-    def test_order_and_sampling_do_not_depend_on_the_rows_places(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("ml.customer_value.FIT_SAMPLE", 700)
+    def test_order_and_sampling_do_not_depend_on_the_rows_places(self) -> None:
         known, _ = simulated(1_200, 4)
-        one, other = ValueModel.fit(known), ValueModel.fit(known.reverse())
+        one, other = ValueModel.fit(known, sample=700), ValueModel.fit(known.reverse(), sample=700)
         assert isinstance(one, ValueModel) and isinstance(other, ValueModel)
         assert one.people == 700 and one.model_id == other.model_id
         assert_frame_equal(one.score(known), one.score(known.reverse()))
