@@ -281,7 +281,8 @@ def _workspace(folder: Path) -> Workspace:
 def _fill(workspace: Workspace, people: int) -> int:
     """Raw messages and orders, and who is who; what else the models ask for is empty."""
     with duckdb.connect(str(workspace.warehouse_file)) as connection:
-        make_raw_tables(connection)
+        attributes = {each.column: "VARCHAR" for each in workspace.attributes("contacts")}
+        make_raw_tables(connection, {"contacts": attributes})
         connection.execute("select setseed(0.5)")
         as_of_at = WEEK.as_of_at(workspace.settings.timezone)
         connection.execute(

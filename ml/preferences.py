@@ -26,7 +26,7 @@ MOST_VALUES = 50
 """Values that are judged at most, those with most evidence."""
 CHUNK = 100_000
 """People whose table of values is in memory at once."""
-LEARN_FROM = 50_000
+LEARN_FROM = 20_000
 """People that the strengths of shrinkage are learned from at most: they are three numbers, and a million people would
 tell their third digit."""
 STRENGTHS = np.append(np.geomspace(2.0, 20_000.0, 41), np.inf)

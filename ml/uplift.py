@@ -147,21 +147,72 @@ def qini_coefficient(uplift: Floats, treated: Bools, outcome: Bools, weight: Flo
         weight: How often each person counts; by default once.
     """
     weight = np.ones(len(uplift)) if weight is None else weight
-    everybody, gained = _qini_curve(uplift, treated, outcome, weight)
-    best = _best_order(treated, outcome, weight)
-    most_people, most_gained = _qini_curve(best, treated, outcome, weight)
-    chance = np.trapezoid([0, gained[-1]], [0, everybody[-1]])
-    possible = np.trapezoid(most_gained, most_people) - chance
-    return float((np.trapezoid(gained, everybody) - chance) / possible) if possible > 0 else 0.0
+    return _Ranked.of(uplift, treated, outcome).qini(weight, _best_area(treated, outcome, weight))
 
 
 def uplift_at(uplift: Floats, treated: Bools, outcome: Bools, share: float = TOP, weight: Floats | None = None) -> float:
     """Effect among the share of people of whom most is expected: outcome rate of the treated less that of the others."""
     weight = np.ones(len(uplift)) if weight is None else weight
-    order = np.argsort(-uplift, kind="stable")
-    so_far = np.cumsum(weight[order])
-    top = order[so_far <= max(share * so_far[-1], so_far[0])]
-    return _difference(outcome[top], treated[top], weight[top])
+    return _Ranked.of(uplift, treated, outcome).effect_at(share, weight)
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """People in the order in which a learner would choose them, sorted once for many resamples."""
+
+    order: NDArray[np.intp]
+    ends: NDArray[np.intp]
+    treated: Bools
+    outcome: Bools
+
+    @classmethod
+    def of(cls, uplift: Floats, treated: Bools, outcome: Bools) -> _Ranked:
+        order = np.argsort(-uplift, kind="stable")
+        ends = np.append(np.flatnonzero(np.diff(uplift[order])), len(order) - 1)
+        return cls(order, ends, treated[order], outcome[order])
+
+    def area(self, weight: Floats) -> tuple[float, float]:
+        """Area below the curve of outcomes gained (those of the treated less those of as many others), and by chance."""
+        count = weight[self.order]
+        people = np.cumsum(count)[self.ends]
+        sent = np.cumsum(count * self.treated)[self.ends]
+        done_treated = np.cumsum(count * (self.treated & self.outcome))[self.ends]
+        done_others = np.cumsum(count * (~self.treated & self.outcome))[self.ends]
+        others = people - sent
+        scale = np.divide(sent, others, out=np.zeros_like(people), where=others > 0)
+        gained = np.append(0.0, done_treated - done_others * scale)
+        return float(np.trapezoid(gained, np.append(0.0, people))), float(gained[-1] * people[-1] / 2)
+
+    def qini(self, weight: Floats, best_area: float) -> float:
+        """The coefficient, given the area that no learner can beat."""
+        area, chance = self.area(weight)
+        return (area - chance) / (best_area - chance) if best_area > chance else 0.0
+
+    def effect_at(self, share: float, weight: Floats) -> float:
+        """Effect among the first."""
+        count = weight[self.order]
+        so_far = np.cumsum(count)
+        top = so_far <= max(share * so_far[-1], so_far[0])
+        return _difference(self.outcome[top], self.treated[top], count[top])
+
+
+def _best_area(treated: Bools, outcome: Bools, weight: Floats) -> float:
+    """The area of the order that no learner can beat: treated with an outcome first, others with one last."""
+    done_treated, done_others = (weight * (treated & outcome)).sum(), (weight * (~treated & outcome)).sum()
+    then = outcome if done_others > done_treated else treated
+    kind = 2 * (outcome == treated) + then
+    # Only four kinds of people: their sums are all the curve is made of.
+    sums = np.array(
+        [
+            np.bincount(kind, weight * part, minlength=4)
+            for part in (np.ones(len(kind)), treated, treated & outcome, ~treated & outcome)
+        ]
+    )[:, ::-1].cumsum(axis=1)
+    people, sent, gained_treated, gained_others = sums
+    others = people - sent
+    scale = np.divide(sent, others, out=np.zeros(4), where=others > 0)
+    gained = np.append(0.0, gained_treated - gained_others * scale)
+    return float(np.trapezoid(gained, np.append(0.0, people)))
 
 
 def _difference(outcome: Bools, treated: Bools, weight: Floats) -> float:
@@ -169,27 +220,6 @@ def _difference(outcome: Bools, treated: Bools, weight: Floats) -> float:
     if sent == 0 or held == 0:
         return float("nan")
     return float((weight * outcome)[treated].sum() / sent - (weight * outcome)[~treated].sum() / held)
-
-
-def _qini_curve(uplift: Floats, treated: Bools, outcome: Bools, weight: Floats) -> tuple[Floats, Floats]:
-    """People so far, and outcomes gained: those of the treated less those of as many others."""
-    order = np.argsort(-uplift, kind="stable")
-    ranked, sent, done, count = uplift[order], treated[order], outcome[order], weight[order]
-    ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
-    people = np.cumsum(count)[ends]
-    treated_people = np.cumsum(count * sent)[ends]
-    done_treated, done_others = np.cumsum(count * (sent & done))[ends], np.cumsum(count * (~sent & done))[ends]
-    others = people - treated_people
-    scale = np.divide(treated_people, others, out=np.zeros_like(people), where=others > 0)
-    return np.append(0.0, people), np.append(0.0, done_treated - done_others * scale)
-
-
-def _best_order(treated: Bools, outcome: Bools, weight: Floats) -> Floats:
-    """The order that no learner can beat: treated with an outcome first, others with one last."""
-    done_treated, done_others = (weight * (treated & outcome)).sum(), (weight * (~treated & outcome)).sum()
-    then = outcome if done_others > done_treated else treated
-    order: Floats = 2.0 * (outcome == treated) + then
-    return order
 
 
 def _effect(outcome: Bools, treated: Bools) -> dict[str, float]:
@@ -233,14 +263,16 @@ def _judge_learners(
 ) -> Uplift:
     """Each learner on people it was not fitted on, beside a model of who responds, on the same resamples."""
     expected = _cross_fitted(person_ids, features, treated, outcome, settings.seed)
+    ranked = {name: _Ranked.of(uplift, treated, outcome) for name, uplift in expected.items()}
     rng = np.random.default_rng(settings.seed)
     qinis: dict[str, list[float]] = {name: [] for name in expected}
     tops: dict[str, list[float]] = {name: [] for name in expected}
     for _ in range(RESAMPLES):
         weight = rng.poisson(1.0, len(outcome)).astype(np.float64)
-        for name, uplift in expected.items():
-            qinis[name].append(qini_coefficient(uplift, treated, outcome, weight))
-            tops[name].append(uplift_at(uplift, treated, outcome, TOP, weight))
+        best_area = _best_area(treated, outcome, weight)
+        for name, people in ranked.items():
+            qinis[name].append(people.qini(weight, best_area))
+            tops[name].append(people.effect_at(TOP, weight))
     rows = []
     for name, uplift in expected.items():
         low, high = np.percentile(qinis[name], [2.5, 97.5])

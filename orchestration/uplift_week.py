@@ -19,7 +19,7 @@ from orchestration.workspace import Workspace
 UPLIFT_SCHEMA = {"as_of": pl.Date, "campaign": pl.String, "outcome": pl.String, **RESULT_SCHEMA}
 UPLIFT_TABLES = {"uplift_results": UPLIFT_SCHEMA}
 NO_CHANCE = (
-    "no campaign whose outcomes became complete in the last four weeks had a group that chance kept from it "
+    "no campaign whose outcomes became complete in the last fortnight had a group that chance kept from it "
     "(treatment_group in messages): what people would have done anyway is not known, so no uplift is told"
 )
 

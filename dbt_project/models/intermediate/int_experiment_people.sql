@@ -1,9 +1,9 @@
 {# Whom chance put into which group of a campaign, what they had done before, and what they did after it: for campaigns
-   whose outcomes became complete in the four weeks before a scored week's end. At most some fifty thousand people of each,
-   always the same ones: the interval of what a message brings about then is about a percentage point wide. #}
+   whose outcomes became complete in the fortnight before a scored week's end. At most some twenty thousand people of each
+   group, always the same ones: the interval of what a message brings about is then a percentage point wide. #}
 {%- set uplift = var('uplift') %}
 {%- set within = uplift.within_days | int %}
-{%- set most_people = 50000 %}
+{%- set most_people = 20000 %}
 
 with
 
@@ -12,7 +12,7 @@ weeks as (
     select
         *,
         {{ local_midnight('as_of - ' ~ within) }} as complete_at,
-        {{ local_midnight('as_of - ' ~ (within + 28)) }} as recent_at,
+        {{ local_midnight('as_of - ' ~ (within + 14)) }} as recent_at,
         {{ local_midnight(history_start('as_of')) }} as history_from_at
     from {{ ref('int_weeks') }}
     where is_scored
@@ -85,12 +85,27 @@ campaigns as (
 
     select
         as_of,
-        campaign,
-        count(*) as assigned_people
+        campaign
     from assigned_people
     where assigned_at < complete_at
     group by as_of, campaign
     having max(case when assigned_at >= recent_at then 1 else 0 end) = 1
+
+),
+
+campaign_groups as (
+
+    select
+        assigned_people.as_of,
+        assigned_people.campaign,
+        assigned_people.was_treated,
+        count(*) as assigned_people
+    from assigned_people
+    inner join campaigns
+        on assigned_people.as_of = campaigns.as_of
+        and assigned_people.campaign = campaigns.campaign
+    where assigned_people.assigned_at < assigned_people.complete_at
+    group by 1, 2, 3
 
 ),
 
@@ -101,22 +116,23 @@ sampled as (
         assigned_people.as_of_at,
         assigned_people.history_from_at,
         assigned_people.campaign,
-        campaigns.assigned_people,
+        campaign_groups.assigned_people,
         assigned_people.person_id,
         assigned_people.assigned_at,
         cast({{ local_time('assigned_people.assigned_at') }} as date) as assigned_on,
         assigned_people.was_treated = 1 as is_treated,
         assigned_people.was_treated + assigned_people.was_control > 1 as is_in_both
     from assigned_people
-    inner join campaigns
-        on assigned_people.as_of = campaigns.as_of
-        and assigned_people.campaign = campaigns.campaign
+    inner join campaign_groups
+        on assigned_people.as_of = campaign_groups.as_of
+        and assigned_people.campaign = campaign_groups.campaign
+        and assigned_people.was_treated = campaign_groups.was_treated
     where
         assigned_people.assigned_at < assigned_people.complete_at
         and (
-            campaigns.assigned_people <= {{ most_people }}
+            campaign_groups.assigned_people <= {{ most_people }}
             or cast('0x' || left(md5(assigned_people.person_id || assigned_people.campaign), 8) as bigint)
-            < 4294967296.0 * {{ most_people }} / campaigns.assigned_people
+            < 4294967296.0 * {{ most_people }} / campaign_groups.assigned_people
         )
 
 ),
