@@ -2,8 +2,8 @@
 
     python -m benchmarks.dimensions [--people 1000000] [--skip-scale] [--data FOLDER]
 
-How right they are is measured on simulated people whose truth is known, and on the public CDNOW sample; how long they take, on
-a warehouse filled with as many people as asked for, with dbt's own models.
+How right they are is measured on simulated people whose truth is known, and on the public CDNOW sample; how long they
+take, on a warehouse filled with as many people as asked for, with dbt's own models.
 """
 
 import argparse
@@ -36,8 +36,9 @@ RESULTS = PROJECT / "benchmarks" / "DIMENSIONS.md"
 WEEK = Week(date(2026, 11, 9))
 NEW_MODELS = ("int_message_outcomes", "int_person_choices", "int_purchase_histories", "int_experiment_people")
 OTHER_MODELS = (
-    "int_weeks stg_messages stg_orders stg_order_lines stg_contacts stg_events int_orders int_identity_days int_sessions"
-).split()
+    *("int_weeks", "stg_messages", "stg_orders", "stg_order_lines", "stg_contacts", "stg_events"),
+    *("int_orders", "int_identity_days", "int_sessions"),
+)
 
 
 def main() -> None:
@@ -67,8 +68,8 @@ def _value(data: Path) -> str:
         lines += _cdnow(source)
     lines += [
         "",
-        f"Why the models are fitted on at most {FIT_SAMPLE:,} people: parameters planted in simulated customers (r 0.8, α 6, a 0.8, b "
-        "2.5; 1,000,000 of them) against those found, and what is then expected of all together.",
+        f"Why the models are fitted on at most {FIT_SAMPLE:,} people: parameters planted in simulated customers "
+        "(r 0.8, α 6, a 0.8, b 2.5; 1,000,000 of them) against those found, and what is then expected of all together.",
         "",
         "| people fitted on | largest error of a parameter | error of everybody's expected purchases | seconds |",
         "| --- | --- | --- | --- |",
@@ -80,18 +81,22 @@ def _value(data: Path) -> str:
         started = time.perf_counter()
         model = ValueModel.fit(everybody.head(size), ValueSettings(), sample=size)
         took = time.perf_counter() - started
-        assert isinstance(model, ValueModel)  # noqa: S101 - simulated customers buy again
+        assert isinstance(model, ValueModel)
         found = np.array([model.purchases.r, model.purchases.alpha, model.purchases.a, model.purchases.b])
         total = model.score(everybody)["expected_purchases"].sum()
         whole = whole or total
-        lines.append(f"| {size:,} | {np.abs(found / truth - 1).max():.1%} | {abs(total / whole - 1):.2%} | {took:.1f} |")
+        lines.append(
+            f"| {size:,} | {np.abs(found / truth - 1).max():.1%} | {abs(total / whole - 1):.2%} | {took:.1f} |"
+        )
     return "\n".join([*lines, ""])
 
 
 def _cdnow(source: Path) -> list[str]:
     rows = [line.split() for line in source.read_text().splitlines()]
     days = (
-        pl.DataFrame({"person_id": [r[1] for r in rows], "day": [r[2] for r in rows], "amount": [float(r[4]) for r in rows]})
+        pl.DataFrame(
+            {"person_id": [r[1] for r in rows], "day": [r[2] for r in rows], "amount": [float(r[4]) for r in rows]}
+        )
         .with_columns(pl.col("day").str.to_date("%Y%m%d"))
         .group_by("person_id", "day")
         .agg(pl.col("amount").sum())
@@ -110,7 +115,7 @@ def _cdnow(source: Path) -> list[str]:
         )
     )
     model = ValueModel.fit(known, ValueSettings(horizon_days=273))
-    assert isinstance(model, ValueModel) and model.amounts is not None  # noqa: S101 - the sample is large enough
+    assert isinstance(model, ValueModel) and model.amounts is not None
     later = days.filter(pl.col("day") > end).group_by("person_id").agg(happened=pl.len())
     both = model.score(known).join(later, on="person_id", how="left").with_columns(pl.col("happened").fill_null(0))
     error = (both["expected_purchases"] - both["happened"]).abs().mean()
@@ -120,7 +125,8 @@ def _cdnow(source: Path) -> list[str]:
         "",
         "| | found | published |",
         "| --- | --- | --- |",
-        f"| r, α, a, b | {bought.r:.4f}, {bought.alpha:.4f}, {bought.a:.4f}, {bought.b:.4f} | .243, 4.414, .793, 2.426 |",
+        f"| r, α, a, b | {bought.r:.4f}, {bought.alpha:.4f}, {bought.a:.4f}, {bought.b:.4f} "
+        "| .243, 4.414, .793, 2.426 |",
         f"| log-likelihood | {bought.log_likelihood:.2f} | −9582.4 |",
         f"| gamma-gamma p, q, v | {paid.p:.3f}, {paid.q:.3f}, {paid.v:.3f} | 6.25, 3.74, 15.44 |",
         f"| purchases of the holdout | {both['expected_purchases'].sum():,.0f} | {both['happened'].sum():,} happened |",
@@ -158,8 +164,9 @@ def _preferences() -> str:
     lines = [
         "## Best time to send",
         "",
-        "4,000 people of five personas, 36 slots, messages at slots drawn by chance (`benchmarks/preference_worlds.py`); eight "
-        "worlds each. The gap is that between everybody at the overall best time and everybody at their own.",
+        "4,000 people of five personas, 36 slots, messages at slots drawn by chance "
+        "(`benchmarks/preference_worlds.py`); "
+        "eight worlds each. The gap is that between everybody at the overall best time and everybody at their own.",
         "",
         "| messages a person | random | overall best | learned | everybody's own best | gap closed: mean (worst) |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -207,7 +214,8 @@ def _uplift() -> str:
     lines = [
         "## Uplift",
         "",
-        "12,000 people, half of them treated; outcomes of 4 to 46 % without the message, by past orders. Twenty experiments each.",
+        "12,000 people, half of them treated; outcomes of 4 to 46 % without the message, by past orders. Twenty "
+        "experiments each.",
         "",
         "| effect | interval holds the truth | told worth choosing by | effect in the first 30 % (truth) |",
         "| --- | --- | --- | --- |",
@@ -219,7 +227,9 @@ def _uplift() -> str:
         (0.0, False, "none"),
     ):
         found = [
-            measure_uplift(_experiment(12_000, seed, effect, differs)).results.filter(learner=TWO_MODELS).row(0, named=True)
+            measure_uplift(_experiment(12_000, seed, effect, differs))
+            .results.filter(learner=TWO_MODELS)
+            .row(0, named=True)
             for seed in range(20)
         ]
         covered = np.mean([one["effect_low"] <= effect <= one["effect_high"] for one in found])
@@ -258,8 +268,8 @@ def _scale(people: int) -> str:
     lines = [
         "## How long a week takes",
         "",
-        f"{people:,} people, {messages:,} messages sent within 26 weeks, answers, orders of a third of them, a control group in every "
-        f"campaign (`benchmarks/dimensions.py`). Peak memory of the process, without dbt's: {peak:.1f} GB.",
+        f"{people:,} people, {messages:,} messages sent within 26 weeks, answers, orders of a third of them, a "
+        f"control group in every campaign. Peak memory of the process, without dbt's: {peak:.1f} GB.",
         "",
         "| | seconds |",
         "| --- | --- |",
@@ -299,19 +309,22 @@ def _fill(workspace: Workspace, people: int) -> int:
         connection.execute(
             "insert into raw.messages by name select contact_id, sent_at as occurred_at, "
             "case when r % 100 < 10 then 'withheld' else 'sent' end as message_action, 'email' as channel, "
-            "'campaign' || w as campaign, 'offer' || (w % 4) as offer, case when r % 2 = 0 then 'long' else 'short' end as content, "
+            "'campaign' || w as campaign, 'offer' || (w % 4) as offer, "
+            "case when r % 2 = 0 then 'long' else 'short' end as content, "
             "case when r % 100 < 10 then 'control' else 'treatment' end as treatment_group, false as is_machine, "
             "'mails' as _source, sent_at + interval 2 day as _delivered_at, 'f' as _file, 1 as _row_number from sends"
         )
         connection.execute(
-            "insert into raw.messages by name select contact_id, sent_at + to_minutes((20 + r % 600)::integer) as occurred_at, "
-            "unnest(case when r % 7 = 0 then ['delivered', 'opened', 'clicked'] when r % 3 = 0 then ['delivered', 'opened'] "
-            "else ['delivered'] end) as message_action, 'email' as channel, 'campaign' || w as campaign, false as is_machine, "
-            "'mails' as _source, sent_at + interval 2 day as _delivered_at, 'f' as _file, 1 as _row_number from sends "
-            "where r % 100 >= 10"
+            "insert into raw.messages by name select contact_id, "
+            "sent_at + to_minutes((20 + r % 600)::integer) as occurred_at, unnest(case "
+            "when r % 7 = 0 then ['delivered', 'opened', 'clicked'] when r % 3 = 0 then ['delivered', 'opened'] "
+            "else ['delivered'] end) as message_action, 'email' as channel, 'campaign' || w as campaign, "
+            "false as is_machine, 'mails' as _source, sent_at + interval 2 day as _delivered_at, 'f' as _file, "
+            "1 as _row_number from sends where r % 100 >= 10"
         )
         connection.execute(
-            "insert into raw.orders by name select 'o' || p || '-' || n as order_id, 'c' || lpad(p::varchar, 8, '0') as contact_id, "
+            "insert into raw.orders by name select 'o' || p || '-' || n as order_id, "
+            "'c' || lpad(p::varchar, 8, '0') as contact_id, "
             "timestamp '2026-05-12 09:00' + to_days(((p * 131 + n * n * 37) % 180)::integer) as ordered_at, "
             "10.0 + (p * 17 + n * 91) % 190 as order_amount, 'completed' as order_status, "
             "case when (p + n) % 3 = 0 then 'web' else 'shop' end as order_channel, 'f' as _file, 1 as _row_number "
@@ -329,12 +342,13 @@ def _fill(workspace: Workspace, people: int) -> int:
             {"people": people},
         )
         connection.execute(
-            "create table intermediate.int_people as select $as_of::date as as_of, person_id, identity_id as contact_id, "
-            "timestamp '2026-01-01' as created_at from intermediate.int_identities_resolved",
+            "create table intermediate.int_people as select $as_of::date as as_of, person_id, "
+            "identity_id as contact_id, timestamp '2026-01-01' as created_at from intermediate.int_identities_resolved",
             {"as_of": WEEK.as_of},
         )
         connection.execute(
-            "create table features.person_features as select as_of, person_id from intermediate.int_people order by person_id"
+            "create table features.person_features as select as_of, person_id from intermediate.int_people "
+            "order by person_id"
         )
         connection.execute(
             "create table ml.persona_assignments as select as_of, person_id, 'persona' as persona_type, "

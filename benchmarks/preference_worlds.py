@@ -1,7 +1,7 @@
 """Simulated people who answer messages at some times more than at others, and how well their best time is found.
 
-The world of the acceptance test: 36 local slots (twelve of two hours on working days, Fridays and weekends), five personas
-with a favourite time each, people who differ in how readily they answer and, a little, in when.
+The world of the acceptance test: 36 local slots (twelve of two hours on working days, Fridays and weekends), five
+personas with a favourite time each, people who differ in how readily they answer and, a little, in when.
 """
 
 from dataclasses import dataclass

@@ -50,8 +50,9 @@ NOBODY_STOPS = 1e-3
 LARGEST_LOG = 7.0
 """Logarithms of parameters are held between this and its negative: beyond, the data no longer tell them apart."""
 FIT_SAMPLE = 50_000
-"""People the models are fitted on at most: their four parameters are then known to about 2 %, and what is expected of all
-people together to half of one (`benchmarks/DIMENSIONS.md`); a million would take ten times as long and tell no more."""
+"""People the models are fitted on at most: their four parameters are then known to about 2 %, and what is expected of
+all people together to half of one (`benchmarks/DIMENSIONS.md`); a million would take ten times as long and tell no
+more."""
 FIT_SEED = 23
 DOUBT_SAMPLE, DRAWS = 10_000, 25
 """People and draws of the parameters for the intervals of totals."""
@@ -233,8 +234,9 @@ class ValueModel:
             histories: As for `fit`.
 
         Returns:
-            By person_id: person_id; expected_purchases; purchase_probability, 0..1, of at least one; expected_value and expected_purchase_value, in the currency
-            of the amounts, null where amounts are withheld; alive_probability, 0..1.
+            By person_id: person_id; expected_purchases; purchase_probability, 0..1, of at least one; expected_value
+            and expected_purchase_value, in the currency of the amounts, null where amounts are withheld;
+            alive_probability, 0..1.
         """
         frequency, recency, age = _counts(histories)
         weeks = self.settings.horizon_days / DAYS_OF_A_WEEK

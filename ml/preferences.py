@@ -1,12 +1,13 @@
 """When, over which channel and with what somebody is best reached: one value of a dimension per person.
 
-Here belong the two estimators and how they decide: of answers to messages (send time, weekday, channel, content, offer) and
-of choices people make themselves (where they buy, where they come from). What counts as an answer, as a message that
-a human saw, and as local time was decided before.
+Here belong the two estimators and how they decide: of answers to messages (send time, weekday, channel, content,
+offer) and of choices people make themselves (where they buy, where they come from). What counts as an answer, as a
+message that a human saw, and as local time was decided before.
 
 People have few messages each, so what a person did is shrunk to what the persona did, and that to what everybody did.
-How strongly is learned from the data by marginal likelihood (empirical Bayes; Casella 1985, "An introduction to empirical
-Bayes data analysis", The American Statistician 39(2)): where people do not differ, everybody gets the overall best.
+How strongly is learned from the data by marginal likelihood (empirical Bayes; Casella 1985, "An introduction to
+empirical Bayes data analysis", The American Statistician 39(2)): where people do not differ, everybody gets the
+overall best.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ class Preferences:
         people: By person, of those with evidence; columns of `PREFERENCE_SCHEMA`. `person` is the row number that the
             evidence named; probability, with a 90 % interval, is that of an answer to a message with the best value, or
             of choosing it; lift compares it with what is usual; confidence is the probability that it is better than
-            usual; evidence counts messages or choices, answers those answered; decided_by says whose evidence the choice
-            rests on.
+            usual; evidence counts messages or choices, answers those answered; decided_by says whose evidence the
+            choice rests on.
         personas: The same by persona; `persona` is the number that people named, -1 stands for everybody together.
         reason: Why nothing is said of anybody, or None.
         values: The values that were judged.
@@ -92,8 +93,8 @@ def prefer_by_answers(
 ) -> Preferences:
     """Learn which value of a dimension is answered most, per person.
 
-    A person's readiness to answer at all is kept apart from what they prefer, on the scale of odds: somebody who answers
-    everything says little about the values they were tried with.
+    A person's readiness to answer at all is kept apart from what they prefer, on the scale of odds: somebody who
+    answers everything says little about the values they were tried with.
 
     Args:
         messages: A row per message: person (row number), value (text, null where unknown), answered (boolean).
@@ -161,9 +162,7 @@ class _Evidence:
         here = in_sample[self.person]
         weight = None if self.weight is None else self.weight[here]
         person = number[self.person[here]]
-        return _Evidence(
-            person, self.value[here], weight, self.answered[here], self.labels, int(in_sample.sum())
-        )
+        return _Evidence(person, self.value[here], weight, self.answered[here], self.labels, int(in_sample.sum()))
 
 
 def _evidence(rows: pl.DataFrame, rules: PreferenceRules) -> tuple[_Evidence | None, str | None]:
@@ -313,9 +312,7 @@ class _AnswerModel:
         # Between groups little depends on who was tried with what, and an effect per person would take evidence away.
         readiness = _readiness(trials, answers, overall, group_readiness[group_of], readiness_strength)
         overall, overall_variance = _shrink_values(trials, answers, overall, readiness)
-        group, group_variance, persona_strength = _shrink_groups(
-            trials, answers, overall, readiness, group_of, count
-        )
+        group, group_variance, persona_strength = _shrink_groups(trials, answers, overall, readiness, group_of, count)
         person_strength = _person_strength(trials, answers, group[group_of])
         return cls(
             overall,
@@ -335,7 +332,9 @@ class _AnswerModel:
 
     def people(self, trials: Floats, answers: Floats, group_of: Integers) -> tuple[Floats, Floats]:
         """Per person and value the rate and its variance within the group."""
-        ready = _readiness(trials, answers, self.group[group_of], self.group_readiness[group_of], self.readiness_strength)
+        ready = _readiness(
+            trials, answers, self.group[group_of], self.group_readiness[group_of], self.readiness_strength
+        )
         by_group = _clip(_rate(ready[:, None] * _odds(self.group[group_of])))
         rate = _clip(_shrunk(trials, answers, by_group, self.person_strength))
         return rate, _variance(rate, trials, self.person_strength)
@@ -356,9 +355,10 @@ def _readiness_strength(trials: Floats, answers: Floats, mean: Floats) -> float:
 def _person_strength(trials: Floats, answers: Floats, rates: Floats) -> float:
     """How many messages a group's rates are worth against a person's own, with each person's readiness taken out.
 
-    By moments: with the readiness that fits best, answers scatter as in a table with fixed margins (degrees of freedom: one
-    less than values tried), and beyond that only as far as people depart from their group. A likelihood that took
-    the readiness for known would hardly ever see that, because the readiness is fitted to the same few answers.
+    By moments: with the readiness that fits best, answers scatter as in a table with fixed margins (degrees of
+    freedom: one less than values tried), and beyond that only as far as people depart from their group. A likelihood
+    that took the readiness for known would hardly ever see that, because the readiness is fitted to the same few
+    answers.
     """
     sent, answered = trials.sum(axis=1), answers.sum(axis=1)
     rows = (answered > 0) & (answered < sent) & ((trials > 0).sum(axis=1) > 1)
@@ -384,9 +384,7 @@ def _person_strength(trials: Floats, answers: Floats, rates: Floats) -> float:
     return float(np.clip(reach / excess - 1, STRENGTHS[0], STRENGTHS[-2]))
 
 
-def _group_readiness(
-    trials: Floats, answers: Floats, overall: Floats, group_of: Integers, count: int
-) -> Floats:
+def _group_readiness(trials: Floats, answers: Floats, overall: Floats, group_of: Integers, count: int) -> Floats:
     """Odds of a group's answers against everybody's, given which values it was tried with."""
     sent = np.bincount(group_of, trials.sum(axis=1), minlength=count)
     answered = np.bincount(group_of, answers.sum(axis=1), minlength=count)
@@ -544,8 +542,8 @@ def _decide(
 ) -> pl.DataFrame:
     """The value with the highest rate, and whose evidence made it so.
 
-    Where a person's own evidence for a value of their own is thin, the group's value is taken, which is better for people
-    of the group on average; how sure that is does not depend on how far single people depart from it.
+    Where a person's own evidence for a value of their own is thin, the group's value is taken, which is better for
+    people of the group on average; how sure that is does not depend on how far single people depart from it.
     """
     rate, own_variance = model.people(trials, answers, group_of)
     rows = np.arange(len(rate))
@@ -593,7 +591,9 @@ def _group_confidence(model: _AnswerModel | _ChoiceModel, chosen: Integers) -> F
 def _spread(model: _AnswerModel | _ChoiceModel, rate: Floats, group_of: Integers) -> Floats:
     """What is not known of the groups' rates, and of everybody's where groups do not differ."""
     group = model.group_variance[group_of]
-    spread: Floats = group if np.isfinite(model.persona_strength) else np.broadcast_to(model.overall_variance, rate.shape)
+    spread: Floats = (
+        group if np.isfinite(model.persona_strength) else np.broadcast_to(model.overall_variance, rate.shape)
+    )
     return spread
 
 

@@ -3,8 +3,8 @@
 Here belong the cut points, the scores and the names of their combinations. From which orders the three are counted, and
 how long cut points are kept, was decided before.
 
-The scores are those of direct marketing (Hughes 1994, "Strategic Database Marketing"); ties are put by their mid-rank, so
-that of many people with one purchase none is called better than another.
+The scores are those of direct marketing (Hughes 1994, "Strategic Database Marketing"); ties are put by their mid-rank,
+so that of many people with one purchase none is called better than another.
 """
 
 from dataclasses import dataclass

@@ -1,13 +1,13 @@
 """What a message brought about, and in whom most: uplift, where chance decided who got it.
 
-Here belong the check that chance did decide, the learners, and the figures that judge them. Who was in which group, what
-people did before and what counts as an outcome was decided before.
+Here belong the check that chance did decide, the learners, and the figures that judge them. Who was in which group,
+what people did before and what counts as an outcome was decided before.
 
 Learners: two models (one per group, e.g. Radcliffe 2007, "Using control groups to target on predicted lift", Direct
-Marketing Analytics Journal 1) and class transformation (Jaskowski and Jaroszewicz 2012, "Uplift modeling for clinical trial
-data", ICML workshop), here weighted by the groups' sizes. Both are logistic, which on a public randomized e-mail test did
-no worse than trees. The figure is the Qini coefficient: the area between the curve of additional outcomes and that of
-choosing by chance, as a share of the best possible.
+Marketing Analytics Journal 1) and class transformation (Jaskowski and Jaroszewicz 2012, "Uplift modeling for clinical
+trial data", ICML workshop), here weighted by the groups' sizes. Both are logistic, which on a public randomized e-mail
+test did no worse than trees. The figure is the Qini coefficient: the area between the curve of additional outcomes and
+that of choosing by chance, as a share of the best possible.
 """
 
 from __future__ import annotations
@@ -72,10 +72,12 @@ class Uplift:
     """What was found in one experiment.
 
     Attributes:
-        results: A row per learner, columns of `RESULT_SCHEMA`; one row without a learner where nothing is said. Effects and
-            uplift are differences of shares, intervals hold 95 %. `effect` is that of the message on everybody; `qini`
-            says how well a learner finds those in whom it is largest; `uplift_at_30` is the effect in the 30 % it puts first.
-        scores: person_id, uplift: what the better learner expects of people it was not fitted on; empty where nothing is said.
+        results: A row per learner, columns of `RESULT_SCHEMA`; one row without a learner where nothing is said.
+            Effects and uplift are differences of shares, intervals hold 95 %. `effect` is that of the message on
+            everybody; `qini` says how well a learner finds those in whom it is largest; `uplift_at_30` is the effect
+            in the 30 % it puts first.
+        scores: person_id, uplift: what the better learner expects of people it was not fitted on; empty where nothing
+            is said.
     """
 
     results: pl.DataFrame
@@ -97,12 +99,16 @@ def measure_uplift(people: pl.DataFrame, settings: UpliftSettings | None = None)
     people = people.filter(~pl.col("is_in_both")).drop("is_in_both") if "is_in_both" in people.columns else people
     people = people.sort("person_id")
     treated, outcome = people["is_treated"].to_numpy(), people["outcome"].to_numpy()
-    counts = {"treated": int(treated.sum()), "control": int((~treated).sum())}
+    counts: dict[str, float] = {"treated": int(treated.sum()), "control": int((~treated).sum())}
     if min(counts.values()) == 0:
         missing = "control" if counts["control"] == 0 else "treatment"
-        return _refuse(counts, f"there is no {missing} group: without one, nobody knows what would have happened anyway")
+        return _refuse(
+            counts, f"there is no {missing} group: without one, nobody knows what would have happened anyway"
+        )
     if both > 0.05 * (len(treated) + both):
-        return _refuse(counts, f"{both / (len(treated) + both):.0%} of the people were in both groups: chance cannot have decided")
+        return _refuse(
+            counts, f"{both / (len(treated) + both):.0%} of the people were in both groups: chance cannot have decided"
+        )
     if min(counts.values()) < settings.minimum_people:
         return _refuse(counts, f"a group has fewer than {settings.minimum_people:,} people")
     features, names = _features(people)
@@ -111,8 +117,8 @@ def measure_uplift(people: pl.DataFrame, settings: UpliftSettings | None = None)
     if p_value < IMBALANCED_BELOW:
         return _refuse(
             figures,
-            f"the groups differed before the message, most in {differs} (p = {p_value:.1g}): chance did not decide alone, so "
-            "what they did after it says nothing of the message",
+            f"the groups differed before the message, most in {differs} (p = {p_value:.1g}): chance did not decide "
+            "alone, so what they did after it says nothing of the message",
         )
     figures |= _effect(outcome, treated)
     if min(outcome[treated].sum(), outcome[~treated].sum()) < FEWEST_OUTCOMES:
@@ -131,14 +137,18 @@ def balance(features: Floats, names: list[str], treated: Bools) -> tuple[float, 
     difference = features[treated].mean(axis=0) - features[~treated].mean(axis=0)
     covariance = np.cov(features, rowvar=False).reshape(len(names), len(names))
     share = treated.mean()
-    statistic = len(treated) * share * (1 - share) * difference @ np.linalg.pinv(covariance, hermitian=True) @ difference
+    statistic = (
+        len(treated) * share * (1 - share) * difference @ np.linalg.pinv(covariance, hermitian=True) @ difference
+    )
     rank = int(np.linalg.matrix_rank(covariance, hermitian=True))
     most = names[int(np.argmax(np.abs(difference) / np.maximum(features.std(axis=0), 1e-12)))] if names else ""
     return (float(chi2.sf(statistic, rank)) if rank else 1.0), most
 
 
 def qini_coefficient(uplift: Floats, treated: Bools, outcome: Bools, weight: Floats | None = None) -> float:
-    """Area between the Qini curve and choosing by chance, as a share of the best possible; people of equal uplift come together.
+    """Area between the Qini curve and choosing by chance, as a share of the best possible.
+
+    People of equal uplift come together.
 
     Args:
         uplift: What is expected of each person; only its order counts.
@@ -150,8 +160,10 @@ def qini_coefficient(uplift: Floats, treated: Bools, outcome: Bools, weight: Flo
     return _Ranked.of(uplift, treated, outcome).qini(weight, _best_area(treated, outcome, weight))
 
 
-def uplift_at(uplift: Floats, treated: Bools, outcome: Bools, share: float = TOP, weight: Floats | None = None) -> float:
-    """Effect among the share of people of whom most is expected: outcome rate of the treated less that of the others."""
+def uplift_at(
+    uplift: Floats, treated: Bools, outcome: Bools, share: float = TOP, weight: Floats | None = None
+) -> float:
+    """Effect among the people of whom most is expected: outcome rate of the treated less that of the others."""
     weight = np.ones(len(uplift)) if weight is None else weight
     return _Ranked.of(uplift, treated, outcome).effect_at(share, weight)
 
@@ -172,7 +184,7 @@ class _Ranked:
         return cls(order, ends, treated[order], outcome[order])
 
     def area(self, weight: Floats) -> tuple[float, float]:
-        """Area below the curve of outcomes gained (those of the treated less those of as many others), and by chance."""
+        """Area below the curve of outcomes gained, those of the treated less those of as many others; and by chance."""
         count = weight[self.order]
         people = np.cumsum(count)[self.ends]
         sent = np.cumsum(count * self.treated)[self.ends]
@@ -224,9 +236,7 @@ def _difference(outcome: Bools, treated: Bools, weight: Floats) -> float:
 
 def _effect(outcome: Bools, treated: Bools) -> dict[str, float]:
     with_it, without = outcome[treated].mean(), outcome[~treated].mean()
-    spread = np.sqrt(
-        with_it * (1 - with_it) / treated.sum() + without * (1 - without) / (~treated).sum()
-    )
+    spread = np.sqrt(with_it * (1 - with_it) / treated.sum() + without * (1 - without) / (~treated).sum())
     half = float(norm.ppf(0.975) * spread)
     effect = float(with_it - without)
     return {
@@ -239,7 +249,8 @@ def _effect(outcome: Bools, treated: Bools) -> dict[str, float]:
 
 
 def _features(people: pl.DataFrame) -> tuple[Floats, list[str]]:
-    """Numbers before the message: counts and amounts by their logarithm, unknown as a flag, standardized; constants go."""
+    """Numbers before the message: counts and amounts by their logarithm, unknown as a flag, standardized; constants
+    go."""
     columns, names = [], []
     for name in people.columns:
         if name in ("person_id", "is_treated", "outcome") or not people.schema[name].is_numeric():
@@ -259,7 +270,12 @@ def _features(people: pl.DataFrame) -> tuple[Floats, list[str]]:
 
 
 def _judge_learners(
-    person_ids: pl.Series, features: Floats, treated: Bools, outcome: Bools, figures: dict[str, float], settings: UpliftSettings
+    person_ids: pl.Series,
+    features: Floats,
+    treated: Bools,
+    outcome: Bools,
+    figures: dict[str, float],
+    settings: UpliftSettings,
 ) -> Uplift:
     """Each learner on people it was not fitted on, beside a model of who responds, on the same resamples."""
     expected = _cross_fitted(person_ids, features, treated, outcome, settings.seed)
@@ -292,7 +308,7 @@ def _judge_learners(
                 "is_worth_targeting": bool(is_worth),
             }
         )
-    best = max((row for row in rows if row["learner"] != RESPONSE), key=lambda row: row["qini"])
+    best = max((row for row in rows if row["learner"] != RESPONSE), key=lambda row: float(str(row["qini"])))
     for row in rows:
         row["verdict"] = _verdict(row, best)
     results = pl.DataFrame(rows, schema=RESULT_SCHEMA, strict=False)
@@ -309,7 +325,9 @@ def _verdict(row: dict, best: dict) -> str:
     return "it does harm: do not send it"
 
 
-def _cross_fitted(person_ids: pl.Series, features: Floats, treated: Bools, outcome: Bools, seed: int) -> dict[str, Floats]:
+def _cross_fitted(
+    person_ids: pl.Series, features: Floats, treated: Bools, outcome: Bools, seed: int
+) -> dict[str, Floats]:
     """What each learner expects of people it was not fitted on."""
     folds = person_fold(person_ids, FOLDS, seed)
     expected = {name: np.zeros(len(outcome)) for name in (TWO_MODELS, CLASS_TRANSFORMATION, RESPONSE)}

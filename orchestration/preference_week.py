@@ -42,8 +42,8 @@ PREFERENCE_TABLES = {
 
 EVERYBODY = "everybody"
 BY_OPENS, BY_CLICKS, BY_CHOICES = "opened or clicked", "clicked", "chosen"
-# Each dimension, and what counts as an answer: what a message says shows only after it was opened, and over some channels
-# nobody sees opens.
+# Each dimension, and what counts as an answer: what a message says shows only after it was opened, and over some
+# channels nobody sees opens.
 DIMENSIONS = {
     "send_time": BY_OPENS,
     "weekday": BY_OPENS,
@@ -95,16 +95,14 @@ class PreferenceWeek:
     rows: int
 
 
-def run_preference_week(
-    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week
-) -> PreferenceWeek:
+def run_preference_week(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week) -> PreferenceWeek:
     """Learn every dimension of `week` and write `PREFERENCE_TABLES`."""
     make_tables(connection, PREFERENCE_TABLES)
     people = connection.execute(PEOPLE, [week.as_of]).pl()
     names = people["persona_id"].drop_nulls().unique().sort()
-    personas = people["persona_id"].replace_strict(
-        names, np.arange(len(names)), default=-1, return_dtype=pl.Int64
-    ).to_numpy()
+    personas = (
+        people["persona_id"].replace_strict(names, np.arange(len(names)), default=-1, return_dtype=pl.Int64).to_numpy()
+    )
     learned = _learn(connection, workspace, week, people.select("person_id"), personas)
     told, abstained, parts, segments = {}, {}, [], []
     for dimension, one in learned.items():

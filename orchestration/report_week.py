@@ -103,8 +103,8 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
         values=_frame(
             connection,
             "select segment_id, horizon_days, buyers, expected_purchases, expected_value, expected_value_low, "
-            "expected_value_high from marts.segment_values where as_of = ? and segment_type in ('persona', 'everybody') "
-            "order by all",
+            "expected_value_high from marts.segment_values where as_of = ? "
+            "and segment_type in ('persona', 'everybody') order by all",
             as_of,
         ),
         value_words=_value_words(connection, week),

@@ -1,7 +1,7 @@
 """Uplift of one week: what campaigns with a control group brought about, and in whom most.
 
-What belongs here: reading whom chance put where, and writing what was found. The figures stand in `ml/uplift.py`; who is
-read out in a week, in dbt's `int_experiment_people`.
+What belongs here: reading whom chance put where, and writing what was found. The figures stand in `ml/uplift.py`; who
+is read out in a week, in dbt's `int_experiment_people`.
 """
 
 from __future__ import annotations

@@ -55,8 +55,9 @@ EVERYBODY = "everybody"
 FEWEST_FOR_CUTS = 100
 """Buyers that cut points are learned from; fifths of fewer people are of chance."""
 CONTRACT = (
-    "purchases are bound by contracts (value.contractual in personae.yml): the models are of customers who may stop at any "
-    "moment unseen, while a subscription ends with notice; declare a target such as an event or a label of cancelling"
+    "purchases are bound by contracts (value.contractual in personae.yml): the models are of customers who may stop "
+    "unseen at any moment, while a subscription ends with notice; declare a target such as an event or a label of "
+    "cancelling"
 )
 
 
@@ -78,7 +79,6 @@ def run_value_week(connection: duckdb.DuckDBPyConnection, workspace: Workspace, 
         [week.as_of],
     ).pl()
     fitted = _fit(workspace, histories)
-    is_fitted = isinstance(fitted, ValueModel)
     reason = fitted.reason if isinstance(fitted, ValueAbstention) else None
     withheld = fitted.amounts_withheld if isinstance(fitted, ValueModel) else None
     scores = fitted.score(histories) if isinstance(fitted, ValueModel) else histories.select("person_id")
@@ -89,7 +89,7 @@ def run_value_week(connection: duckdb.DuckDBPyConnection, workspace: Workspace, 
         .with_columns(
             as_of=pl.lit(week.as_of),
             abstained_reason=pl.lit(reason, pl.String),
-            model_id=pl.lit(fitted.model_id if is_fitted else None, pl.String),
+            model_id=pl.lit(fitted.model_id if isinstance(fitted, ValueModel) else None, pl.String),
         )
         .pipe(_with_columns, VALUE_SCHEMA)
     )
@@ -129,9 +129,7 @@ def _fit(workspace: Workspace, histories: pl.DataFrame) -> ValueModel | ValueAbs
     )
 
 
-def _rfm_cuts(
-    connection: duckdb.DuckDBPyConnection, week: Week, histories: pl.DataFrame
-) -> tuple[RfmCuts | None, Any]:
+def _rfm_cuts(connection: duckdb.DuckDBPyConnection, week: Week, histories: pl.DataFrame) -> tuple[RfmCuts | None, Any]:
     """The cut points that stand since an earlier week; the first week with enough buyers learns them."""
     row = connection.execute(
         "select rfm_cuts, rfm_cuts_as_of from ml.value_models where as_of < ? and rfm_cuts is not null "

@@ -1,5 +1,5 @@
-"""What suits whom, and what it is worth: the best time, channel, content, offer and place per persona, expected value, and
-what campaigns with a control group brought about.
+"""What suits whom, and what it is worth: the best time, channel, content, offer and place per persona, expected value,
+and what campaigns with a control group brought about.
 
 Here belongs how these are told. What they rest on was decided where they were learned.
 """
@@ -90,7 +90,7 @@ def tell_reach(data: ReportData, personas: dict[str, Persona]) -> Reach:
     told = data.preferences.filter(pl.col("best_value").is_not_null())["dimension"].unique().to_list()
     dimensions = [name for name in DIMENSIONS if name in told]
     campaigns, no_uplift = _tell_campaigns(data)
-    horizon = data.values["horizon_days"].max()
+    horizon = next(iter(data.values["horizon_days"].drop_nulls()), None)
     return Reach(
         horizon=f"within {horizon} days" if horizon is not None else "",
         values=_tell_values(data, personas, shown),
@@ -117,11 +117,7 @@ def _tell_values(data: ReportData, personas: dict[str, Persona], shown: list[str
             buyers=people_words(row["buyers"], data.minimum_cell),
             purchases=number(row["expected_purchases"]),
             value=money(row["expected_value"], data.currency),
-            interval=(
-                f"{money(row['expected_value_low'], data.currency)} to {money(row['expected_value_high'], data.currency)}"
-                if row["expected_value_low"] is not None
-                else ""
-            ),
+            interval=_interval(row, data.currency),
             bar_width=(
                 0.0 if row["segment_id"] == EVERYBODY else round(100 * (row["expected_value"] or 0) / highest, 2)
             ),
@@ -130,10 +126,14 @@ def _tell_values(data: ReportData, personas: dict[str, Persona], shown: list[str
     ]
 
 
+def _interval(row: dict, currency: str) -> str:
+    if row["expected_value_low"] is None:
+        return ""
+    return f"{money(row['expected_value_low'], currency)} to {money(row['expected_value_high'], currency)}"
+
+
 def _tell_cell(data: ReportData, segment: str, dimension: str) -> Cell:
-    row = next(
-        data.preferences.filter(segment_id=segment, dimension=dimension).iter_rows(named=True), None
-    )
+    row = next(data.preferences.filter(segment_id=segment, dimension=dimension).iter_rows(named=True), None)
     if row is None or row["best_value"] is None:
         return Cell("no preference", "")
     if dimension in CHOSEN:
@@ -149,16 +149,15 @@ def _words(value: str) -> str:
 def _tell_silent(data: ReportData, told: list[str]) -> list[str]:
     everybody = data.preferences.filter(segment_id=EVERYBODY)
     reasons = dict(everybody.select("dimension", "abstained_reason").iter_rows())
-    return [
-        f"{DIMENSIONS[name]}: {reasons[name]}" for name in DIMENSIONS if name not in told and reasons.get(name)
-    ]
+    return [f"{DIMENSIONS[name]}: {reasons[name]}" for name in DIMENSIONS if name not in told and reasons.get(name)]
 
 
 def _tell_campaigns(data: ReportData) -> tuple[list[Campaign], str]:
     nameless = data.uplift.filter(pl.col("campaign").is_null())
     no_uplift = nameless["abstained_reason"][0] if nameless.height else ""
     campaigns = []
-    for (name,), rows in data.uplift.drop_nulls("campaign").group_by("campaign", maintain_order=True):
+    for name in data.uplift["campaign"].drop_nulls().unique(maintain_order=True):
+        rows = data.uplift.filter(campaign=name)
         first = rows.row(0, named=True)
         sentences = []
         if first["effect"] is not None:
@@ -178,7 +177,7 @@ def _tell_campaigns(data: ReportData) -> tuple[list[Campaign], str]:
             sentences.append(f"Qini coefficients: {listed(learners)}.")
         if first["abstained_reason"]:
             sentences.append(f"No uplift is told: {first['abstained_reason']}.")
-        campaigns.append(Campaign(str(name), sentences, first["verdict"] or ""))
+        campaigns.append(Campaign(name, sentences, first["verdict"] or ""))
     return campaigns, no_uplift
 
 

@@ -221,8 +221,8 @@ class ReportData:
         pictures: Drawings of the evidence for the personas.
         values: Per persona, and of `everybody`: what those who have bought will probably still buy within the horizon.
         value_words: Why no value is told, in a sentence; empty where it is.
-        preferences: Per persona, and of `everybody`, and dimension: the value that is answered or chosen most, or why none
-            is told; `lift` compares it with the usual mix.
+        preferences: Per persona, and of `everybody`, and dimension: the value that is answered or chosen most, or why
+            none is told; `lift` compares it with the usual mix.
         uplift: What campaigns with a control group brought about, a row per learner, or why nothing is told.
         left_out: Known people who are in nothing else here, by reason; people is null where they are fewer than that.
 

@@ -1,7 +1,7 @@
 """The mailing tool: one campaign a week to some of those who agreed, when it reached them, and what they did with it.
 
-What belongs here: sends, deliveries, opens, clicks, bounces, unsubscriptions, and whom a control group kept from it. Who may be written to is asked of
-`preferences.py`, which also learns of unsubscriptions.
+What belongs here: sends, deliveries, opens, clicks, bounces, unsubscriptions, and whom a control group kept from it.
+Who may be written to is asked of `preferences.py`, which also learns of unsubscriptions.
 """
 
 from dataclasses import dataclass
@@ -131,7 +131,8 @@ def _send_times(rng: np.random.Generator, persona: IntArray) -> tuple[FloatArray
 
 
 def _likes_variant(persona: IntArray, variant: IntArray) -> FloatArray:
-    """How much more or less often a mail is clicked for its variant (0 short, 1 long); both together stay as they are."""
+    """How much more or less often a mail is clicked for its variant (0 short, 1 long); both together stay as they
+    are."""
     long_text = company.LONG_TEXT_FACTOR[persona]
     short_text = 2 / (1 + long_text)
     likes: FloatArray = np.where(variant == 1, long_text * short_text, short_text)

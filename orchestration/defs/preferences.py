@@ -44,7 +44,10 @@ def preference_assets(workspace: Workspace) -> dg.AssetsDefinition:
         latest = done[-1]
         yield dg.MaterializeResult(
             asset_key=specs["person_preferences"].key,
-            metadata={"dagster/row_count": sum(week.rows for week in done), "people": dg.MetadataValue.json(latest.told)},
+            metadata={
+                "dagster/row_count": sum(week.rows for week in done),
+                "people": dg.MetadataValue.json(latest.told),
+            },
         )
         yield dg.MaterializeResult(
             asset_key=specs["segment_preferences"].key,

@@ -18,7 +18,8 @@ def planted(demo_run: DemoRun) -> dict[str, str]:
     with duckdb.connect(str(demo_run.state / "warehouse.duckdb"), read_only=True) as connection:
         contacts = connection.execute(
             "select identity_id as contact_id, arg_max(person_id, valid_from) as person_id "
-            "from intermediate.int_identities_resolved where identity_kind = 'contact' group by identity_id order by all"
+            "from intermediate.int_identities_resolved where identity_kind = 'contact' "
+            "group by identity_id order by all"
         ).pl()
     people = pl.read_parquet(demo_run.folder / "truth" / "people.parquet").explode("contact_ids")
     truth = pl.read_parquet(demo_run.folder / "truth" / "weeks" / f"{LAST_WEEK.as_of}.parquet")
@@ -113,5 +114,10 @@ def test_campaigns_with_too_few_people_are_refused_with_a_reason(demo_run: DemoR
 
 def test_the_report_tells_it(demo_run: DemoRun) -> None:
     html = (demo_run.published / "latest" / "report.html").read_text(encoding="utf-8")
-    for words in ("What suits whom", "What they will probably still buy", "What campaigns brought about", "20 percent off"):
+    for words in (
+        "What suits whom",
+        "What they will probably still buy",
+        "What campaigns brought about",
+        "20 percent off",
+    ):
         assert words in html

@@ -215,7 +215,8 @@ class TestPurchases:
         row = evidence.read(
             f"select * from intermediate.int_purchase_histories where person_id = '{person('local')}'"
         ).row(0, named=True)
-        # 5 January (25), 15 January (30), 4 February (40); what came back on 25 January is none. The week ends on 1 March.
+        # 5 January (25), 15 January (30), 4 February (40); what came back on 25 January is none. The week ends on 1
+        # March.
         assert (row["purchases"], row["frequency"], row["recency_days"], row["age_days"]) == (3, 2, 30, 55)
         assert row["days_since_purchase"] == 25
         assert row["amount"] == pytest.approx(35.0) and row["mean_amount"] == pytest.approx(95 / 3)
@@ -223,7 +224,8 @@ class TestPurchases:
 
     def test_purchase_channels_are_chosen_by_people(self, evidence: DbtWarehouse) -> None:
         rows = evidence.read(
-            f"select dimension, value, choices from intermediate.int_person_choices where person_id = '{person('local')}'"
+            "select dimension, value, choices from intermediate.int_person_choices "
+            f"where person_id = '{person('local')}'"
         )
         assert rows.rows() == [("purchase_channel", "shop", 4)]
 

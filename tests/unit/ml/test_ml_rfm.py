@@ -35,9 +35,10 @@ def test_people_who_are_alike_score_alike_in_the_middle_of_their_places() -> Non
     # Seven in ten bought once: their middle place is the 35th percentile, the second fifth.
     many = people([10] * 100, [1] * 70 + [2] * 20 + [9] * 10, [5.0] * 100)
     scores = RfmCuts.learn(many).score(many)
-    assert scores["frequency_score"].to_list() == [2] * 70 + [5] * 20 + [5] * 10 or scores[
-        "frequency_score"
-    ].to_list() == [2] * 70 + [4] * 20 + [5] * 10
+    assert (
+        scores["frequency_score"].to_list() == [2] * 70 + [5] * 20 + [5] * 10
+        or scores["frequency_score"].to_list() == [2] * 70 + [4] * 20 + [5] * 10
+    )
     assert scores["recency_score"].unique().to_list() == [3]
 
 

@@ -1,5 +1,7 @@
 """Uplift: the figures, what was planted, and the refusal to speak of it without chance."""
 
+import itertools
+
 import numpy as np
 import polars as pl
 import pytest
@@ -19,7 +21,8 @@ from ml.uplift import (
 def experiment(
     people: int, seed: int, *, effect: float = 0.08, share: float = 0.5, biased: bool = False, differs: bool = True
 ) -> pl.DataFrame:
-    """An experiment in which the readier half is moved by the message, by twice `effect`; who ordered before does it anyway."""
+    """An experiment in which the readier half is moved by the message, by twice `effect`; who ordered before does it
+    anyway."""
     rng = np.random.default_rng(seed)
     clicks = rng.poisson(1.0, people)
     orders = rng.poisson(0.6, people)
@@ -148,7 +151,7 @@ class TestFigures:
                 sent, held = (chosen & treated).sum(), (chosen & ~treated).sum()
                 lost = (chosen & ~treated & outcome).sum() * sent / held if held else 0.0
                 points.append((float(chosen.sum()), float((chosen & treated & outcome).sum() - lost)))
-            return sum((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False))
+            return sum((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in itertools.pairwise(points))
 
         more_lost = (~treated & outcome).sum() > (treated & outcome).sum()
         best = 2.0 * (outcome == treated) + (outcome if more_lost else treated)
