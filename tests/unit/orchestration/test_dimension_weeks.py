@@ -239,12 +239,14 @@ class TestWeeks:
         as_of_at = WEEK.as_of_at("UTC")
         warehouse.execute(
             "insert into intermediate.int_message_outcomes "
-            "select contact_id, ?, null, channel, null, null, 'short', 0, 1, null, null, ? from intermediate.int_message_outcomes limit 3000",
+            "select contact_id, ?, null, channel, null, null, 'short', 0, 1, null, null, ? "
+            "from intermediate.int_message_outcomes limit 3000",
             [as_of_at + timedelta(hours=1), as_of_at + timedelta(hours=2)],
         )
         warehouse.execute(
             "insert into intermediate.int_message_outcomes "
-            "select contact_id, ?, ?, channel, null, null, 'short', 0, 1, null, null, ? from intermediate.int_message_outcomes limit 3000",
+            "select contact_id, ?, ?, channel, null, null, 'short', 0, 1, null, null, ? "
+            "from intermediate.int_message_outcomes limit 3000",
             [as_of_at - timedelta(days=3), as_of_at + timedelta(days=2), as_of_at + timedelta(days=2)],
         )
         run_preference_week(warehouse, opened, WEEK)
