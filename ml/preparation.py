@@ -23,6 +23,7 @@ from ml.encoding import (
     encoding_to_dict,
     learn_encoding,
 )
+from ml.made_ahead import made_ahead
 from ml.people_order import hash_sample
 
 CHUNK_ROWS = 65_536
@@ -140,8 +141,8 @@ class Preparation(BaseEstimator):
             features: As for `transform`.
             order: Row numbers in the order wanted; default is the order of the rows.
 
-        Yields:
-            Position of the first row, and the matrix of these rows.
+        Returns:
+            One after the other: position of the first row, and the matrix of these rows.
 
         Raises:
             ValueError: A column is missing.
@@ -150,10 +151,14 @@ class Preparation(BaseEstimator):
         if missing:
             raise ValueError(f"the features lack columns that the model was fitted on: {missing}")
         needed = features.select(self.features_)
-        for start in range(0, features.height, CHUNK_ROWS):
+
+        def part(start: int) -> NDArray[np.float32]:
             rows = slice(start, start + CHUNK_ROWS)
             chunk = needed[rows] if order is None else needed[order[rows]]
-            yield start, self.combine(self._encode(chunk) if self.encodings_ else np.empty((chunk.height, 0)))
+            return self.combine(self._encode(chunk) if self.encodings_ else np.empty((chunk.height, 0)))
+
+        starts = range(0, features.height, CHUNK_ROWS)
+        return zip(starts, made_ahead(part, starts), strict=True)
 
     def combine(self, encoded: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Make the matrix of rows whose columns are encoded already.

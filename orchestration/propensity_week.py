@@ -14,6 +14,7 @@ import duckdb
 import polars as pl
 
 from ml.catalogue import inputs_of
+from ml.people_order import hash_sample
 from ml.propensity import (
     Abstention,
     CrossFit,
@@ -105,7 +106,7 @@ def _run_target(
         fitted = cross_fit_scores(labelled, catalogue, settings)
     else:
         fitted = fit_propensity(
-            training_rows(connection, workspace, catalogue, week, name, target), catalogue, settings
+            training_rows(connection, workspace, catalogue, week, name, target, settings), catalogue, settings
         )
     if isinstance(fitted, Abstention):
         scored = people.select("as_of", "person_id").with_columns(
@@ -143,24 +144,32 @@ def training_rows(
     week: Week,
     name: str,
     target: Target,
+    settings: PropensitySettings,
 ) -> pl.DataFrame:
     """(person, past week) rows: features as of the past week, outcome as far as it was known in the scored week.
 
     Only of people who are still there in the scored week: whoever withdrew, objected or was deleted teaches nothing.
+    Of more rows than are learned from, the features are not even read.
     """
     inputs = inputs_of(catalogue, catalogue["feature"].to_list(), "is_propensity_input")
     columns = ", ".join(f"f.{identifier(column)}" for column in inputs)
     past_weeks = training_weeks(target, week, people_known(connection, workspace, week))
     known_until = week.as_of_at(workspace.settings.timezone) + timedelta(hours=workspace.settings.delivery_grace_hours)
-    return connection.execute(
-        f"select f.person_id, f.as_of, {columns}, (o.person_id is not null)::integer as outcome "
+    rows = connection.execute(
+        "select f.person_id, f.as_of, (o.person_id is not null)::integer as outcome "
         "from features.person_features as f "
         "left join features.person_outcomes as o on o.person_id = f.person_id and o.as_of = f.as_of "
         "and o.target = ? and o.outcome and coalesce(o.outcome_known_at < ?, true) "
         "where f.as_of in (select unnest(?::date[])) "
-        "and f.person_id in (select person_id from features.person_features where as_of = ?) "
-        "order by f.as_of, f.person_id",
+        "and f.person_id in (select person_id from features.person_features where as_of = ?)",
         [name, known_until, [past.as_of for past in past_weeks], week.as_of],
+    ).pl()
+    learned_from = hash_sample(rows, settings.maximum_rows, settings.seed)  # noqa: F841 - DuckDB reads it by name
+    return connection.execute(
+        f"select f.person_id, f.as_of, {columns}, r.outcome "
+        "from features.person_features as f "
+        "inner join learned_from as r on r.person_id = f.person_id and r.as_of = f.as_of "
+        "order by f.as_of, f.person_id"
     ).pl()
 
 

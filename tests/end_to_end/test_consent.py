@@ -11,6 +11,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from ml.propensity import PropensitySettings
 from orchestration.feature_catalogue import read_catalogue
 from orchestration.propensity_week import training_rows
 from orchestration.weeks import Week
@@ -149,7 +150,7 @@ def test_nobody_teaches_a_model_who_may_not_be_profiled_then_and_now(trap_run: T
     target = workspace.settings.targets["order_soon"]
     with duckdb.connect(str(trap_run.state / "warehouse.duckdb"), read_only=True) as connection:
         catalogue = read_catalogue(connection, workspace, trap_run.state / "dbt" / "manifest.json")
-        rows = training_rows(connection, workspace, catalogue, WEEK, "order_soon", target)
+        rows = training_rows(connection, workspace, catalogue, WEEK, "order_soon", target, PropensitySettings())
     learned = rows.filter(pl.col("as_of") == EARLIER.date())
     taught_from = set(rows["person_id"])
     assert taught_from and not taught_from & trap_run.persons_where(allowed=False)
