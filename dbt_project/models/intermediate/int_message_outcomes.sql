@@ -1,5 +1,7 @@
 {# Each message that people got within the history of a scored week: when it came on their own clock, what it was, and
-   since when its first human answers are known. Keyed by contact, so that a merge of people never rewrites it. #}
+   since when its first human answers are known. Keyed by contact, so that a merge of people never rewrites it.
+
+   Joins are by numbers that stand for texts within this statement: there are tens of millions of rows. #}
 with
 
 weeks as (
@@ -18,27 +20,15 @@ reach as (
 
 ),
 
-messages as (
-
-    select
-        stg_messages.*,
-        cast(stg_messages.occurred_at as date) as utc_day
-    from {{ ref('stg_messages') }} as stg_messages
-    inner join reach
-        on stg_messages.occurred_at >= reach.from_at
-        and stg_messages.occurred_at < reach.to_at
-
-),
-
 {# Since when a sending tool is known to tell at all what was sent, and what machines did: some report deliveries only. #}
 tools as (
 
     select
-        _source,
+        coalesce(_source, '') as tool,
         min({{ counts_from_at('occurred_at') }}) filter (where message_action = 'sent') as tells_sendings_from_at,
         min({{ counts_from_at('occurred_at') }}) filter (where tells_machines) as tells_machines_from_at
     from {{ ref('stg_messages') }}
-    group by _source
+    group by 1
 
 ),
 
@@ -51,62 +41,59 @@ received as (
         messages.offer,
         messages.content,
         messages.occurred_at as sent_at,
-        messages.utc_day,
-        messages.known_from_at
-    from messages
-    inner join tools
-        on messages._source is not distinct from tools._source
+        messages.known_from_at,
+        cast(messages.occurred_at as date) as utc_day,
+        {{ hash_of(['messages.contact_id', 'messages.channel']) }} as recipient,
+        {{ hash_of(['messages.contact_id', 'messages.channel', 'messages.campaign', 'messages.occurred_at']) }} as message_key
+    from {{ ref('stg_messages') }} as messages
+    cross join reach
+    left join tools
+        on coalesce(messages._source, '') = tools.tool
     where
-        messages.message_action = 'sent'
-        or (
-            messages.message_action = 'delivered'
-            and coalesce({{ counts_from_at('messages.occurred_at', 'messages.known_from_at') }} < tools.tells_sendings_from_at, true)
+        messages.occurred_at >= reach.from_at
+        and messages.occurred_at < reach.to_at
+        and (
+            messages.message_action = 'sent'
+            or (
+                messages.message_action = 'delivered'
+                and coalesce(
+                    {{ counts_from_at('messages.occurred_at', 'messages.known_from_at') }} < tools.tells_sendings_from_at,
+                    true
+                )
+            )
         )
 
 ),
 
-bounces as (
-
-    select
-        contact_id,
-        channel,
-        campaign,
-        utc_day,
-        min({{ counts_from_at('occurred_at') }}) as bounced_from_at
-    from messages
-    where message_action = 'bounced'
-    group by 1, 2, 3, 4
-
-),
-
-{# An answer may come on the day of the message or on those after it: joined by day, no message meets all answers. #}
+{# What came back of messages: bounces too. #}
 answers as (
 
     select
-        messages.contact_id,
-        messages.channel,
+        {{ hash_of(['messages.contact_id', 'messages.channel']) }} as recipient,
         messages.campaign,
         messages.message_action,
         messages.occurred_at,
         {{ counts_from_at('messages.occurred_at', 'messages.known_from_at') }} as counts_from_at,
-        messages.utc_day - cast(days.days_before as integer) as sent_day,
-        coalesce(
+        cast(messages.occurred_at as date) as utc_day,
+        messages.message_action = 'bounced' or coalesce(
             tools.tells_machines_from_at <= {{ counts_from_at('messages.occurred_at', 'messages.known_from_at') }}, false
-        ) as machines_are_told
-    from messages
-    inner join tools
-        on messages._source is not distinct from tools._source
-    cross join (select unnest({{ answer_days() }}) as days_before) as days
+        ) as is_surely_no_machine
+    from {{ ref('stg_messages') }} as messages
+    cross join reach
+    left join tools
+        on coalesce(messages._source, '') = tools.tool
     where
-        messages.message_action in ('opened', 'clicked')
+        messages.occurred_at >= reach.from_at
+        and messages.occurred_at < reach.to_at
+        and messages.message_action in ('opened', 'clicked', 'bounced')
         and not messages.is_machine
 
 ),
 
-answers_without_marks as (
+doubtful_answers as (
 
     select * from answers
-    where not machines_are_told
+    where not is_surely_no_machine
 
 ),
 
@@ -114,44 +101,57 @@ answers_without_marks as (
 deliveries as (
 
     select
-        messages.contact_id,
-        messages.channel,
-        messages.utc_day,
+        {{ hash_of(['messages.contact_id', 'messages.channel']) }} as recipient,
         messages.occurred_at,
-        {{ counts_from_at('messages.occurred_at', 'messages.known_from_at') }} as counts_from_at
-    from messages
-    where messages.message_action in ('sent', 'delivered')
+        {{ counts_from_at('messages.occurred_at', 'messages.known_from_at') }} as counts_from_at,
+        cast(messages.occurred_at as date) as utc_day
+    from {{ ref('stg_messages') }} as messages
+    cross join reach
+    left join tools
+        on coalesce(messages._source, '') = tools.tool
+    where
+        messages.occurred_at >= reach.from_at
+        and messages.occurred_at < reach.to_at
+        and messages.message_action in ('sent', 'delivered')
+        and coalesce(
+            {{ counts_from_at('messages.occurred_at', 'messages.known_from_at') }} < tools.tells_machines_from_at, true
+        )
 
 ),
 
 answers_of_machines as (
 
     select distinct
-        answers.contact_id,
-        answers.channel,
+        answers.recipient,
         answers.message_action,
         answers.occurred_at
-    from answers_without_marks as answers
+    from doubtful_answers as answers
     inner join deliveries
-        on answers.contact_id = deliveries.contact_id
-        and answers.channel = deliveries.channel
-        and answers.sent_day = deliveries.utc_day
+        on answers.recipient = deliveries.recipient
+        and (answers.utc_day = deliveries.utc_day or answers.utc_day = deliveries.utc_day + 1)
         and answers.occurred_at >= deliveries.occurred_at
         and answers.occurred_at <= deliveries.occurred_at + interval '{{ var("preferences").machine_seconds | int }}' second
         and deliveries.counts_from_at <= answers.counts_from_at
 
 ),
 
+{# An answer may come on the day of the message or on those after it: joined by day, no message meets all answers. #}
 answers_of_humans as (
 
-    select answers.*
+    select
+        answers.recipient,
+        answers.campaign,
+        answers.message_action,
+        answers.occurred_at,
+        answers.counts_from_at,
+        answers.utc_day - cast(days.days_before as integer) as sent_day
     from answers
     left join answers_of_machines
-        on answers.contact_id = answers_of_machines.contact_id
-        and answers.channel = answers_of_machines.channel
+        on answers.recipient = answers_of_machines.recipient
         and answers.message_action = answers_of_machines.message_action
         and answers.occurred_at = answers_of_machines.occurred_at
-    where answers_of_machines.contact_id is null
+    cross join (select unnest({{ answer_days() }}) as days_before) as days
+    where answers_of_machines.recipient is null
 
 ),
 
@@ -159,21 +159,18 @@ answers_of_humans as (
 answered as (
 
     select
-        received.contact_id,
-        received.channel,
-        received.campaign,
-        received.sent_at,
+        received.message_key,
+        min(answers.counts_from_at) filter (where answers.message_action = 'bounced') as bounced_from_at,
         min(answers.counts_from_at) filter (where answers.message_action = 'opened') as opened_from_at,
         min(answers.counts_from_at) filter (where answers.message_action = 'clicked') as clicked_from_at
     from answers_of_humans as answers
     inner join received
-        on answers.contact_id = received.contact_id
-        and answers.channel = received.channel
+        on answers.recipient = received.recipient
         and answers.sent_day = received.utc_day
         and coalesce(answers.campaign = received.campaign, true)
         and answers.occurred_at >= received.sent_at
         and answers.occurred_at < received.sent_at + interval '{{ var("preferences").response_hours | int }}' hour
-    group by 1, 2, 3, 4
+    group by received.message_key
 
 ),
 
@@ -189,16 +186,11 @@ zones_of_contacts as (
 
 ),
 
-on_their_clock as (
+zones as (
 
-    select
-        received.*,
-        coalesce(zones_of_contacts.timezone, {{ literal(var('timezone')) }}) as timezone,
-        cast(epoch(received.sent_at) as bigint) // 900 as quarter_hour
-    from received
-    left join zones_of_contacts
-        on received.contact_id = zones_of_contacts.contact_id
-        and {{ is_valid_at('zones_of_contacts', 'received.sent_at') }}
+    select {{ literal(var('timezone')) }} as timezone
+    union
+    select timezone from zones_of_contacts
 
 ),
 
@@ -206,10 +198,17 @@ on_their_clock as (
 clocks as (
 
     select
-        timezone,
-        quarter_hour,
-        {{ clock_of('timezone', 'make_timestamp(quarter_hour * 900000000)') }} as local_at
-    from (select distinct timezone, quarter_hour from on_their_clock)
+        quarters.quarter_hour,
+        {{ hash_of(['zones.timezone', 'quarters.quarter_hour']) }} as clock_key,
+        {{ clock_of('zones.timezone', 'make_timestamp(quarters.quarter_hour * 900000000)') }} as local_at
+    from zones
+    cross join (
+        select
+            unnest(
+                range(cast(epoch(from_at) as bigint) // 900, cast(epoch(to_at) as bigint) // 900 + 1)
+            ) as quarter_hour
+        from reach
+    ) as quarters
 
 ),
 
@@ -217,14 +216,28 @@ clocks as (
 slots as (
 
     select
-        timezone,
-        quarter_hour,
+        clock_key,
         cast(isodow(local_at) as tinyint) as weekday,
         cast(
             12 * case when isodow(local_at) < 5 then 0 when isodow(local_at) = 5 then 1 else 2 end + hour(local_at) // 2
             as tinyint
         ) as slot
     from clocks
+
+),
+
+on_their_clock as (
+
+    select
+        received.*,
+        {{ hash_of([
+            "coalesce(zones_of_contacts.timezone, " ~ literal(var('timezone')) ~ ")",
+            "cast(epoch(received.sent_at) as bigint) // 900",
+        ]) }} as clock_key
+    from received
+    left join zones_of_contacts
+        on received.contact_id = zones_of_contacts.contact_id
+        and {{ is_valid_at('zones_of_contacts', 'received.sent_at') }}
 
 ),
 
@@ -240,23 +253,14 @@ message_outcomes as (
         sent.content,
         slots.slot,
         slots.weekday,
-        bounces.bounced_from_at,
+        answered.bounced_from_at,
         answered.opened_from_at,
         answered.clicked_from_at
     from on_their_clock as sent
     inner join slots
-        on sent.timezone = slots.timezone
-        and sent.quarter_hour = slots.quarter_hour
-    left join bounces
-        on sent.contact_id = bounces.contact_id
-        and sent.channel = bounces.channel
-        and coalesce(sent.campaign, '') = coalesce(bounces.campaign, '')
-        and sent.utc_day = bounces.utc_day
+        on sent.clock_key = slots.clock_key
     left join answered
-        on sent.contact_id = answered.contact_id
-        and sent.channel = answered.channel
-        and coalesce(sent.campaign, '') = coalesce(answered.campaign, '')
-        and sent.sent_at = answered.sent_at
+        on sent.message_key = answered.message_key
 
 )
 
