@@ -34,7 +34,10 @@ from orchestration.workspace import Workspace
 PROJECT = Path(__file__).resolve().parents[1]
 RESULTS = PROJECT / "benchmarks" / "DIMENSIONS.md"
 WEEK = Week(date(2026, 11, 9))
-NEW_MODELS = ("int_message_outcomes", "int_person_choices", "int_purchase_histories", "int_experiment_people")
+NEW_MODELS = (
+    *("int_message_history", "int_message_outcomes", "int_person_choices"),
+    *("int_purchase_histories", "int_experiment_people"),
+)
 OTHER_MODELS = (
     *("int_weeks", "stg_messages", "stg_orders", "stg_order_lines", "stg_contacts", "stg_events"),
     *("int_orders", "int_identity_days", "int_sessions"),

@@ -34,6 +34,8 @@ class PreferenceSettings(_Settings):
 
     Attributes:
         history_days: days before the week's end whose messages, sessions and orders count.
+        most_messages: messages that are read at most, the latest; where there are more, their history is shorter, but
+            never than four weeks.
         response_hours: hours after a message within which an open or a click answers it.
         machine_seconds: an open or a click so soon after a message was no human's.
         minimum_trials: fewest messages with a value of a dimension; rarer ones are not judged.
@@ -42,6 +44,7 @@ class PreferenceSettings(_Settings):
     """
 
     history_days: Annotated[int, Field(ge=28, le=365)] = 182
+    most_messages: Annotated[int, Field(ge=100_000)] = 2_000_000
     response_hours: Annotated[int, Field(ge=1, le=48)] = 24
     machine_seconds: Annotated[int, Field(ge=0, le=600)] = 10
     minimum_trials: Annotated[int, Field(ge=20)] = 200
@@ -78,6 +81,6 @@ class UpliftSettings(_Settings):
 def dimension_vars(value: PreferenceSettings, uplift: UpliftSettings, event_column: str | None) -> dict[str, Any]:
     """What dbt's models read of these settings."""
     return {
-        "preferences": value.model_dump(include={"history_days", "response_hours", "machine_seconds"}),
+        "preferences": value.model_dump(include={"history_days", "most_messages", "response_hours", "machine_seconds"}),
         "uplift": uplift.model_dump(include={"outcome", "within_days"}) | {"event_column": event_column},
     }

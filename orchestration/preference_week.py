@@ -23,7 +23,7 @@ from ml.preferences import (
     prefer_by_choices,
 )
 from orchestration.warehouse import make_tables, replace_weeks, transaction
-from orchestration.weeks import Week, local_midnight
+from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
 _TOLD = {name: kind for name, kind in PREFERENCE_SCHEMA.items() if name != "person"}
@@ -77,7 +77,8 @@ inner join intermediate.int_identities_resolved as i
     on i.identity_kind = 'contact' and i.identity_id = m.contact_id
     and i.valid_from < $as_of_at and coalesce(i.valid_to, timestamp '9999-12-31') >= $as_of_at
 inner join people on people.person_id = i.person_id
-where m.sent_at >= $from_at and m.sent_at < $until
+inner join intermediate.int_message_history as h on h.as_of = $as_of and m.sent_at >= h.from_at
+where m.sent_at < $until
     and coalesce(m.known_from_at < $as_of_at, true) and coalesce(m.bounced_from_at >= $as_of_at, true)
 """
 CHOICES = (
@@ -166,8 +167,8 @@ def _messages(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week:
     frame = connection.execute(
         MESSAGES,
         {
+            "as_of": week.as_of,
             "as_of_at": as_of_at,
-            "from_at": local_midnight(week.as_of - timedelta(days=settings.history_days), timezone),
             "until": as_of_at - timedelta(hours=settings.response_hours),
         },
     ).pl()

@@ -11,6 +11,7 @@ from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 
 EVIDENCE = [
+    dg.AssetKey(["intermediate", "int_message_history"]),
     dg.AssetKey(["intermediate", "int_message_outcomes"]),
     dg.AssetKey(["intermediate", "int_person_choices"]),
     dg.AssetKey(["ml", "persona_assignments"]),

@@ -13,9 +13,24 @@ weeks as (
         *,
         {{ local_midnight('as_of - ' ~ within) }} as complete_at,
         {{ local_midnight('as_of - ' ~ (within + 14)) }} as recent_at,
-        {{ local_midnight(history_start('as_of')) }} as history_from_at
-    from {{ ref('int_weeks') }}
-    where is_scored
+        from_at as history_from_at
+    from {{ ref('int_message_history') }}
+
+),
+
+{# Only campaigns that put somebody into a group of late: of all others nothing further is read. #}
+recent_campaigns as (
+
+    select distinct
+        weeks.as_of,
+        coalesce(messages.campaign, 'without a name') as campaign
+    from {{ ref('stg_messages') }} as messages
+    inner join weeks
+        on messages.occurred_at >= weeks.recent_at
+        and messages.occurred_at < weeks.complete_at
+    where
+        messages.treatment_group in ('treatment', 'control')
+        and messages.message_action in ('sent', 'delivered', 'withheld')
 
 ),
 
@@ -71,6 +86,9 @@ assigned_people as (
         on assigned.occurred_at >= weeks.history_from_at
         and assigned.occurred_at < weeks.as_of_at
         and coalesce(assigned.known_from_at < weeks.as_of_at, true)
+    inner join recent_campaigns
+        on weeks.as_of = recent_campaigns.as_of
+        and assigned.campaign = recent_campaigns.campaign
     inner join contact_identities
         on assigned.contact_id = contact_identities.identity_id
         and {{ is_valid_at('contact_identities', 'weeks.as_of_at') }}

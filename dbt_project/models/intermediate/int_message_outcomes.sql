@@ -4,19 +4,12 @@
    Joins are by numbers that stand for texts within this statement: there are tens of millions of rows. #}
 with
 
-weeks as (
-
-    select * from {{ ref('int_weeks') }}
-    where is_scored
-
-),
-
 reach as (
 
     select
-        min({{ local_midnight(history_start('as_of')) }}) as from_at,
+        min(from_at) as from_at,
         max(as_of_at) as to_at
-    from weeks
+    from {{ ref('int_message_history') }}
 
 ),
 

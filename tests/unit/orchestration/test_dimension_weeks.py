@@ -28,6 +28,8 @@ create table intermediate.int_identities_resolved (identity_kind varchar, identi
 create table intermediate.int_message_outcomes (contact_id varchar, sent_at timestamp, known_from_at timestamp,
     channel varchar, campaign varchar, offer varchar, content varchar, slot tinyint, weekday tinyint,
     bounced_from_at timestamp, opened_from_at timestamp, clicked_from_at timestamp);
+create table intermediate.int_message_history as
+    select date '2026-03-09' as as_of, timestamp '2025-09-08' as from_at;
 create table intermediate.int_person_choices (as_of date, person_id varchar, dimension varchar, value varchar,
     choices bigint);
 create table intermediate.int_experiment_people (as_of date, campaign varchar, person_id varchar,
