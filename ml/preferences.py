@@ -557,11 +557,10 @@ def _decide(
     sure = np.where(own == by_group, np.maximum(sure, own_sure), sure)
     probability = rate[rows, best]
     half = Z90 * np.sqrt(variance[rows, best]) / (probability * (1 - probability))
-    by_persona = np.where(by_group != np.argmax(model.overall), PERSONA, EVERYBODY)
-    decided = np.where(is_own, PERSON, by_persona)
+    by_whom = np.where(is_own, 0, np.where(by_group != np.argmax(model.overall), 1, 2))
     return _told(
         {
-            "best_value": np.array(evidence.labels, dtype=object)[best],
+            "best_value": pl.Series(evidence.labels).gather(best),
             "probability": probability,
             "probability_low": _rate(_odds(probability) * np.exp(-half)),
             "probability_high": _rate(_odds(probability) * np.exp(half)),
@@ -569,7 +568,7 @@ def _decide(
             "confidence": sure,
             "evidence": trials.sum(axis=1).astype(np.int64),
             "answers": answers.sum(axis=1).astype(np.int64),
-            "decided_by": decided,
+            "decided_by": pl.Series([PERSON, PERSONA, EVERYBODY]).gather(by_whom),
         },
         rules,
     )
@@ -597,7 +596,7 @@ def _spread(model: _AnswerModel | _ChoiceModel, rate: Floats, group_of: Integers
     return spread
 
 
-def _told(columns: dict[str, np.ndarray], rules: PreferenceRules) -> pl.DataFrame:
+def _told(columns: dict[str, np.ndarray | pl.Series], rules: PreferenceRules) -> pl.DataFrame:
     """Rows, without a value where it is not surely better than usual."""
     is_told = pl.col("confidence") >= rules.confidence
     hidden = ["best_value", "probability", "probability_low", "probability_high", "lift", "decided_by"]
@@ -632,7 +631,7 @@ def _group_rows(
     told = _told(
         {
             "persona": numbers,
-            "best_value": np.array(evidence.labels, dtype=object)[best],
+            "best_value": pl.Series(evidence.labels).gather(best),
             "probability": probability,
             "probability_low": _rate(_odds(probability) * np.exp(-half)),
             "probability_high": _rate(_odds(probability) * np.exp(half)),
