@@ -296,7 +296,7 @@ def _fill(workspace: Workspace, people: int) -> int:
     with duckdb.connect(str(workspace.warehouse_file)) as connection:
         attributes = {each.column: "VARCHAR" for each in workspace.attributes("contacts")}
         make_raw_tables(connection, {"contacts": attributes})
-        connection.execute("select setseed(0.5)")
+        connection.execute("set enable_progress_bar = false")
         as_of_at = WEEK.as_of_at(workspace.settings.timezone)
         connection.execute(
             "insert into raw.run_weeks values (?, ?, true, true, 'f')",
