@@ -217,8 +217,8 @@ def _uplift() -> str:
     lines = [
         "## Uplift",
         "",
-        "6,000 people, half of them treated; outcomes of 4 to 46 % without the message, by past orders. A "
-        "hundred experiments each.",
+        "12,000 people, half of them treated; outcomes of 4 to 46 % without the message, by past orders. Twenty "
+        "experiments each.",
         "",
         "| effect | interval holds the truth | told worth choosing by | effect in the first 30 % (truth) |",
         "| --- | --- | --- | --- |",
@@ -230,16 +230,30 @@ def _uplift() -> str:
         (0.0, False, "none"),
     ):
         found = [
-            measure_uplift(_experiment(6_000, seed, effect, differs))
+            measure_uplift(_experiment(12_000, seed, effect, differs))
             .results.filter(learner=TWO_MODELS)
             .row(0, named=True)
-            for seed in range(100)
+            for seed in range(20)
         ]
         covered = np.mean([one["effect_low"] <= effect <= one["effect_high"] for one in found])
         chosen = np.mean([one["is_worth_targeting"] for one in found])
         top = np.mean([one["uplift_at_30"] for one in found])
         truth = 2 * effect if differs else effect
         lines.append(f"| {words} | {covered:.0%} | {chosen:.0%} | {top:+.3f} ({truth:+.3f}) |")
+    alarms = [
+        np.mean(
+            [
+                measure_uplift(_experiment(4_000, 1_000 + seed, effect, False)).results["is_worth_targeting"].any()
+                for seed in range(150)
+            ]
+        )
+        for effect in (0.0, 0.08)
+    ]
+    lines += [
+        "",
+        "Told worth choosing by any learner though there is nothing to choose by (150 experiments of 4,000 people): "
+        f"{alarms[0]:.0%} without an effect, {alarms[1]:.0%} with the same effect in everybody.",
+    ]
     return "\n".join([*lines, ""])
 
 
@@ -272,7 +286,8 @@ def _scale(people: int) -> str:
         "## How long a week takes",
         "",
         f"{people:,} people, {messages:,} messages sent within 26 weeks, answers, orders of a third of them, a "
-        f"control group in every campaign. Of dbt's models wall time, of the others CPU time. Peak memory of the process, without dbt's: {peak:.1f} GB.",
+        "control group in every campaign. Of dbt's models wall time, of the others CPU time. "
+        f"Peak memory of the process, without dbt's: {peak:.1f} GB.",
         "",
         "| | seconds |",
         "| --- | --- |",
