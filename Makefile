@@ -9,7 +9,7 @@ HISTORY ?= 26
 LOCKED := --universal --generate-hashes --no-emit-index-url --no-strip-extras --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test check format fuzz-ingest bench bench-personas bench-tracking bench-dimensions lock clean
+.PHONY: help run ui test check format fuzz-ingest pages bench bench-identity bench-personas bench-tracking bench-dimensions lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -51,8 +51,15 @@ format: $(VENV)/ready-dev ## format Python
 fuzz-ingest: $(VENV)/ready-dev ## load 10,000 planted files, the huge and the hostile ones (takes long)
 	@$(BIN)/python -m benchmarks.fuzz_ingest
 
+pages: $(VENV)/ready ## write docs/contracts from the contracts
+	@$(BIN)/python -m data_contracts.documentation docs/contracts
+
 bench: $(VENV)/ready ## time the weekly job beside a notebook-like script (takes long)
 	@$(BIN)/python -m benchmarks.bench
+
+bench-identity: $(VENV)/ready ## time a million contacts becoming people; with DATA=FOLDER of FEBRL's sets also count how well
+	@$(BIN)/python -m benchmarks.identity
+	@if [ -n "$(DATA)" ]; then $(BIN)/python -m benchmarks.febrl --data $(DATA); fi
 
 bench-personas: $(VENV)/ready-dev ## measure how well personas are found, on simulated worlds and public data (takes long)
 	@$(BIN)/python -m benchmarks.personas

@@ -1,8 +1,11 @@
 """Contracts for people to read: a page per entity, and a mapping to start from.
 
 Here belongs text made from a contract. What the text says is written in the contract; nothing is described here.
+
+    python -m data_contracts.documentation docs/contracts       writes the pages of our own contracts
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -193,3 +196,7 @@ def _examples(contract: Contract) -> Iterator[tuple[str, str]]:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+if __name__ == "__main__":
+    write_contract_pages(Path(sys.argv[1]))

@@ -2,7 +2,8 @@
 
 Here belongs what turns a rule into a DuckDB expression. Reading files, casting and quarantining belong to ingestion,
 which prepares for each mapped canonical column `c` a column `c` of its type and, where a value was delivered that could
-not be read as that type, true in a BOOLEAN `c__uncastable`.
+not be read as that type or from which the mapping's expression could not compute one, true in a BOOLEAN
+`c__uncastable`.
 
 A rule's name, and nothing of the row, is what leaves this module. An expression that is null counts as "not broken":
 what is absent breaks only the rules that ask for it.
@@ -20,6 +21,8 @@ from data_contracts.odcs_rules import Bound, ContractError, Rule
 
 ATTRIBUTE_PREFIX: Final = "attr_"
 UNCASTABLE_SUFFIX: Final = "__uncastable"
+NOT_COMPUTED: Final = "cannot be computed by the mapping's expression"
+"""What is wrong with a text that an expression fails to give; any text is of its type."""
 
 
 def broken_rules_sql(contract: Contract, columns: set[str], uncastable: set[str]) -> str:
@@ -47,6 +50,11 @@ def broken_rules_sql(contract: Contract, columns: set[str], uncastable: set[str]
         (rule.name, condition)
         for rule in contract.rules
         if rule.severity == "critical" and (condition := broken_when(rule, columns, uncastable)) is not None
+    ]
+    checks += [
+        (f"{name} {NOT_COMPUTED}", quoted(name + UNCASTABLE_SUFFIX))
+        for name in contract.column_names
+        if name in uncastable and contract.column(name).type == "VARCHAR"
     ]
     checks += [
         (f"{name} is not of its declared type", quoted(name + UNCASTABLE_SUFFIX))

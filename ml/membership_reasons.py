@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from ml.made_ahead import made_ahead
 from ml.people_order import hash_sample
 from ml.preparation import CHUNK_ROWS, Preparation
 
@@ -63,7 +64,7 @@ def learn_scales(preparation: Preparation, features: pl.DataFrame, placed: pl.Da
         .fill_null(-1)
         .to_numpy()
     )
-    encoded = _encode(preparation, sample).astype(np.float64)
+    encoded = preparation.encode(sample).astype(np.float64)
     base = encoded.mean(axis=0) if len(encoded) else np.zeros(encoded.shape[1])
     means = np.array(
         [encoded[groups == place].mean(axis=0) if (groups == place).any() else base for place in range(len(personas))]
@@ -96,7 +97,7 @@ def evidence_for(
         (people, features) in natural logarithms of odds: above zero for the persona, below for the rival.
     """
     own, rival = _places(scales, persona_ids), _places(scales, rival_ids)
-    encoded = _encode(preparation, features).astype(np.float64)
+    encoded = preparation.encode(features).astype(np.float64)
     difference = (scales.means[own] - scales.means[rival]) / scales.variances
     middle = (scales.means[own] + scales.means[rival]) / 2
     return _by_feature(difference * (encoded - middle), scales).astype(np.float64)
@@ -135,12 +136,17 @@ def deciding_features(preparation: Preparation, features: pl.DataFrame, placed: 
         weights, offsets = _pair_weights(scales)
         best = np.empty((placed.height, shown), dtype=np.int64)
         needed = features.select(preparation.features_)
-        for start in range(0, placed.height, CHUNK_ROWS):
+        pairs = own * len(scales.personas) + rival
+
+        def strongest(start: int) -> NDArray[np.int64]:
             rows = slice(start, start + CHUNK_ROWS)
-            encoded = _encode(preparation, needed[order[rows]])
-            pair = own[rows] * len(scales.personas) + rival[rows]
-            spoken = _by_feature(encoded * weights[pair] - offsets[pair], scales)
-            best[rows] = _largest(spoken, shown)
+            encoded = preparation.encode(needed[order[rows]])
+            spoken = _by_feature(encoded * weights[pairs[rows]] - offsets[pairs[rows]], scales)
+            return _largest(spoken, shown)
+
+        starts = range(0, placed.height, CHUNK_ROWS)
+        for start, found in zip(starts, made_ahead(strongest, starts), strict=True):
+            best[start : start + len(found)] = found
     columns = {
         column: names.gather(best[:, place]) if place < shown else pl.Series([None] * placed.height, dtype=pl.String)
         for place, column in enumerate(REASON_COLUMNS)
@@ -180,7 +186,3 @@ def _places(scales: PersonaScales, persona_ids: Sequence[str] | pl.Series) -> ND
         scales.personas, range(len(scales.personas)), default=None, return_dtype=pl.Int64
     )
     return places.fill_null(0).to_numpy()
-
-
-def _encode(preparation: Preparation, features: pl.DataFrame) -> NDArray[np.float32]:
-    return np.hstack([encoding.encode(features[encoding.feature]) for encoding in preparation.encodings_])

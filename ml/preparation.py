@@ -92,7 +92,7 @@ class Preparation(BaseEstimator):
             return self
         if self.decorrelate and not self.family_weights and (answers := as_answers(self.encodings_)) is not None:
             self.encodings_, self.is_survey_ = list(answers), True
-        encoded = self._encode(sample)
+        encoded = self.encode(sample)
         self.kept_ = _first_of_its_kind(encoded)
         if self.decorrelate and not self.is_survey_:
             self.decorrelation_ = self._decorrelate(encoded[:, self.kept_].astype(np.float64), families or {})
@@ -155,7 +155,7 @@ class Preparation(BaseEstimator):
         def part(start: int) -> NDArray[np.float32]:
             rows = slice(start, start + CHUNK_ROWS)
             chunk = needed[rows] if order is None else needed[order[rows]]
-            return self.combine(self._encode(chunk) if self.encodings_ else np.empty((chunk.height, 0)))
+            return self.combine(self.encode(chunk) if self.encodings_ else np.empty((chunk.height, 0)))
 
         starts = range(0, features.height, CHUNK_ROWS)
         return zip(starts, made_ahead(part, starts), strict=True)
@@ -240,8 +240,22 @@ class Preparation(BaseEstimator):
             preparation.decorrelation_ = estimator
         return preparation
 
-    def _encode(self, features: pl.DataFrame) -> NDArray[np.float32]:
-        return np.hstack([encoding.encode(features[encoding.feature]) for encoding in self.encodings_])
+    def encode(self, features: pl.DataFrame) -> NDArray[np.float32]:
+        """Encode every column, also near copies.
+
+        Args:
+            features: The columns named in `features_`.
+
+        Returns:
+            (rows, encoded columns), the columns of all `encodings_` side by side, each contiguous in memory.
+        """
+        matrix = np.empty((features.height, sum(len(each.names) for each in self.encodings_)), np.float32, order="F")
+        start = 0
+        for encoding in self.encodings_:
+            end = start + len(encoding.names)
+            matrix[:, start:end] = encoding.encode(features[encoding.feature])
+            start = end
+        return matrix
 
 
 def _has_a_part_of_its_own(encoding: Encoding) -> bool:

@@ -48,7 +48,7 @@ class PropensitySettings:
     minimum_positives: int = 50
     boosting_margin: float = 0.01
     horizon_days: int | None = None
-    comparison_rows: int = 300_000
+    comparison_rows: int = 200_000
     maximum_rows: int = 500_000
     folds: int = 5
     seed: int = 7

@@ -187,9 +187,8 @@ def read_features(
 def read_feature_columns(connection: duckdb.DuckDBPyConnection, names: list[str], week: Week) -> pl.DataFrame:
     """person_id, as_of and the named features of one week, by person."""
     columns = ", ".join(identifier(name) for name in ["person_id", "as_of", *dict.fromkeys(names)])
-    return connection.execute(
-        f"select {columns} from features.person_features where as_of = ? order by person_id", [week.as_of]
-    ).pl()
+    people = connection.execute(f"select {columns} from features.person_features where as_of = ?", [week.as_of]).pl()
+    return people.sort("person_id")
 
 
 def standing_model(

@@ -149,7 +149,7 @@ def training_rows(
     """(person, past week) rows: features as of the past week, outcome as far as it was known in the scored week.
 
     Only of people who are still there in the scored week: whoever withdrew, objected or was deleted teaches nothing.
-    Of more rows than are learned from, the features are not even read.
+    In no order: what learns orders them. Of more rows than are learned from, the features are not even read.
     """
     inputs = inputs_of(catalogue, catalogue["feature"].to_list(), "is_propensity_input")
     columns = ", ".join(f"f.{identifier(column)}" for column in inputs)
@@ -168,8 +168,7 @@ def training_rows(
     return connection.execute(
         f"select f.person_id, f.as_of, {columns}, r.outcome "
         "from features.person_features as f "
-        "inner join learned_from as r on r.person_id = f.person_id and r.as_of = f.as_of "
-        "order by f.as_of, f.person_id"
+        "inner join learned_from as r on r.person_id = f.person_id and r.as_of = f.as_of"
     ).pl()
 
 

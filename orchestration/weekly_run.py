@@ -19,6 +19,7 @@ from orchestration.dagster_home import (
 from orchestration.dbt_runs import prepare_manifest
 from orchestration.definitions import definitions_for
 from orchestration.defs.schedule import WEEKLY_JOB
+from orchestration.imports_ahead import import_ahead
 from orchestration.progress import LOGGER_NAME, RunProgress, progress_logger
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
@@ -34,6 +35,7 @@ def run_weekly_job(workspace: Workspace, weeks: list[Week], console: Console) ->
     """
     warnings.simplefilter("ignore")
     with _only_progress(console) as terminal:
+        import_ahead()
         return _run(workspace, weeks, terminal)
 
 

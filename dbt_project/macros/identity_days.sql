@@ -1,7 +1,7 @@
 {# How int_identity_days is built: some days at a time, so that memory does not grow with history.
 
-   raw.changed_days says which days have to be counted again. The model's own statement counts the first of them, the
-   hook after it the others, all in one transaction. #}
+   raw.changed_days says which parts of days have to be counted again: of a day, what came by the same delivery. The
+   model's own statement counts the first days, the hook after it the others, all in one transaction. #}
 
 {# Events that are counted in one statement, more or less. #}
 {% macro events_at_a_time() %}{{ return(2000000) }}{% endmacro %}
@@ -20,20 +20,38 @@
     {{ return(found.columns[0].values() | list == [identity_day_rules()]) }}
 {%- endmacro %}
 
-{# Before: every day counts as changed where the table does not stand; changed days are forgotten. #}
+{# The parts of days that changed; `counted_from` is the day since which a part is known. A few events that come a week
+   late are a part of their own, and the day they lie in is not counted again for them. #}
+{% macro changed_parts_of_days() -%}
+    select distinct
+        changed_day as event_day,
+        greatest(changed_day, coalesce(cast({{ local_time(known_from_at()) }} as date), changed_day)) as counted_from
+    from {{ source('raw', 'changed_days') }}
+    where entity = 'events'
+{%- endmacro %}
+
+{# Before: everything counts as changed where the table does not stand; what changed is forgotten. #}
 {% macro forget_changed_days() -%}
     {% if not execute %}
         {{ return('') }}
     {% endif %}
     {% if not identity_days_stand() %}
         {% do run_query(
-            "insert into " ~ source('raw', 'changed_days') ~ " select 'events', day from (" ~ all_event_days() ~ ")"
+            "insert into " ~ source('raw', 'changed_days') ~ " select 'events', days.day, deliveries._delivered_at from ("
+            ~ all_event_days() ~ ") as days cross join (select distinct _delivered_at from " ~ source('raw', 'events')
+            ~ ") as deliveries"
         ) %}
     {% endif %}
     {%- if is_incremental() -%}
-        delete from {{ this }}
+        delete from {{ this }} as counted
         where day_rules <> '{{ identity_day_rules() }}'
-            or event_day in (select changed_day from {{ source('raw', 'changed_days') }} where entity = 'events')
+            or exists (
+                select 1
+                from ({{ changed_parts_of_days() }}) as parts
+                where
+                    parts.event_day = counted.event_day
+                    and parts.counted_from = coalesce(counted.delivered_on, counted.event_day)
+            )
     {%- endif -%}
 {%- endmacro %}
 
@@ -59,34 +77,22 @@
     {{ return(chunks) }}
 {%- endmacro %}
 
-{# The first days that the model's own statement counts. #}
-{% macro first_identity_days() -%}
-    {% set never = ['1970-01-01', '1970-01-01'] %}
-    {% if not execute %}
-        {{ return(never) }}
-    {% endif %}
+{# The days that changed, in the chunks they are counted in; the first is the model's own statement's. #}
+{% macro chunks_of_changed_days() -%}
     {% set changed = "select changed_day as day from " ~ source('raw', 'changed_days') ~ " where entity = 'events'" %}
     {% set days = changed if identity_days_stand() else changed ~ " union " ~ all_event_days() %}
-    {% set chunks = in_chunks("select distinct day from (" ~ days ~ ") where day is not null order by day") %}
-    {{ return(chunks[0] if chunks else never) }}
+    {{ return(in_chunks("select distinct day from (" ~ days ~ ") where day is not null order by day")) }}
 {%- endmacro %}
 
-{# After: the changed days that have no rows yet. #}
+{% macro first_identity_days() -%}
+    {% set chunks = chunks_of_changed_days() if execute else [] %}
+    {{ return(chunks[0] if chunks else ['1970-01-01', '1970-01-01']) }}
+{%- endmacro %}
+
+{# After: the other chunks. #}
 {% macro count_other_identity_days() -%}
-    {% if not execute %}
-        {{ return('') }}
-    {% endif %}
-    {% set missing %}
-        select distinct changed_day
-        from {{ source('raw', 'changed_days') }}
-        where entity = 'events' and changed_day not in (select event_day from {{ this }})
-        order by changed_day
-    {% endset %}
-    {% for chunk in in_chunks(missing) %}
-        {% do run_query(
-            "insert into " ~ this ~ " by name " ~ identity_days(chunk[0], chunk[1])
-            ~ " where event_day not in (select event_day from " ~ this ~ ")"
-        ) %}
+    {% for chunk in (chunks_of_changed_days() if execute else [])[1:] %}
+        {% do run_query("insert into " ~ this ~ " by name " ~ identity_days(chunk[0], chunk[1])) %}
     {% endfor %}
 {%- endmacro %}
 
@@ -101,11 +107,9 @@ events as (
 
 ),
 
-changed_days as (
+changed_parts as (
 
-    select changed_day as event_day
-    from {{ source('raw', 'changed_days') }}
-    where entity = 'events'
+    {{ changed_parts_of_days() }}
 
 ),
 
@@ -142,11 +146,11 @@ clocked as (
 identity_days as (
 
     select
-        event_day,
+        clocked.event_day,
         contact_id,
         user_id,
         device_id,
-        case when known_on > event_day then known_on end as delivered_on,
+        case when known_on > clocked.event_day then known_on end as delivered_on,
         cast(count(*) as integer) as events,
         cast(count(*) filter (where event_type = 'page_view') as integer) as page_views,
         cast(count(*) filter (where event_type = 'product_use') as integer) as product_events,
@@ -158,7 +162,7 @@ identity_days as (
         cast(count(*) filter (where hour_of_day between 6 and 8) as integer) as morning_events,
         cast(count(*) filter (where hour_of_day between 9 and 17) as integer) as daytime_events,
         cast(count(*) filter (where hour_of_day >= 18) as integer) as evening_events,
-        cast(count(*) filter (where isodow(event_day) >= 6) as integer) as weekend_events,
+        cast(count(*) filter (where isodow(clocked.event_day) >= 6) as integer) as weekend_events,
         cast(count(*) filter (where device_type in ('mobile', 'tablet', 'phone', 'smartphone')) as integer) as mobile_events,
         {%- for event in var('event_names') %}
         cast(count(*) filter (where event_name = {{ literal(event.event_name) }}) as integer) as named_{{ event.column }}_events,
@@ -167,16 +171,18 @@ identity_days as (
         max(occurred_at) as last_event_at,
         '{{ identity_day_rules() }}' as day_rules
     from clocked
+    inner join changed_parts
+        on clocked.event_day = changed_parts.event_day
+        and greatest(clocked.event_day, coalesce(known_on, clocked.event_day)) = changed_parts.counted_from
     where
         coalesce(contact_id, user_id, device_id) is not null
-        and event_day between date '{{ first_day }}' and date '{{ last_day }}'
-        and event_day in (select event_day from changed_days)
+        and clocked.event_day between date '{{ first_day }}' and date '{{ last_day }}'
     group by
-        event_day,
+        clocked.event_day,
         contact_id,
         user_id,
         device_id,
-        case when known_on > event_day then known_on end
+        case when known_on > clocked.event_day then known_on end
 
 )
 

@@ -16,14 +16,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 from orchestration.connectors.settings import Connector, check_secrets
 from orchestration.ingest.extracts import UNFINISHED
 from orchestration.workspace import Workspace
 
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
 TIMES_TO_PUT = 3
+# What a bucket's library calls a server that does not answer, and a key that is nowhere; it is no requirement of ours.
+UNREACHABLE = ("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ClientConnectorError")
+NO_KEY = ("NoCredentialsError", "PartialCredentialsError")
 
 
 class FetchError(Exception):
@@ -99,7 +104,7 @@ def _fetch_one(workspace: Workspace, connector: Connector) -> Fetched:
         import dlt  # noqa: PLC0415  (an optional extra)
         from dlt.common.storages.load_package import load_package_state  # noqa: PLC0415
 
-        from orchestration.connectors.sources import FILE, records_of  # noqa: PLC0415
+        from orchestration.connectors.sources import FILE, bucket_store, records_of  # noqa: PLC0415
     except ModuleNotFoundError as missing:
         raise FetchError(
             f"connectors need more packages ({missing.name}): pip install 'personae[connectors]'"
@@ -110,14 +115,16 @@ def _fetch_one(workspace: Workspace, connector: Connector) -> Fetched:
         left_behind.unlink()
     files: list[str] = []
     counts: list[int] = []
+    bucket = connector.settings.bucket
+    store = bucket_store(bucket, workspace.folder) if bucket else None
 
     @dlt.destination(batch_size=0, loader_file_format="typed-jsonl", name="extracts", max_parallel_load_jobs=1)
     def put(items: Any, _table: Any) -> None:
         package_file = str(items)
-        rows = list(_rows(package_file)) if connector.kind == "bucket" else None
-        if rows is not None:
+        if store is not None:
+            rows = list(_rows(package_file))
             for row in rows:
-                files.append(_copy(workspace, connector, target, row[FILE]))
+                files.append(_copy(connector, store, target, row[FILE]))
             counts.append(len(rows))
         else:
             load_id = load_package_state()["load_id"]
@@ -161,12 +168,11 @@ def _put_records(package_file: Path, target: Path) -> int:
     return records
 
 
-def _copy(workspace: Workspace, connector: Connector, target: Path, record: str) -> str:
+def _copy(connector: Connector, store: AbstractFileSystem, target: Path, record: str) -> str:
     """Copy one file of the bucket under its own name, and let it appear whole."""
-    import fsspec  # noqa: PLC0415
     from dlt.common import json  # noqa: PLC0415
 
-    from orchestration.connectors.sources import bucket_options  # noqa: PLC0415
+    from orchestration.connectors.sources import path_in_bucket  # noqa: PLC0415
 
     source, item = connector.settings.bucket, json.loads(record)
     if source is None:
@@ -174,10 +180,8 @@ def _copy(workspace: Workspace, connector: Connector, target: Path, record: str)
     path = PurePosixPath(item["path"])
     if path.is_absolute() or ".." in path.parts:
         raise FetchError("a file's name leads out of the bucket")
-    store = fsspec.filesystem(urlsplit(source.url).scheme, **bucket_options(source, workspace.folder))
-    folder = str(store._strip_protocol(source.url)).rstrip("/")
     with _appears_whole(target / path) as unfinished:
-        with store.open(f"{folder}/{path}", "rb") as given, unfinished.open("wb") as taken:
+        with store.open(path_in_bucket(source, store, str(path)), "rb") as given, unfinished.open("wb") as taken:
             shutil.copyfileobj(given, taken, 1 << 20)
         if unfinished.stat().st_size != item["bytes"]:
             raise FetchError("a file of the bucket changed while it was copied; fetch again")
@@ -223,8 +227,14 @@ def _of_its_kind(error: BaseException) -> str | None:
         words = f"the server answers with status {error.response.status_code}"
     elif isinstance(error, Timeout):
         words = "the server does not answer in time"
-    elif isinstance(error, NoConnection):
+    elif isinstance(error, NoConnection) or type(error).__name__ in UNREACHABLE:
         words = "the server cannot be reached"
+    elif type(error).__name__ in NO_KEY:
+        words = "there is no key to the bucket, neither under `options:` nor in the environment"
+    elif isinstance(error, PermissionError) and not error.strerror:
+        words = "the bucket refuses the key"
+    elif isinstance(error, FileNotFoundError) and not error.strerror:
+        words = "the bucket, or a file that was listed in it, is not there"
     elif isinstance(error, SQLAlchemyError):
         words = f"the database refuses ({type(error).__name__})"
     elif isinstance(error, OSError) and error.strerror:

@@ -12,12 +12,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import dlt
+import fsspec
 from dlt.common import json, jsonpath
 from dlt.extract.resource import DltResource
+from dlt.sources.filesystem import filesystem
 from dlt.sources.helpers.requests import Client
 from dlt.sources.helpers.rest_client import RESTClient
 from dlt.sources.helpers.rest_client import paginators as paginate
 from dlt.sources.sql_database import sql_table
+from fsspec import AbstractFileSystem
+from fsspec.registry import known_implementations
 from requests import PreparedRequest, Response
 from requests.auth import AuthBase, HTTPBasicAuth
 from sqlalchemy import create_engine, text
@@ -206,26 +210,50 @@ def _database(name: str, source: DatabaseSource, cursor: Cursor | None, folder: 
     return new_rows  # type: ignore[no-any-return]
 
 
-def bucket_options(source: BucketSource, folder: Path) -> dict[str, Any]:
-    """What fsspec needs to open the bucket."""
-    return {name: value.read(folder) if isinstance(value, Secret) else value for name, value in source.options.items()}
+def bucket_store(source: BucketSource, folder: Path) -> AbstractFileSystem:
+    """The bucket, opened anew: fsspec keeps what it has listed, and would not see what was delivered since.
+
+    Args:
+        source: which bucket, and what its library needs to open it.
+        folder: the workspace, which the paths of secrets are relative to.
+
+    Raises:
+        LookupError: a secret is missing, or the library for this kind of bucket.
+    """
+    scheme = urlsplit(source.url).scheme
+    options = {
+        name: value.read(folder) if isinstance(value, Secret) else value for name, value in source.options.items()
+    }
+    try:
+        return fsspec.filesystem(scheme, skip_instance_cache=True, **options)
+    except ImportError as missing:
+        package = missing.name or str(known_implementations.get(scheme, {}).get("class", "")).partition(".")[0]
+        raise LookupError(f"{scheme}:// needs one more package: pip install {package}") from None
+    except ValueError as unknown:
+        if scheme in known_implementations:
+            raise
+        raise LookupError(f"'{scheme}' is no kind of bucket; there are s3://, gs://, az:// and file://") from unknown
+
+
+def path_in_bucket(source: BucketSource, store: AbstractFileSystem, path: str) -> str:
+    """What the bucket's library calls a file of it."""
+    return f"{str(store._strip_protocol(source.url)).rstrip('/')}/{path}"
 
 
 def _bucket(name: str, source: BucketSource, folder: Path) -> DltResource:
-    import fsspec  # noqa: PLC0415
-    from dlt.sources.filesystem import filesystem  # noqa: PLC0415
-
-    store = fsspec.filesystem(urlsplit(source.url).scheme, **bucket_options(source, folder))
+    store = bucket_store(source, folder)
     listed = filesystem(bucket_url=source.url, credentials=store, file_glob=source.files)
 
     @dlt.resource(name=name, write_disposition="append")
     def new_files() -> Iterator[dict[str, str]]:
-        """Known by name, size and time, so that a file that arrives late with an old date is found as well."""
+        """Known by name, size, time and content, so that a file that arrives late with an old date is found as well."""
         known = dlt.current.resource_state().setdefault("files", {})
         for item in listed:
             for file in item if isinstance(item, list) else [item]:
                 path = str(PurePosixPath(file["relative_path"]))
                 mark = [file["size_in_bytes"], file["modification_date"].isoformat()]
+                # S3 tells times in whole seconds; its ETag changes with the content, and stands in the listing.
+                mark += [tag] if (tag := store.info(path_in_bucket(source, store, path)).get("ETag")) else []
                 if known.get(path) != mark:
                     known[path] = mark
                     yield {FILE: json.dumps({"path": path, "bytes": mark[0]})}

@@ -18,11 +18,13 @@ from data_contracts.expectations import BatchReport, validate_batch
 from orchestration.ingest.drift import Drift, Jump
 from orchestration.ingest.ledger import REFUSED, Load
 from orchestration.ingest.load import IngestResult
+from orchestration.ingest.retention import RetentionCount
 from orchestration.workspace import DriftSettings, Workspace
 
 CONTRACT = "contract"
 ACCOUNTED_FOR = "every_row_is_accounted_for"
 REFERENCES = "references_are_found"
+RETENTION = "rows_are_kept_no_longer_than_stated"
 COLUMNS = "columns_are_as_before"
 SIZE = "size_is_as_before"
 MISSING_VALUES = "missing_values_are_as_before"
@@ -38,6 +40,8 @@ def check_specs(workspace: Workspace, entity: str) -> Iterator[dg.AssetCheckSpec
         "and the tables hold as many rows as the ledger tells of, also after rows came out of the quarantine.",
         REFERENCES: "New rows name rows of other entities that are there, up to the share the contract tolerates; a "
         "row may name one that comes later, so this warns.",
+        RETENTION: f"No row is older than the {workspace.contracts[entity].retention_days} days its contract keeps it, "
+        "at the end of the run's last week. Nothing is deleted by itself, so this warns.",
         COLUMNS: "A file has the columns of the delivery before it, and they hold the same kind of thing.",
         SIZE: f"A file is at most {drift.ratio:g} times longer or shorter than the median of the last "
         f"{drift.deliveries} of its mapping, or within {drift.deviations:g} robust standard deviations of it (1.4826 "
@@ -54,7 +58,11 @@ def check_specs(workspace: Workspace, entity: str) -> Iterator[dg.AssetCheckSpec
 
 
 def check_results(
-    workspace: Workspace, entity: str, result: IngestResult, unaccounted: list[str]
+    workspace: Workspace,
+    entity: str,
+    result: IngestResult,
+    unaccounted: list[str],
+    past_retention: RetentionCount,
 ) -> Iterator[dg.AssetCheckResult]:
     """The checks of one entity.
 
@@ -63,10 +71,12 @@ def check_results(
         entity: the entity.
         result: what this run's ingest did.
         unaccounted: what does not add up in the ledger, in sentences.
+        past_retention: rows that are kept longer than stated.
     """
     yield _contract_result(workspace, entity, result)
     yield _result(entity, ACCOUNTED_FOR, unaccounted, {}, severity=dg.AssetCheckSeverity.ERROR)
     yield _references_result(entity, result)
+    yield _retention_result(past_retention)
     yield from drift_results(entity, result, workspace.settings.drift)
 
 
@@ -114,7 +124,7 @@ def _contract_result(workspace: Workspace, entity: str, result: IngestResult) ->
     refused = [load for load in loads if load.status == REFUSED]
     if refused:
         files = ", ".join(load.file for load in refused[:5])
-        words = [f"Refused whole, too many rows break the contract: {files}"]
+        words = [f"Refused whole, too many rows break the contract (`personae quarantine` tells which rules): {files}"]
         return _result(entity, CONTRACT, words, metadata, severity=dg.AssetCheckSeverity.ERROR)
     in_quarantine = sum(load.rows_quarantined + load.rows_unreadable for load in loads)
     words = [f"{in_quarantine:,} rows are in quarantine"] if in_quarantine else []
@@ -142,6 +152,16 @@ def _references_result(entity: str, result: IngestResult) -> dg.AssetCheckResult
         for count in counts
     ]
     return _result(entity, REFERENCES, words, {"references": dg.MetadataValue.json(shown)})
+
+
+def _retention_result(count: RetentionCount) -> dg.AssetCheckResult:
+    words = [f"{count.rows:,} rows are of before {count.kept_from}, and kept for {count.retention_days} days"]
+    metadata: dict[str, dg.MetadataValue] = {
+        "rows": dg.MetadataValue.int(count.rows),
+        "retention days": dg.MetadataValue.int(count.retention_days),
+        "kept from": dg.MetadataValue.text(str(count.kept_from)),
+    }
+    return _result(count.entity, RETENTION, words if count.rows else [], metadata)
 
 
 def drift_results(entity: str, result: IngestResult, settings: DriftSettings) -> Iterator[dg.AssetCheckResult]:

@@ -10,6 +10,7 @@ from orchestration.defs.delivery_checks import check_results, check_specs, drift
 from orchestration.defs.partitions import run_weeks, weekly
 from orchestration.ingest.ledger import Ledger
 from orchestration.ingest.load import IngestResult, ingest
+from orchestration.ingest.retention import count_past_retention
 from orchestration.warehouse import Warehouse
 from orchestration.weekly_plan import plan_weeks, write_plan
 from orchestration.workspace import Workspace
@@ -63,6 +64,11 @@ def ingest_assets(workspace: Workspace) -> dg.AssetsDefinition:
             result = ingest(connection, workspace, progress=context.log.info)
             ledger = Ledger(connection)
             unaccounted = {entity: ledger.unaccounted(entity) for entity in workspace.entities}
+            as_of = run_weeks(context)[-1].as_of
+            past_retention = {
+                entity: count_past_retention(connection, workspace.contracts[entity], as_of)
+                for entity in workspace.entities
+            }
             counts = {e: connection.execute(f'select count(*) from raw."{e}"').fetchall()[0][0] for e in ENTITIES}
             days = connection.execute("select count(distinct changed_day) from raw.changed_days").fetchall()[0][0]
         for entity in ENTITIES:
@@ -71,7 +77,9 @@ def ingest_assets(workspace: Workspace) -> dg.AssetsDefinition:
                 asset_key=entity_keys[entity],
                 metadata=_metadata(workspace, entity, counts[entity], result),
                 check_results=(
-                    list(check_results(workspace, entity, result, unaccounted[entity])) if delivered else []
+                    list(check_results(workspace, entity, result, unaccounted[entity], past_retention[entity]))
+                    if delivered
+                    else []
                 ),
             )
         yield dg.MaterializeResult(asset_key=changed_days.key, metadata={"dagster/row_count": days})

@@ -19,6 +19,12 @@ SKIPPABLE_FRAMES = range(0x184D2A50, 0x184D2A60)
 RAW, RUN_OF_ONE_BYTE = 0, 1
 LARGEST_ZSTANDARD_BLOCK = 128 * 1024
 GIGABYTE = 10**9
+# How files begin that are packed otherwise than their names say, the ending that would say so, and what to do.
+CONTAINERS = {
+    b"PK\x03\x04": ("", "this is a zip archive or a spreadsheet; deliver what is in it as CSV, plain or as .gz"),
+    b"\x1f\x8b": (".gz", "this is a gzip stream; its name must end in .gz"),
+    b"\x28\xb5\x2f\xfd": (".zst", "this is a zstd stream; its name must end in .zst"),
+}
 # A short file may well be nothing but repetition; only what is large is held to a ratio.
 HELD_TO_THE_RATIO_FROM = 100 * 10**6
 
@@ -63,6 +69,7 @@ def check_is_whole(path: Path, limit: UnpackedLimit) -> None:
         DamagedFile: the file is cut short, is not what its ending says, or unpacks to too much.
     """
     packed = path.stat().st_size
+    _check_is_no_other_container(path)
     if path.suffix == ".gz":
         with path.open("rb") as stream:
             _check_gzip(stream, packed, limit)
@@ -78,6 +85,14 @@ def check_is_whole(path: Path, limit: UnpackedLimit) -> None:
             if not str(over).startswith("it unpacks"):
                 raise
             _unpack_zstandard(path, packed, limit)
+
+
+def _check_is_no_other_container(path: Path) -> None:
+    with path.open("rb") as stream:
+        start = stream.read(4)
+    for sign, (ending, words) in CONTAINERS.items():
+        if start.startswith(sign) and path.suffix != ending:
+            raise DamagedFile(words)
 
 
 def _largest_content(path: Path) -> int:

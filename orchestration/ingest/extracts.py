@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import date, datetime
-from pathlib import Path
 
 import duckdb
 
+from orchestration.contracts import CONTRACTS_FOLDER
 from orchestration.ingest.reading import Extract, ExtractTable, UnreadableExtract, read_extract
 from orchestration.mapping import Lookup, Mapping
 from orchestration.settings_file import Location, SettingsError, SettingsFile, nearest
@@ -124,8 +124,9 @@ def check_extracts(workspace: Workspace, sources_loaded_before: set[str]) -> Non
 
 
 def _no_file(workspace: Workspace, file: SettingsFile, place: Location, pattern: str) -> SettingsError:
-    files = _some_files(workspace.data_folder)
-    return file.error(place, f"no file matches '{pattern}' in {workspace.data_folder}; {nearest(pattern, files)}")
+    files = _some_files(workspace)
+    hint = nearest(pattern, files) if files else "put the export there"
+    return file.error(place, f"no file matches '{pattern}' in {workspace.data_folder}; {hint}")
 
 
 def _check_lookup(
@@ -182,7 +183,16 @@ def _check_expression(
         ) from None
 
 
-def _some_files(folder: Path) -> list[str]:
-    names = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    shown = (name.as_posix() for name in names if STATE_FOLDER not in name.parts)
+def _some_files(workspace: Workspace) -> list[str]:
+    """Files a delivery may be among; the workspace's own settings are none."""
+
+    folder = workspace.folder.resolve()
+    ours = [folder / name for name in (STATE_FOLDER, "mappings", CONTRACTS_FOLDER)]
+    found = (path for path in workspace.data_folder.rglob("*") if path.is_file())
+    shown = (
+        path.relative_to(workspace.data_folder).as_posix()
+        for path in found
+        if not any(path.is_relative_to(each) for each in ours)
+        and not (path.parent == folder and path.suffix in (".yml", ".yaml"))
+    )
     return sorted(name for name, _ in zip(shown, range(FILES_NAMED_IN_A_HINT), strict=False))

@@ -6,7 +6,7 @@ What belongs here: compiling one mapped entity to SQL. Which rows are refused st
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 
@@ -30,6 +30,7 @@ WHOLE_NUMBER = r"[+-]?[0-9]+(\.0*)?"
 # A sign or a code, at the most with a space beside it.
 CURRENCY = r" ?(?:\p{Sc}|[A-Z]{3}|[A-Z]{1,2}\p{Sc})? ?"
 ODD_SPACES = "[\u00a0\u2009\u202f]"
+WHERE = "where"
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,39 @@ class HarmonizedColumn:
 
 
 class Harmonizer:
-    """Compiles one mapped entity over one extract."""
+    """Compiles one mapped entity over one extract.
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, table: ExtractTable):
+    An expression of a mapping that fails on one value ends a whole query. Where that happened, the file is compiled
+    again, guarded: each expression is then tried row by row, before anything else looks at it, and a row on which one
+    fails can be told from a row of which it gives nothing.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, table: ExtractTable, is_guarded: bool = False):
         """Keep what the columns are compiled against.
 
         Args:
             connection: used to ask DuckDB for the types of expressions; no rows are read.
             table: the extract.
+            is_guarded: whether expressions may fail on some rows.
         """
         self._connection = connection
         self._table = table
         self._zone = table.extract.mapping.timezone
+        self._is_guarded = is_guarded
+        self._tried: dict[str, str] = {}
+
+    @property
+    def relation(self) -> str:
+        """What the columns are compiled over; of an entity whose columns and condition were compiled."""
+        if not self._tried:
+            return self._table.relation
+        tried = (f"try({{'value': {sql}}}) as {_tried(name)}" for name, sql in self._tried.items())
+        return f"(select *, {', '.join(tried)} from {self._table.relation})"
+
+    @property
+    def condition_fails(self) -> str | None:
+        """SQL that is true of a row on which the mapping's `where` fails, or None where none can."""
+        return f"{_tried(WHERE)} is null" if WHERE in self._tried else None
 
     def columns(self, entity: MappedEntity, contract: Contract) -> list[HarmonizedColumn]:
         """The mapped columns in the contract's order, then the attributes in the mapping's.
@@ -72,27 +94,30 @@ class Harmonizer:
         """
         mapped = [column for column in contract.columns if column.name in entity.columns]
         attributes = [attribute for attribute in entity.attributes if attribute.role != "ignore"]
-        bases = {column.name: self._base(entity.columns[column.name]) for column in mapped}
+        bases = {column.name: self._base(entity.columns[column.name], column.name) for column in mapped}
         bases |= {attribute.column: self._table.column_sql(attribute.source) for attribute in attributes}
         types = self._types(bases)
         columns = []
         for column in mapped:
             name, formats = column.name, entity.columns[column.name].format
-            columns.append(self._cast(name, column.type, bases[name], types[name], formats))
+            columns.append(self._guarded(self._cast(name, column.type, bases[name], types[name], formats)))
         for each in attributes:
             declared = contract.column(each.column).type if each.column in contract.column_names else None
             columns.append(self._attribute(each, bases[each.column], types[each.column], declared))
         return columns
 
     def condition(self, entity: MappedEntity) -> str:
-        """The mapping's `where` as SQL, never null."""
-        return f"coalesce({self._expression(entity.where)}, false)" if entity.where else "true"
+        """The mapping's `where` as SQL, never null; a row on which it fails is not left out."""
+        if not entity.where:
+            return "true"
+        condition = self._expression(entity.where, WHERE)
+        return f"coalesce({condition}, {self.condition_fails or 'false'})"
 
-    def _base(self, origin: ColumnSource) -> str:
+    def _base(self, origin: ColumnSource, name: str) -> str:
         if origin.column is not None:
             base = self._table.column_sql(origin.column)
         elif origin.sql is not None:
-            base = self._expression(origin.sql)
+            base = self._expression(origin.sql, name)
         else:
             base = literal(str(origin.value))
         if not origin.values:
@@ -106,12 +131,22 @@ class Harmonizer:
         otherwise = literal(str(origin.values["*"])) if "*" in origin.values else text
         return f"case when {base} is null then null else case {text} {cases} else {otherwise} end end"
 
-    def _expression(self, text: str) -> str:
-        return rewrite_expression(text, self._table.column_sql)
+    def _expression(self, text: str, name: str) -> str:
+        sql = rewrite_expression(text, self._table.column_sql)
+        if not self._is_guarded:
+            return sql
+        self._tried[name] = sql
+        return f"{_tried(name)}.value"
+
+    def _guarded(self, column: HarmonizedColumn) -> HarmonizedColumn:
+        if column.name not in self._tried:
+            return column
+        fails = f"{_tried(column.name)} is null"
+        return replace(column, uncastable=f"({fails} or {column.uncastable})" if column.uncastable else f"({fails})")
 
     def _types(self, bases: dict[str, str]) -> dict[str, str]:
         select = ", ".join(f"{base} as {identifier(name)}" for name, base in bases.items())
-        rows = self._connection.execute(f"describe select {select} from {self._table.relation}").fetchall()
+        rows = self._connection.execute(f"describe select {select} from {self.relation}").fetchall()
         return {row[0]: row[1] for row in rows}
 
     def _attribute(self, attribute: Attribute, base: str, source_type: str, declared: str | None) -> HarmonizedColumn:
@@ -187,6 +222,10 @@ class Harmonizer:
 
     def _to_utc(self, local: str) -> str:
         return local if self._zone == "UTC" else f"timezone('UTC', timezone({literal(self._zone)}, {local}))"
+
+
+def _tried(name: str) -> str:
+    return identifier(f"_tried_{name}")
 
 
 def _first(candidates: Iterable[str]) -> str:

@@ -19,7 +19,15 @@ from orchestration.ingest.drift import SAMPLE_ROWS, delivered_columns
 from orchestration.ingest.harmonize import HarmonizedColumn, Harmonizer
 from orchestration.ingest.ledger import REFUSED, Entry, Ledger, Load, Redriven
 from orchestration.ingest.profile import profile_batch
-from orchestration.ingest.reading import ROW, ROW_NUMBER, Extract, ExtractTable, read_extract, reason
+from orchestration.ingest.reading import (
+    ROW,
+    ROW_NUMBER,
+    Extract,
+    ExtractTable,
+    forget_unreadable_lines,
+    read_extract,
+    reason,
+)
 from orchestration.ingest.tables import PROVENANCE
 from orchestration.ingest.unreadable_lines import keep_unreadable_lines
 from orchestration.mapping import MappedEntity
@@ -30,6 +38,9 @@ ENTITIES_WITH_DAYS = ("events",)
 OF_A_LOAD = "_load_id = ? and _file = ? and _source = ?"
 # Of what the quarantine keeps: a row of the file, and not a line that could not be read as one.
 IS_A_ROW = "not starts_with(rules[1], 'unreadable line')"
+# What DuckDB raises when an expression of a mapping has no answer for a value.
+FAILING_EXPRESSION = (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException)
+CONDITION_FAILS = "the mapping's `where` has no answer"
 
 
 class Refused(Exception):
@@ -84,7 +95,7 @@ class Loader:
     def retire(self, known: Entry) -> None:
         """Take back the rows of an earlier delivery of this file."""
         values = [known.load_id, self.extract.name, self.mapping.name]
-        self._note_changed_days(self.raw, OF_A_LOAD, values)
+        self._note_changed_days(self.raw, OF_A_LOAD, values, delivered_at="_delivered_at")
         for table in (self.raw, self.quarantine):
             self.connection.execute(f"delete from {table} where {OF_A_LOAD}", values)
         if known.load_id != self.load_id:
@@ -121,7 +132,10 @@ class Loader:
             UnreadableExtract: the rows cannot be read.
         """
         try:
-            columns = self._stage_batch(table, sampled)
+            try:
+                columns = self._stage_batch(table, sampled)
+            except FAILING_EXPRESSION:
+                columns = self._stage_guarded(table, sampled)
         except duckdb.Error as error:
             raise self.extract.unreadable(reason(error)) from None
         self.columns = fit_attributes(self.connection, self.entity.entity, columns)
@@ -198,21 +212,37 @@ class Loader:
             latest_row_at=latest,
         )
 
-    def _stage_batch(self, table: ExtractTable, sampled: int) -> list[HarmonizedColumn]:
-        harmonizer = Harmonizer(self.connection, table)
+    def _stage_guarded(self, table: ExtractTable, sampled: int) -> list[HarmonizedColumn]:
+        """The same, where an expression of the mapping fails on some rows: those go into the quarantine."""
+        forget_unreadable_lines(self.connection)
+        # DuckDB would compute what an expression says twice once, outside of the `try` around it.
+        self.connection.execute("set disabled_optimizers = 'common_subexpressions'")
+        try:
+            return self._stage_batch(table, sampled, is_guarded=True)
+        finally:
+            self.connection.execute("reset disabled_optimizers")
+
+    def _stage_batch(self, table: ExtractTable, sampled: int, is_guarded: bool = False) -> list[HarmonizedColumn]:
+        harmonizer = Harmonizer(self.connection, table, is_guarded)
         columns = harmonizer.columns(self.entity, self.contract)
+        is_kept = harmonizer.condition(self.entity)
         typed = [f"{column.typed} as {identifier(column.name)}" for column in columns]
         uncastable = {column.name: column.uncastable for column in columns if column.uncastable}
         flags = [f"{sql} as {identifier(name + '__uncastable')}" for name, sql in uncastable.items()]
         rules = broken_rules_sql(self.contract, {column.name for column in columns}, set(uncastable))
+        if harmonizer.condition_fails:
+            flags.append(f"{harmonizer.condition_fails} as _condition_fails")
+            rules = (
+                f"case when _condition_fails then list_prepend({literal(CONDITION_FAILS)}, {rules}) else {rules} end"
+            )
         self.connection.execute(
             "create or replace temp table batch as select * exclude (_row), "
             f"case when (_is_kept and not _is_loaded) or {ROW_NUMBER} <= {sampled} "
             "then to_json(_row)::varchar end as _delivered_row from ("
             f"select *, {rules} as _broken_rules, {self._identity_hash(columns)} as _identity_hash, "
             "_is_kept and len(_broken_rules) = 0 as _is_loaded from ("
-            f"select {ROW_NUMBER}, {', '.join([*typed, *flags])}, {harmonizer.condition(self.entity)} as _is_kept, "
-            f"{ROW} from {table.relation}))"
+            f"select {ROW_NUMBER}, {', '.join([*typed, *flags])}, {is_kept} as _is_kept, "
+            f"{ROW} from {harmonizer.relation}))"
         )
         return columns
 
@@ -342,7 +372,7 @@ class Loader:
             f"select {names}, ?, ?, {ROW_NUMBER}, ?, ?, ?::timestamp from batch where _is_loaded",
             [self.mapping.name, self.extract.name, self.load_id, self.sequence, self.extract.delivered_at],
         ).fetchall()[0][0]
-        self._note_changed_days("batch", "_is_loaded", [])
+        self._note_changed_days("batch", "_is_loaded", [], self._delivered_at)
         return int(loaded)
 
     def _warnings(self) -> dict[str, int]:
@@ -363,26 +393,32 @@ class Loader:
         query = f"select {names} from batch where _is_kept and {ROW_NUMBER} % {step} = 0 order by {ROW_NUMBER}"
         return self.connection.execute(query).pl()
 
-    def _note_changed_days(self, table: str, condition: str, values: Iterable[object]) -> None:
+    def _note_changed_days(self, table: str, condition: str, values: Iterable[object], delivered_at: str) -> None:
         if self.entity.entity not in ENTITIES_WITH_DAYS:
             return
         zone = literal(self.workspace.settings.timezone)
         time = identifier(self.contract.time_column)
         self.connection.execute(
-            f"insert into raw.changed_days select distinct ?, timezone({zone}, timezone('UTC', quarter))::date as day "
+            "insert into raw.changed_days "
+            f"select distinct ?, timezone({zone}, timezone('UTC', quarter))::date as day, _delivered_at "
             # Time zones change by quarters of an hour; converting each quarter once is much faster than each row.
-            f"from (select distinct time_bucket(interval '15 minutes', {time}) as quarter from {table} "
-            f"where {condition}) order by day",
+            f"from (select distinct time_bucket(interval '15 minutes', {time}) as quarter, "
+            f"{delivered_at} as _delivered_at from {table} where {condition}) order by all",
             [self.entity.entity, *values],
         )
+
+    @property
+    def _delivered_at(self) -> str:
+        """When the file was delivered, as SQL."""
+        delivered_at = self.extract.delivered_at
+        return f"{literal(str(delivered_at)) if delivered_at else 'null'}::timestamp"
 
     def _time_span(self) -> tuple[datetime | None, datetime | None]:
         """When the first and the last loaded row came to hold; no first where a row holds since ever."""
         columns = (self.contract.version_columns or ("_delivered_at",)) if self.contract.is_versioned else ()
         candidates = columns or (self.contract.time_column, "_delivered_at")
-        delivered = f"{literal(str(self.extract.delivered_at))}::timestamp" if self.extract.delivered_at else "null"
         moments = [
-            delivered if name == "_delivered_at" else f"{identifier(name)}::timestamp"
+            self._delivered_at if name == "_delivered_at" else f"{identifier(name)}::timestamp"
             for name in candidates
             if name == "_delivered_at" or name in self.entity.columns
         ]

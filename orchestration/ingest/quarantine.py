@@ -18,6 +18,7 @@ import duckdb
 
 from data_contracts.contract import ENTITIES, Contract
 from data_contracts.odcs_rules import Rule, read_columns
+from data_contracts.rules import NOT_COMPUTED
 from orchestration.ingest.loader import IS_A_ROW
 from orchestration.mapping import ColumnSource, MappedEntity
 from orchestration.sql import expression_columns, identifier
@@ -187,6 +188,9 @@ def listing(
     ):
         lines.append(f"{name}  {of_file}")
         lines += [f"  {count.rows:>9,} rows  {count.rule}" for count in counts]
+    hint = (
+        ["--entity, --file and --row explain a row; after the fix, --retry judges all of them again."] if lines else []
+    )
     lines = lines or ["No row is in quarantine."]
     for refused in refused_files(connection):
         if (entity or refused.entity, file or refused.file) == (refused.entity, refused.file):
@@ -196,7 +200,7 @@ def listing(
                 f"({workspace.settings.quarantine_threshold:.0%})"
             )
             lines += [f"  {rows:>9,} rows  {rule}" for rule, rows in refused.rules.items()]
-    return lines
+    return lines + hint
 
 
 def explanation(
@@ -233,7 +237,8 @@ def _mapped_entities(workspace: Workspace, entity: str) -> dict[str, MappedEntit
 
 def _broken_rule(contract: Contract, mapped: MappedEntity | None, name: str, delivered: str | None) -> BrokenRule:
     rule = next((rule for rule in contract.rules if rule.name == name), None)
-    columns = list(_columns_of(rule)) if rule else []
+    computed = name.removesuffix(f" {NOT_COMPUTED}")
+    columns = list(_columns_of(rule)) if rule else [computed] if computed in contract.column_names else []
     origins = {column: mapped.columns[column] for column in columns if mapped and column in mapped.columns}
     values = None
     if delivered is not None:

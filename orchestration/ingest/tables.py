@@ -69,7 +69,13 @@ create table if not exists quarantine.refused_files (
 QUARANTINE_COLUMNS = (
     "_source varchar, _file varchar, _row_number bigint, _load_id varchar, rules varchar[], delivered_row varchar"
 )
-CHANGED_DAYS = "create table if not exists raw.changed_days (entity varchar not null, changed_day date not null)"
+CHANGED_DAYS = """
+create table if not exists raw.changed_days (
+    entity varchar not null,
+    changed_day date not null,
+    _delivered_at timestamp
+)
+"""
 RUN_WEEKS = """
 create table if not exists raw.run_weeks (
     as_of date not null,
@@ -123,6 +129,7 @@ def make_raw_tables(
         connection.execute(f'create table if not exists quarantine."{entity}" ({QUARANTINE_COLUMNS})')
     for statement in (LEDGER, CHANGED_DAYS, RUN_WEEKS, REFUSED_FILES, IDENTITY_DECISIONS):
         connection.execute(statement)
+    connection.execute("alter table raw.changed_days add column if not exists _delivered_at timestamp")
     for name, type_ in LATER_LEDGER_COLUMNS.items():
         connection.execute(f"alter table raw.ingested_files add column if not exists {name} {type_}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from connected_company import ConnectedCompany
 
 from orchestration.connectors import fetch as fetch_module
 from orchestration.connectors.fetch import FetchError
+from orchestration.connectors.sources import bucket_store
 
 HEADER = "id,at,updated_at,amount"
 
@@ -92,13 +94,31 @@ def test_what_was_left_unfinished_is_no_extract(company: ConnectedCompany, bucke
 
 def test_a_name_that_leads_out_is_refused(company: ConnectedCompany, bucket: Path) -> None:
     connect(company, bucket)
-    workspace = company.open()
+    (connector,) = company.open().connectors
+    store = bucket_store(connector.settings.bucket, company.folder)
     target = company.data / "shop"
     for path in ("../../escaped.csv", "/etc/passwd"):
         with pytest.raises(FetchError, match="leads out of the bucket"):
-            fetch_module._copy(workspace, workspace.connectors[0], target, f'{{"path": "{path}", "bytes": 1}}')
+            fetch_module._copy(connector, store, target, f'{{"path": "{path}", "bytes": 1}}')
 
 
 def test_a_bucket_that_is_not_there(company: ConnectedCompany, bucket: Path) -> None:
     connect(company, bucket / "nothing")
     assert company.fetch().files == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("gs://exports", "connector shop: gs:// needs one more package: pip install gcsfs"),
+        ("s4://exports", "connector shop: 's4' is no kind of bucket; there are s3://, gs://, az:// and file://"),
+    ],
+)
+def test_a_kind_of_bucket_that_cannot_be_opened(
+    company: ConnectedCompany, monkeypatch: pytest.MonkeyPatch, url: str, message: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    company.connects({"bucket": {"url": url}})
+    with pytest.raises(FetchError) as refused:
+        company.fetch()
+    assert str(refused.value) == message

@@ -107,6 +107,12 @@ def fill(warehouse: DbtWarehouse) -> None:
         dict(contact_id="c1", occurred_at="2026-02-21", message_action="sent", channel="email"),
         dict(contact_id="c1", occurred_at="2026-02-21", message_action="opened", channel="email", is_machine=True),
         dict(contact_id="c1", occurred_at="2026-02-22", message_action="opened", channel="email"),
+        *(
+            dict(contact_id="c3", occurred_at=f"2026-02-0{day}", message_action="sent", channel="email")
+            for day in (2, 3, 4, 5)
+        ),
+        dict(contact_id="c3", occurred_at="2026-02-06", message_action="clicked", channel="email"),
+        dict(contact_id="c3", occurred_at="2026-02-07", message_action="clicked", channel="email", is_machine=True),
     )
     add(
         "raw.tickets",
@@ -190,7 +196,7 @@ def add_what_came_later(warehouse: DbtWarehouse) -> None:
         ),
     )
     add("raw.consents", _consent("c3", "2026-03-03", "withdrawn"))
-    warehouse.changed_days(["2026-02-25", "2026-03-03"])
+    warehouse.delivered(("2026-02-25", "2026-03-05 06:00"), ("2026-03-03", None))
 
 
 def assign_personas(warehouse: DbtWarehouse) -> None:

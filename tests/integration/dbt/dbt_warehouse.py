@@ -91,10 +91,20 @@ class DbtWarehouse:
             connection.executemany("insert into raw.run_weeks values (?, ?, ?, ?, 'fingerprint')", weeks)
 
     def changed_days(self, days: list[str]) -> None:
-        """Say which days of events the next run has to count again."""
+        """Say which days of events the next run has to count again, whatever delivered them."""
         with self.connect() as connection:
             connection.execute("delete from raw.changed_days")
-            connection.executemany("insert into raw.changed_days values ('events', ?)", [[day] for day in days])
+            connection.execute(
+                "insert into raw.changed_days select 'events', unnest(?::date[]), _delivered_at "
+                "from (select distinct _delivered_at from raw.events) as deliveries",
+                [days],
+            )
+
+    def delivered(self, *days: tuple[str, str | None]) -> None:
+        """Say which parts of days the next run has to count again: (day, when it was delivered)."""
+        with self.connect() as connection:
+            connection.execute("delete from raw.changed_days")
+            connection.executemany("insert into raw.changed_days values ('events', ?, ?)", days)
 
     def dbt(self, command: str, *arguments: str) -> str:
         """Run dbt and give its output; a failure fails the test with dbt's own words."""

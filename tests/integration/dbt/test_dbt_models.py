@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from dbt_company import ANN, BOB, DELETED, EVE, SHOPPER
+
+from orchestration.dbt_runs import DBT_PROJECT_FOLDER
 
 
 def test_contacts_that_share_an_address_are_one_person_and_deleted_ones_leave(company):
@@ -70,6 +73,51 @@ def test_openings_by_machines_do_not_count(company):
     assert (ann["messages_received_91d"], ann["messages_opened_28d"], ann["messages_opened_share_91d"]) == (2, 1, 0.5)
     assert ann["messages_clicked_91d"] == 0
     assert ann["days_since_message_clicked"] is None
+
+
+def test_a_click_in_a_message_is_counted_shared_and_remembered(company):
+    bob = company.of(BOB)
+    assert (bob["messages_received_91d"], bob["messages_clicked_28d"], bob["messages_clicked_91d"]) == (4, 1, 1)
+    assert (bob["messages_clicked_share_91d"], bob["days_since_message_clicked"]) == (0.25, 23)
+
+
+# What a marketer segments by, and the columns that tell it.
+ATTRIBUTES = {
+    "engagement": {"events_91d", "active_days_91d", "web_sessions_91d", "pages_per_session_91d"},
+    "time of day": {"main_daypart", "night_events_share_91d", "morning_events_share_91d", "evening_events_share_91d"},
+    "weekday": {"main_weekday", "weekend_events_share_91d"},
+    "recency": {"days_since_last_event", "days_since_last_session", "days_since_last_order"},
+    "frequency": {"sessions_91d", "active_weeks_91d", "orders_365d", "days_between_orders"},
+    "referral source": {"first_touch_channel", "last_touch_channel", "referral_sessions_share_91d"},
+    "device": {"session_device_type", "mobile_events_share_91d"},
+    "browser": {"session_browser"},
+    "keywords": {"last_search_keyword"},
+    "e-mail click-through": {"messages_clicked_share_91d", "days_since_message_clicked"},
+    "behaviour": {
+        "searches_28d",
+        "downloads_28d",
+        "product_uses_91d",
+        "form_submits_28d",
+        "bounced_sessions_share_91d",
+    },
+    "location": {"session_country", "contact_country", "account_country"},
+    "language": {"session_language", "contact_language"},
+}
+
+
+@pytest.mark.parametrize("attribute", ATTRIBUTES)
+def test_what_a_marketer_segments_by_is_a_feature_with_words_for_people(company, attribute):
+    there = set(company.table("features.person_features").columns)
+    assert ATTRIBUTES[attribute] <= there
+    labelled = set(read_catalogue_labels())
+    assert ATTRIBUTES[attribute] <= labelled
+
+
+def read_catalogue_labels():
+    """The features that the report and personas can name in plain words."""
+    file = DBT_PROJECT_FOLDER / "models" / "features" / "person_features.yml"
+    (model,) = yaml.safe_load(file.read_text())["models"]
+    return [column["name"] for column in model["columns"] if column.get("config", {}).get("meta", {}).get("label")]
 
 
 def test_a_request_solved_after_the_week_is_still_open_in_it(company):

@@ -24,6 +24,7 @@ MODELS = (
     "--select",
     "int_sessions",
     "int_first_sessions",
+    "int_identity_sessions",
     "int_person_sessions",
     "+int_identities_resolved",
     "int_weeks",
@@ -66,9 +67,14 @@ def told_by_hand() -> list[Event]:
         view("late", "2026-02-24T10:00", _delivered_at=at("2026-03-02T05:00")),
         view("late", "2026-02-24T10:05", _delivered_at=at("2026-03-12T05:00")),
         *(view(f"owner-{n}", "2026-02-20T09:00", contact_id="c1", **source) for n, source in enumerate(SOURCES)),
+        # Ten people search for the same, one of them after a mail; an eleventh for somebody's name.
+        view("s0-phone", "2026-02-10T10:00", contact_id="s0", **mail, **CHROME),
+        *(view(f"s{n}", f"2026-02-{18 + n % 3}T10:00", contact_id=f"s{n}", **search, **FIREFOX) for n in range(10)),
+        view("s10", "2026-02-20T10:00", contact_id="s10", **search | {"keyword": "Jane Doe"}),
     ]  # fmt: skip
 
 
+CHROME = {"browser": "Chrome", "language": "en-GB", "country": "GB", "device_type": "Mobile"}
 FIREFOX = {"browser": "Firefox", "language": "de-DE", "country": "DE", "device_type": "Desktop"}
 SOURCES: list[Event] = [
     {},
@@ -271,6 +277,32 @@ def test_a_week_knows_of_a_session_what_happened_before_its_end(built) -> None:
         f"where person_id = '{person('c9')}' order by as_of"
     )
     assert rows.rows() == [(date.fromisoformat(NEXT_WEEK[0]), 2.0, 0.0)]
+
+
+def features_of(built: tuple[DbtWarehouse, DbtWarehouse, list[Event]], contact: str) -> dict[str, Any]:
+    query = "select * from intermediate.int_person_sessions where person_id = '{0}' and as_of = '{1}'"
+    return built[1].read(query.format(person(contact), AS_OF)).row(0, named=True)
+
+
+def test_a_session_keeps_where_it_came_from(built) -> None:
+    (mailed,) = of(built, "midnight")
+    assert (mailed["utm_source"], mailed["utm_medium"], mailed["utm_campaign"]) == ("newsletter", "email", "may")
+    assert mailed["referrer"] is None
+    assert of(built, "gap")[0]["referrer"] == "https://www.google.de/search?q=x"
+
+
+def test_a_person_is_described_by_the_first_and_the_last_session(built) -> None:
+    row = features_of(built, "s0")
+    assert (row["first_touch_channel"], row["last_touch_channel"]) == ("email", "organic_search")
+    assert (row["session_device_type"], row["session_browser"]) == ("desktop", "Firefox")
+    assert (row["session_language"], row["session_country"]) == ("de-DE", "DE")
+    assert (row["web_sessions_28d"], row["email_sessions_share_91d"]) == (2, 0.5)
+    assert (row["organic_search_sessions_share_91d"], row["minutes_per_session_91d"]) == (0.5, 0.0)
+
+
+def test_search_words_are_told_of_where_ten_people_used_them(built) -> None:
+    assert features_of(built, "s7")["last_search_keyword"] == "red shoes"
+    assert features_of(built, "s10")["last_search_keyword"] is None
 
 
 def test_a_person_has_the_sessions_of_all_devices(built) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from ingest_company import Company, order, orders
 from orchestration.defs.delivery_checks import check_results
 from orchestration.ingest.ledger import Ledger
 from orchestration.ingest.load import IngestResult
+from orchestration.ingest.retention import count_past_retention
 from orchestration.ingest.tables import ColumnTypeChanged
 
 
@@ -34,9 +36,11 @@ def contract(company: Company, entity: str, *columns: dict[str, Any], **more: An
 def checks(company: Company, entity: str, result: IngestResult) -> dict[str, Any]:
     """The entity's asset checks by name."""
     unaccounted = Ledger(company.connection).unaccounted(entity)
-    return {check.check_name: check for check in check_results(company.open(), entity, result, unaccounted)}
+    overdue = count_past_retention(company.connection, company.open().contracts[entity], AS_OF)
+    return {check.check_name: check for check in check_results(company.open(), entity, result, unaccounted, overdue)}
 
 
+AS_OF = date(2026, 2, 2)
 STORE = {
     "name": "store_id",
     "physicalType": "BIGINT",
@@ -218,3 +222,26 @@ class TestAccounting:
         assert not check.passed
         assert check.severity.value == "ERROR"
         assert complaint in check.description
+
+
+class TestRetention:
+    def test_rows_that_are_kept_longer_than_stated_are_told(self, company: Company) -> None:
+        kept = [{"property": "retention", "value": 20, "unit": "d"}]
+        contract(company.map_orders(), "orders", slaProperties=kept)
+        result = company.delivers("orders.csv", orders(*range(1, 28))).ingest()  # 2 to 28 January, one a day
+        check = checks(company, "orders", result)["rows_are_kept_no_longer_than_stated"]
+        assert (check.passed, check.severity.value) == (False, "WARN")
+        assert check.description == "11 rows are of before 2026-01-13, and kept for 20 days."
+        assert company.values("select count(*) from raw.orders") == [27]
+
+    def test_what_is_kept_as_long_as_stated_gives_no_alarm(self, company: Company) -> None:
+        result = company.map_orders().delivers("orders.csv", orders(*range(1, 28))).ingest()
+        check = checks(company, "orders", result)["rows_are_kept_no_longer_than_stated"]
+        assert (check.passed, check.metadata["rows"].value, check.metadata["retention days"].value) == (True, 0, 1825)
+
+    def test_a_row_without_a_time_is_as_old_as_its_delivery(self, company: Company) -> None:
+        columns = {"contact_id": "id", "created_at": "at"}
+        company.maps("c", {"contacts": {"columns": columns}}, files="c_*.csv", delivered_at=r"(\d{4}-\d{2}-\d{2})")
+        company.extract("c_2020-01-06.csv", "id,at\na,\nb,2026-01-05\n").extract("c_2026-01-05.csv", "id,at\na,\n")
+        check = checks(company, "contacts", company.ingest())["rows_are_kept_no_longer_than_stated"]
+        assert check.description == "1 rows are of before 2021-02-03, and kept for 1825 days."

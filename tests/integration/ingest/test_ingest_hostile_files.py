@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import zipfile
 
 import polars as pl
 import pyarrow as pa
@@ -54,6 +55,19 @@ class TestBombs:
         pq.write_table(table, company.data / "orders.parquet")
         company.map_orders("orders.parquet", largest_unpacked_gb=0.004)
         assert "it unpacks to more than 0.004 GB" in refusal(company)
+
+    @pytest.mark.parametrize("name", ["orders.csv", "orders.zip", "orders.xlsx", "orders.csv.gz"])
+    def test_a_zip_archive_is_named_and_never_unpacked(self, company: Company, name: str) -> None:
+        with zipfile.ZipFile(company.data / name, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("orders.csv", MANY_ZEROS)
+        assert refusal(company.map_orders(name)) == (
+            f"{name}: this is a zip archive or a spreadsheet; deliver what is in it as CSV, plain or as .gz"
+        )
+
+    @pytest.mark.parametrize(("codec", "ending"), [("gzip", ".gz"), ("zstd", ".zst")])
+    def test_a_packed_file_under_a_plain_name_is_named(self, company: Company, codec: str, ending: str) -> None:
+        company.map_orders().extract("orders.csv", pa.compress(HEADER.encode() * 9, codec=codec, asbytes=True))
+        assert refusal(company) == f"orders.csv: this is a {codec} stream; its name must end in {ending}"
 
     def test_what_merely_packs_well_is_read(self, company: Company) -> None:
         lines = "".join(f"{order(number)}\n" for number in range(2000)) + " " * 5_000_000

@@ -17,8 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ingest_company import Company, order, orders
 
+from orchestration.ingest.ledger import Load
 from orchestration.ingest.load import ingest
 from orchestration.ingest.reading import UnreadableExtract
+from orchestration.ingest.redrive import redrive
 
 CANARY = "jane.doe@canary.example"
 HEADER = "id,at,customer,amount,status"
@@ -206,14 +208,66 @@ def test_a_nul_byte_is_a_character_like_others(company: Company) -> None:
     assert company.values("select contact_id from raw.orders") == ["a\0b"]
 
 
-def test_an_expression_that_fails_on_a_value_does_not_show_it(company: Company) -> None:
-    columns = {"order_id": "id", "ordered_at": "at", "order_amount": {"sql": "amount::double"}}
-    company.maps("orders", {"orders": {"columns": columns}}, files="orders.csv")
-    company.delivers("orders.csv", [order(1), order(2, amount=CANARY)])
-    message = load_or_refuse(company)
-    assert message is not None
-    assert message.startswith("orders.csv: an expression of the mapping fails on one of its values")
-    assert CANARY not in message
+class TestExpressionsThatFailOnAValue:
+    """The row goes into the quarantine, the rest is loaded; before, the whole file was refused."""
+
+    def load(self, company: Company, lines: list[str], where: str | None = None, **columns: str) -> Load:
+        company.settings(quarantine_threshold=1)
+        sources = {"order_id": "id", "ordered_at": "at"} | {name: {"sql": sql} for name, sql in columns.items()}
+        entity = {"columns": sources} | ({"where": where} if where else {})
+        company.maps("orders", {"orders": entity}, files="orders.csv").delivers("orders.csv", lines)
+        load = company.load_one()
+        assert load.rows_read == load.rows_loaded + load.rows_quarantined + load.rows_filtered + load.rows_duplicate
+        return load
+
+    def rules(self, company: Company) -> list[tuple[int, list[str]]]:
+        return company.rows("select _row_number, rules from quarantine.orders order by 1")
+
+    def test_the_row_is_set_aside_and_what_it_says_is_not_shown(self, company: Company) -> None:
+        lines = [order(1, amount="250"), order(2, amount=CANARY), order(3, amount="")]
+        load = self.load(company, lines, order_amount="(case when amount <> '' then amount end)::double / 100")
+        assert (load.rows_loaded, load.rows_quarantined) == (2, 1)
+        assert company.rows("select order_id, order_amount from raw.orders order by 1") == [("o1", 2.5), ("o3", None)]
+        assert self.rules(company) == [(2, ["order_amount is not a number"])]
+
+    def test_a_text_that_cannot_be_computed_is_named_and_a_required_one_is_not_called_missing(
+        self, company: Company
+    ) -> None:
+        columns = {"order_id": "(amount::int)::varchar", "contact_id": "'c' || (amount::int)"}
+        self.load(company, [order(1, amount="7"), order(2, amount=CANARY)], **columns)
+        assert company.rows("select order_id, contact_id from raw.orders") == [("7", "c7")]
+        assert self.rules(company) == [
+            (
+                2,
+                [
+                    "order_id cannot be computed by the mapping's expression",
+                    "contact_id cannot be computed by the mapping's expression",
+                ],
+            )
+        ]
+
+    def test_an_expression_that_says_the_same_twice_fails_on_its_own_rows_only(self, company: Company) -> None:
+        twice = "case when amount::double > 0 then amount::double else 0.0 end"
+        load = self.load(company, [order(n, amount="x" if n == 3 else str(n)) for n in range(1, 6)], order_amount=twice)
+        assert (load.rows_loaded, load.rows_quarantined) == (4, 1)
+
+    def test_a_row_whose_condition_has_no_answer_is_not_left_out_without_a_word(self, company: Company) -> None:
+        lines = [order(1, amount="5"), order(2, amount="-5"), order(3, amount=CANARY)]
+        load = self.load(company, lines, where="amount::double > 0", order_amount="1.0")
+        assert (load.rows_loaded, load.rows_filtered, load.rows_quarantined) == (1, 1, 1)
+        assert self.rules(company) == [(3, ["the mapping's `where` has no answer"])]
+
+    def test_lines_that_are_no_rows_are_counted_once(self, company: Company) -> None:
+        lines = [order(1, amount="5"), "o2,too,many,cells,in,this,line", order(3, amount=CANARY)]
+        load = self.load(company, lines, order_amount="amount::double")
+        assert (load.rows_read, load.rows_loaded, load.rows_quarantined, load.rows_unreadable) == (2, 1, 1, 1)
+
+    def test_what_is_mended_comes_out_again(self, company: Company) -> None:
+        self.load(company, [order(1, amount="5"), order(2, amount="6 EUR")], order_amount="amount::double")
+        mended = {"order_id": "id", "ordered_at": "at", "order_amount": {"sql": "split_part(amount, ' ', 1)::double"}}
+        company.maps("orders", {"orders": {"columns": mended}}, files="orders.csv")
+        assert [retry.redriven.loaded for retry in redrive(company.connection, company.open()) if retry.redriven] == [1]
+        assert company.rows("select order_id, order_amount from raw.orders order by 1") == [("o1", 5.0), ("o2", 6.0)]
 
 
 def test_moments_beyond_every_calendar_do_not_stop_the_load(company: Company) -> None:

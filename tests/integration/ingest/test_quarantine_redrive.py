@@ -347,6 +347,7 @@ class TestCommand:
             "quarantine_threshold (50%)",
             f"          1 rows  {NO_STATUS}",
             "          1 rows  unreadable line: missing columns",
+            "--entity, --file and --row explain a row; after the fix, --retry judges all of them again.",
         ]
         assert "orders_bad" not in run(closed, "--file", "orders.csv")
 

@@ -1,6 +1,7 @@
 """Contracts as people read them: pages, and a mapping to start from."""
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -30,6 +31,13 @@ def test_pages_are_written_with_an_index_and_are_the_same_each_time(tmp_path):
     assert [path.read_text() for path in write_contract_pages(tmp_path / "pages")] == texts
     for linked in re.findall(r"\]\((\w+\.md)\)", texts[0]):
         assert (tmp_path / "pages" / linked).exists()
+
+
+def test_the_pages_in_the_documentation_are_those_of_the_contracts(tmp_path):
+    """Else: python -m data_contracts.documentation docs/contracts."""
+    documented = Path(__file__).parents[3] / "docs" / "contracts"
+    written = {path.name: path.read_text() for path in write_contract_pages(tmp_path)}
+    assert {path.name: path.read_text() for path in documented.iterdir()} == written
 
 
 @pytest.mark.parametrize("entity", ENTITIES)

@@ -65,6 +65,25 @@ def test_the_parameters_are_the_same_in_any_order_of_arrival(contacts, model):
     assert train_when_possible(shuffled, RULES, "UTC", START + timedelta(weeks=6)) == model
 
 
+def test_the_number_of_a_record_gives_nothing_away(contacts, model):
+    """FEBRL's `rec_id` names the human: with any other ids the same contacts are found, by the same weights."""
+    ids = contacts["contact_id"]
+    named = dict(
+        zip(ids, [f"id-{place:04}" for place in ids.to_frame().with_row_index()["index"].shuffle(seed=3)], strict=True)
+    )
+    renamed = contacts.with_columns(pl.col("contact_id", "record_key").replace_strict(named))
+    assert train_when_possible(renamed, RULES, "UTC", START + timedelta(weeks=6)) == model
+
+    def pairs(matches: pl.DataFrame, names: dict[str, str]) -> set[tuple[frozenset[str], float]]:
+        found = matches.drop_nulls("other_contact_id").select("contact_id", "other_contact_id", "match_weight").rows()
+        return {(frozenset((names[one], names[other])), round(weight, 6)) for one, other, weight in found}
+
+    unnamed = {name: contact for contact, name in named.items()}
+    as_they_are = pairs(update_matches(contacts, model, RULES), dict(zip(ids, ids, strict=True)))
+    assert len(as_they_are) >= 500
+    assert pairs(update_matches(renamed, model, RULES), unnamed) == as_they_are
+
+
 def test_levels_of_agreement_weigh_more_the_closer_they_are(model):
     for comparison in model["splink"]["comparisons"]:
         levels = [level for level in comparison["comparison_levels"] if not level.get("is_null_level")]
