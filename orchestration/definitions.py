@@ -13,11 +13,14 @@ from orchestration.defs.connectors import connector_assets
 from orchestration.defs.identity_decisions import identity_decisions_asset
 from orchestration.defs.ingest import extract_specs, ingest_assets, plan_asset
 from orchestration.defs.personas import persona_assets
+from orchestration.defs.preferences import preference_assets
 from orchestration.defs.propensities import propensity_assets
 from orchestration.defs.publish import published_assets
 from orchestration.defs.report import report_asset
 from orchestration.defs.schedule import monday_schedule, new_extracts_sensor, weekly_job
 from orchestration.defs.tables import feature_tables, mart_tables
+from orchestration.defs.uplift import uplift_asset
+from orchestration.defs.values import value_assets
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 
@@ -39,6 +42,9 @@ def definitions_for(workspace: Workspace, loggers: dict[str, dg.LoggerDefinition
             feature_tables(workspace, manifest),
             persona_assets(workspace, manifest),
             propensity_assets(workspace, manifest),
+            value_assets(workspace),
+            preference_assets(workspace),
+            uplift_asset(workspace),
             mart_tables(workspace, manifest),
             activation_asset(workspace),
             report_asset(workspace),

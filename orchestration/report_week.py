@@ -100,6 +100,26 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
             "select name, description, people, share from ml.persona_suggestions where as_of = ? order by suggestion",
             as_of,
         ),
+        values=_frame(
+            connection,
+            "select segment_id, horizon_days, buyers, expected_purchases, expected_value, expected_value_low, "
+            "expected_value_high from marts.segment_values where as_of = ? "
+            "and segment_type in ('persona', 'everybody') order by all",
+            as_of,
+        ),
+        value_words=_value_words(connection, week),
+        preferences=_frame(
+            connection,
+            "select segment_id, dimension, best_value, probability, lift, evidence, abstained_reason "
+            "from marts.segment_preferences where as_of = ? order by all",
+            as_of,
+        ),
+        uplift=_frame(
+            connection,
+            "select campaign, outcome, learner, treated, control, effect, effect_low, effect_high, qini, qini_low, "
+            "qini_high, uplift_at_30, verdict, abstained_reason from marts.uplift_results where as_of = ? order by all",
+            as_of,
+        ),
         refit=refit,
         moved_by_refit_alone=moved_by_refit_alone,
         left_out=_frame(
@@ -117,6 +137,15 @@ def _week_facts(connection: duckdb.DuckDBPyConnection, week: Week) -> tuple[str,
         [week.as_of],
     ).fetchone()
     return (row[0] or "", row[1]) if row else ("", None)
+
+
+def _value_words(connection: duckdb.DuckDBPyConnection, week: Week) -> str:
+    """Why nothing, or no value, is expected of customers; empty where it is."""
+    row = connection.execute(
+        "select coalesce(abstained_reason, value_withheld_reason, '') from ml.value_models where as_of = ?",
+        [week.as_of],
+    ).fetchone()
+    return row[0] if row else ""
 
 
 def _typical(connection: duckdb.DuckDBPyConnection, week: Week) -> pl.DataFrame:

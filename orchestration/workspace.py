@@ -20,6 +20,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from orchestration.connectors.settings import Connector, read_connectors
 from orchestration.contracts import Contracts, read_contracts
+from orchestration.dimension_settings import (
+    CustomerValueSettings,
+    PreferenceSettings,
+    UpliftSettings,
+    dimension_vars,
+)
 from orchestration.identity_settings import (
     MODEL_FILE,
     Decision,
@@ -224,6 +230,9 @@ class WorkspaceSettings(Settings):
     features: FeatureSettings = FeatureSettings()
     personas: PersonaSettings = PersonaSettings()
     targets: dict[str, Target] = Field(default_factory=dict)
+    value: CustomerValueSettings = CustomerValueSettings()
+    preferences: PreferenceSettings = PreferenceSettings()
+    uplift: UpliftSettings = UpliftSettings()
     activation: ActivationSettings = ActivationSettings()
     legal_basis: LegalBasis = Field(default_factory=dict)
     schedule: ScheduleSettings = ScheduleSettings()
@@ -334,6 +343,12 @@ class Workspace:
         for entity in ENTITIES_WITH_ATTRIBUTES:
             self._check_roles(entity)
         self._check_events(file)
+        event = self.settings.uplift.event
+        if event and event not in self.settings.features.events:
+            raise file.error(
+                ("uplift", "event"),
+                f"'{event}' is not among features.events; {nearest(event, self.settings.features.events)}",
+            )
         labels = {attribute.source: attribute.role for attribute in self.attributes("contacts")}
         for name, target in self.settings.targets.items():
             if target.outcome == "label" and labels.get(target.label or "") != "label":
@@ -498,6 +513,9 @@ class Workspace:
             "activation": settings.activation.model_dump(),
             "legal_basis": legal_basis_var(settings.legal_basis),
             "minimum_cell": settings.minimum_cell,
+            **dimension_vars(
+                settings.preferences, settings.uplift, slug(settings.uplift.event) if settings.uplift.event else None
+            ),
         }
 
     def settings_hash(self) -> str:
@@ -512,7 +530,8 @@ class Workspace:
 
     def fingerprint(self) -> str:
         """A short hash of every setting that may change a feature."""
-        variables = {name: value for name, value in self.dbt_vars().items() if name != "minimum_cell"}
+        no_feature = {"minimum_cell", "preferences", "uplift"}
+        variables = {name: value for name, value in self.dbt_vars().items() if name not in no_feature}
         kept = self.folder / MODEL_FILE
         model = hashlib.sha256(kept.read_bytes()).hexdigest() if kept.is_file() else None
         content = json.dumps(

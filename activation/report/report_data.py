@@ -128,6 +128,40 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
     },
     "suggestions": {"name": pl.String, "description": pl.String, "people": pl.Int64, "share": pl.Float64},
     "left_out": {"reason": pl.String, "people": pl.Int64},
+    "values": {
+        "segment_id": pl.String,
+        "horizon_days": pl.Int64,
+        "buyers": pl.Int64,
+        "expected_purchases": pl.Float64,
+        "expected_value": pl.Float64,
+        "expected_value_low": pl.Float64,
+        "expected_value_high": pl.Float64,
+    },
+    "preferences": {
+        "segment_id": pl.String,
+        "dimension": pl.String,
+        "best_value": pl.String,
+        "probability": pl.Float64,
+        "lift": pl.Float64,
+        "evidence": pl.Int64,
+        "abstained_reason": pl.String,
+    },
+    "uplift": {
+        "campaign": pl.String,
+        "outcome": pl.String,
+        "learner": pl.String,
+        "treated": pl.Int64,
+        "control": pl.Int64,
+        "effect": pl.Float64,
+        "effect_low": pl.Float64,
+        "effect_high": pl.Float64,
+        "qini": pl.Float64,
+        "qini_low": pl.Float64,
+        "qini_high": pl.Float64,
+        "uplift_at_30": pl.Float64,
+        "verdict": pl.String,
+        "abstained_reason": pl.String,
+    },
 }
 """The columns of each frame of `ReportData`; further columns are ignored."""
 
@@ -185,6 +219,11 @@ class ReportData:
         solution_words: Whether the personas are natural segments or constructed cuts, in a sentence.
         k_notes: What else a reader has to know of the model, in sentences.
         pictures: Drawings of the evidence for the personas.
+        values: Per persona, and of `everybody`: what those who have bought will probably still buy within the horizon.
+        value_words: Why no value is told, in a sentence; empty where it is.
+        preferences: Per persona, and of `everybody`, and dimension: the value that is answered or chosen most, or why
+            none is told; `lift` compares it with the usual mix.
+        uplift: What campaigns with a control group brought about, a row per learner, or why nothing is told.
         left_out: Known people who are in nothing else here, by reason; people is null where they are fewer than that.
 
     Raises:
@@ -223,6 +262,10 @@ class ReportData:
     k_notes: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = ()
     left_out: pl.DataFrame = field(default_factory=pl.DataFrame)
+    values: pl.DataFrame = field(default_factory=pl.DataFrame)
+    value_words: str = ""
+    preferences: pl.DataFrame = field(default_factory=pl.DataFrame)
+    uplift: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     def __post_init__(self) -> None:
         """Hold every frame to its columns and keep only the weeks the report may know of."""

@@ -141,6 +141,18 @@ CAMPAIGNS: tuple[tuple[str, str, tuple[float, ...], tuple[float, ...]], ...] = (
     ("what_is_new", "beta_access", (0.62, 0.35, 0.30, 0.40, 0.10), (0.36, 0.08, 0.10, 0.14, 0.03)),
 )
 SHARE_REACHED_PER_CAMPAIGN = 0.35
+# Most mails go out on Tuesday at ten; the others at one of these hours on any day, drawn by chance, to learn what
+# suits whom.
+SHARE_SENT_AT_LAUNCH = 0.3
+TRIAL_HOURS = (8, 12, 16, 20)
+# The kind of day (0 Monday to Thursday, 1 Friday, 2 weekend) and hour at which each persona opens most, and how much
+# more often than at the others; whoever drifts away opens as little at any time.
+FAVOURITE_TIMES = ((0, 20), (0, 8), (2, 12), (0, 16), (0, 12))
+FAVOURITE_TIME_FACTOR = np.array([1.7, 1.45, 1.35, 1.4, 1.0])
+# How much more often than in the other variant each persona clicks in the long text (below 1: in the short one).
+LONG_TEXT_FACTOR = np.array([2.0, 0.6, 0.5, 1.7, 1.0])
+# Every campaign is kept from some by chance, to see what it brings.
+SHARE_WITHHELD = 0.15
 UNSUBSCRIBE_RATES = np.array([0.003, 0.002, 0.002, 0.002, 0.020])
 
 TICKETS_PER_WEEK = np.array([0.014, 0.004, 0.006, 0.022, 0.012])

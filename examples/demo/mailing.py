@@ -1,7 +1,7 @@
-"""The mailing tool: one campaign a week to some of those who agreed, and what they did with it.
+"""The mailing tool: one campaign a week to some of those who agreed, when it reached them, and what they did with it.
 
-What belongs here: sends, deliveries, opens, clicks, bounces and unsubscriptions. Who may be written to is asked of
-`preferences.py`, which also learns of unsubscriptions.
+What belongs here: sends, deliveries, opens, clicks, bounces, unsubscriptions, and whom a control group kept from it.
+Who may be written to is asked of `preferences.py`, which also learns of unsubscriptions.
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from examples.demo.clock import DAY, HOUR, DemoWeek, utc
 from examples.demo.columns import constant, numbered
 from examples.demo.lives import Lives
 from examples.demo.people import People
-from examples.demo.sampling import BoolArray, IntArray, Stream, generator
+from examples.demo.sampling import BoolArray, FloatArray, IntArray, Stream, generator
 from examples.demo.web import campaign_of
 
 LAUNCH = DAY + 10 * HOUR  # Tuesday, ten o'clock
 SHARE_BOUNCED = 0.015
 HOURS_UNTIL_OPENED = 9.0
-ACTIONS = ("sent", "delivered", "bounced", "opened", "clicked", "unsubscribed")
-SENT, DELIVERED, BOUNCED, OPENED, CLICKED, UNSUBSCRIBED = range(len(ACTIONS))
+ACTIONS = ("sent", "delivered", "bounced", "opened", "clicked", "unsubscribed", "withheld")
+SENT, DELIVERED, BOUNCED, OPENED, CLICKED, UNSUBSCRIBED, WITHHELD = range(len(ACTIONS))
 
 
 @dataclass(frozen=True)
@@ -56,22 +56,29 @@ class Mailing:
         human = np.flatnonzero(is_known & (rng.random(len(people)) < company.SHARE_REACHED_PER_CAMPAIGN))
         persona, count = lives.persona[human], len(human)
 
-        sent_at = week.instants(LAUNCH + rng.uniform(0, HOUR / 2, count))
+        trials = generator(self._seed, Stream.MAIL_TRIALS, week.number)
+        moment, open_factor = _send_times(trials, persona)
+        variant = trials.integers(0, 2, count)
+        click_factor = _likes_variant(persona, variant)
+        is_withheld = trials.random(count) < company.SHARE_WITHHELD
+
+        sent_at = week.instants(moment + rng.uniform(0, HOUR / 2, count))
         arrived_at = sent_at + 1 + rng.integers(0, 60, count)
-        is_delivered = rng.random(count) >= SHARE_BOUNCED
+        is_delivered = (rng.random(count) >= SHARE_BOUNCED) & ~is_withheld
         is_machine = is_delivered & people.is_behind_mail_proxy[human]
-        is_opened = is_delivered & (rng.random(count) < np.array(open_rates)[persona])
+        is_opened = is_delivered & (rng.random(count) < np.array(open_rates)[persona] * open_factor)
         opened_at = arrived_at + 30 + (rng.exponential(HOURS_UNTIL_OPENED, count) * HOUR).astype(np.int64)
-        is_clicked = is_opened & (rng.random(count) < np.array(click_rates)[persona])
+        is_clicked = is_opened & (rng.random(count) < np.array(click_rates)[persona] * click_factor)
         clicked_at = opened_at + 5 + rng.exponential(40, count).astype(np.int64)
         is_unsubscribed = is_opened & (rng.random(count) < company.UNSUBSCRIBE_RATES[persona] * 2)
         is_unsubscribed |= is_delivered & (rng.random(count) < company.UNSUBSCRIBE_RATES[persona])
         unsubscribed_at = week.clip(clicked_at + 60)
 
         steps = (
-            (SENT, np.ones(count, dtype=np.bool_), sent_at, False),
+            (SENT, ~is_withheld, sent_at, False),
+            (WITHHELD, is_withheld, sent_at, False),
             (DELIVERED, is_delivered, arrived_at, False),
-            (BOUNCED, ~is_delivered, arrived_at, False),
+            (BOUNCED, ~is_delivered & ~is_withheld, arrived_at, False),
             (OPENED, is_machine, arrived_at + 3, True),
             (OPENED, is_opened, opened_at, False),
             (CLICKED, is_clicked, clicked_at, False),
@@ -81,7 +88,6 @@ class Mailing:
         at = week.clip(np.concatenate([instants[happened] for _, happened, instants, _ in steps]))
         action = np.concatenate([np.full(int(happened.sum()), kind) for kind, happened, _, _ in steps])
         by_machine = np.concatenate([np.full(int(happened.sum()), machine) for _, happened, _, machine in steps])
-        variant = rng.integers(0, 2, count)
         order = np.lexsort((mail, action, at))
         mail, size = mail[order], len(order)
         rows = pl.DataFrame(
@@ -94,6 +100,7 @@ class Mailing:
                 "offer": constant(offer, size),
                 "variant": pl.Series(["short_text", "long_text"]).gather(variant[mail]),
                 "by_machine": by_machine[order].astype(np.int8),
+                "test_group": pl.Series(["treatment", "control"]).gather(is_withheld[mail].astype(np.int64)),
             }
         )
         return MailingWeek(
@@ -102,3 +109,31 @@ class Mailing:
             unsubscribed=human[is_unsubscribed],
             unsubscribed_at=unsubscribed_at[is_unsubscribed],
         )
+
+
+def _send_times(rng: np.random.Generator, persona: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Seconds since Monday at which each mail goes out, and how much more or less often it is opened for that.
+
+    What a persona opens in all stays as it is: a mail at another than the favourite time is opened so much less.
+    """
+    count = len(persona)
+    hours = np.array(company.TRIAL_HOURS)
+    day, hour = rng.integers(0, 7, count), hours[rng.integers(0, len(hours), count)]
+    at_launch = rng.random(count) < company.SHARE_SENT_AT_LAUNCH
+    kind = np.select([day < 4, day == 4], [0, 1], 2)
+    favourite = np.array(company.FAVOURITE_TIMES)[persona]
+    suits = (kind == favourite[:, 0]) & (hour == favourite[:, 1]) & ~at_launch
+    days_of_kind = np.array([4, 1, 2])[favourite[:, 0]]
+    share = (1 - company.SHARE_SENT_AT_LAUNCH) * days_of_kind / 7 / len(hours)
+    factor = company.FAVOURITE_TIME_FACTOR[persona]
+    otherwise = (1 - share * factor) / (1 - share)
+    return np.where(at_launch, float(LAUNCH), day * DAY + hour * HOUR), np.where(suits, factor, otherwise)
+
+
+def _likes_variant(persona: IntArray, variant: IntArray) -> FloatArray:
+    """How much more or less often a mail is clicked for its variant (0 short, 1 long); both together stay as they
+    are."""
+    long_text = company.LONG_TEXT_FACTOR[persona]
+    short_text = 2 / (1 + long_text)
+    likes: FloatArray = np.where(variant == 1, long_text * short_text, short_text)
+    return likes

@@ -28,6 +28,7 @@ class Stream(IntEnum):
     CONSENTS = 11
     TICKETS = 12
     SURVEYS = 13
+    MAIL_TRIALS = 14
 
 
 def generator(seed: int, stream: Stream, week: int = -1) -> np.random.Generator:

@@ -25,6 +25,11 @@ PUBLISHED_TABLES = {
     "segment_rhythms": ("segment_type", "segment_id", "weekday", "day_part"),
     "segment_stages": ("segment_type", "segment_id", "stage"),
     "person_propensities": ("person_id", "target"),
+    "person_values": ("person_id",),
+    "segment_values": ("segment_type", "segment_id"),
+    "person_preferences": ("person_id", "dimension"),
+    "segment_preferences": ("segment_type", "segment_id", "dimension"),
+    "uplift_results": ("campaign", "learner"),
     "people_left_out": ("purpose", "reason"),
 }
 

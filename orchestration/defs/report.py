@@ -18,6 +18,9 @@ REPORT_INPUTS = [
         "segment_rhythms",
         "segment_stages",
         "person_propensities",
+        "segment_values",
+        "segment_preferences",
+        "uplift_results",
         "people_left_out",
     )
 ] + [
@@ -25,6 +28,7 @@ REPORT_INPUTS = [
     for name in (
         "persona_models",
         "model_runs",
+        "value_models",
         "personas",
         "persona_ledger",
         "persona_weeks",

@@ -24,6 +24,7 @@ stated as (
         city,
         postal_code,
         language,
+        timezone,
         coalesce(is_deleted, false) as is_deleted,
         {%- for attribute in attributes('contacts', 'feature') + attributes('contacts', 'label') %}
         attr_{{ attribute.name }},

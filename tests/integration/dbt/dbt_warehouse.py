@@ -17,6 +17,10 @@ import duckdb
 import polars as pl
 
 from orchestration.ingest.tables import make_raw_tables
+from orchestration.preference_week import PREFERENCE_TABLES
+from orchestration.uplift_week import UPLIFT_TABLES
+from orchestration.value_week import VALUE_TABLES
+from orchestration.warehouse import make_tables
 
 DBT_PROJECT = Path(__file__).parents[3] / "dbt_project"
 ENVIRONMENT = {"PERSONAE_TEMP": "spill", "PERSONAE_CODE": str(DBT_PROJECT.parent), "NO_COLOR": "1"}
@@ -38,6 +42,8 @@ create table ml.propensity_scores (
     band varchar, abstained_reason varchar, model_id varchar
 );
 """
+# Tables of schema `ml` whose columns are those that the pipeline makes.
+MADE_BY_THE_PIPELINE = VALUE_TABLES | PREFERENCE_TABLES | UPLIFT_TABLES
 
 
 def person(identity_id: str, kind: str = "contact") -> str:
@@ -62,6 +68,7 @@ class DbtWarehouse:
         with self.connect() as connection:
             make_raw_tables(connection, {"contacts": {"attr_tier": "VARCHAR", "attr_churned": "VARCHAR"}})
             connection.execute(ML_TABLES)
+            make_tables(connection, MADE_BY_THE_PIPELINE)
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """A connection for a `with` block."""

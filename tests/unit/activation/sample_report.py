@@ -91,6 +91,9 @@ def sample_report(**changed) -> ReportData:
             }
         ),
         deliveries=_deliveries(),
+        values=_values(),
+        preferences=_preferences(),
+        uplift=_uplift(),
         left_out=pl.DataFrame({"reason": ["no_consent_recorded", "objected"], "people": [1204, None]}),
         checks=pl.DataFrame(
             {
@@ -297,6 +300,79 @@ def _propensity_by_segment() -> pl.DataFrame:
             "mean_probability": [0.137, 0.171, 0.162, 0.031, 0.062],
             "high_people": [512, 398, 560, 48, 7],
         }
+    )
+
+
+def _values() -> pl.DataFrame:
+    segments = [*PERSONAS, "everybody"]
+    value = [41_000.0, 22_500.0, 18_000.0, 2_400.0, None, 84_100.0]
+    return pl.DataFrame(
+        {
+            "segment_id": segments,
+            "horizon_days": [91] * 6,
+            "buyers": [812, 401, 960, 210, 7, 2390],
+            "expected_purchases": [331.2, 160.4, 402.0, 22.8, None, 919.1],
+            "expected_value": value,
+            "expected_value_low": [None if one is None else one * 0.8 for one in value],
+            "expected_value_high": [None if one is None else one * 1.2 for one in value],
+        }
+    )
+
+
+def _preferences() -> pl.DataFrame:
+    told = {
+        ("persona-01", "send_time"): ("Monday to Thursday 08:00-10:00", 0.41, 1.31),
+        ("persona-03", "send_time"): ("weekend 12:00-14:00", 0.36, 1.27),
+        ("persona-03", "offer"): ("20_percent_off", 0.29, 2.82),
+        ("everybody", "offer"): ("20_percent_off", 0.11, 1.24),
+        ("persona-02", "location"): ("DE", 0.62, 1.4),
+    }
+    rows = []
+    for segment in [*PERSONAS, "everybody"]:
+        for dimension in ("send_time", "offer", "location", "channel"):
+            value, probability, lift = told.get((segment, dimension), (None, None, None))
+            reason = "nothing but 'email' was tried often enough" if dimension == "channel" else "no value is better"
+            rows.append(
+                {
+                    "segment_id": segment,
+                    "dimension": dimension,
+                    "best_value": value,
+                    "probability": probability,
+                    "lift": lift,
+                    "evidence": 5_120,
+                    "abstained_reason": None if value else reason,
+                }
+            )
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _uplift() -> pl.DataFrame:
+    judged = {
+        "campaign": "add_on_week_2026_w43",
+        "outcome": "an order within 14 days",
+        "treated": 18_211,
+        "control": 2_017,
+        "effect": 0.0121,
+        "effect_low": 0.0034,
+        "effect_high": 0.0208,
+        "qini_low": 0.011,
+        "qini_high": 0.083,
+        "uplift_at_30": 0.031,
+        "verdict": "it works better in some: choose by two models",
+        "abstained_reason": None,
+    }
+    refused = dict.fromkeys(judged) | {
+        "campaign": "digest_2026_w42",
+        "outcome": "an order within 14 days",
+        "abstained_reason": "a group has fewer than 200 people",
+    }
+    return pl.DataFrame(
+        [
+            judged | {"learner": "two models", "qini": 0.047},
+            judged | {"learner": "response model", "qini": 0.012},
+            refused | {"learner": None, "qini": None},
+        ],
+        infer_schema_length=None,
     )
 
 
