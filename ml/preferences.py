@@ -56,7 +56,7 @@ class PreferenceRules:
 
     Attributes:
         minimum_trials: Fewest messages, or choices, with a value.
-        minimum_people: Fewest people with a value.
+        minimum_people: Fewest people with a value; and fewest messages, or choices, of a persona of which one is told.
         confidence: How sure it has to be that a value is better than what is usual.
     """
 
@@ -596,12 +596,15 @@ def _spread(model: _AnswerModel | _ChoiceModel, rate: Floats, group_of: Integers
     return spread
 
 
+TOLD = ("best_value", "probability", "probability_low", "probability_high", "lift", "decided_by")
+"""What an abstention hides."""
+
+
 def _told(columns: dict[str, np.ndarray | pl.Series], rules: PreferenceRules) -> pl.DataFrame:
     """Rows, without a value where it is not surely better than usual."""
     is_told = pl.col("confidence") >= rules.confidence
-    hidden = ["best_value", "probability", "probability_low", "probability_high", "lift", "decided_by"]
     return pl.DataFrame(columns, strict=False).with_columns(
-        *(pl.when(is_told).then(pl.col(name)).alias(name) for name in hidden),
+        *(pl.when(is_told).then(pl.col(name)).alias(name) for name in TOLD),
         abstained_reason=pl.when(~is_told).then(
             pl.lit(f"no value is better than usual with a probability of {rules.confidence:.0%}")
         ),
@@ -641,8 +644,15 @@ def _group_rows(
         },
         rules,
     )
+    # What everybody likes is no news of a persona that has hardly been asked.
+    is_known = pl.col("evidence") >= rules.minimum_people
+    too_few = pl.lit(f"fewer than {rules.minimum_people} messages or choices of its own")
     return (
         told.join(counted.group_by("persona").sum(), on="persona")
+        .with_columns(
+            *(pl.when(is_known).then(pl.col(name)).alias(name) for name in TOLD),
+            abstained_reason=pl.when(is_known).then("abstained_reason").otherwise(too_few),
+        )
         .sort("persona")
         .select(pl.col(name).cast(kind) for name, kind in PERSONA_SCHEMA.items())
     )
