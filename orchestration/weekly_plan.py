@@ -48,16 +48,6 @@ def training_weeks(target: Target, scored: Week, people: int = 0) -> list[Week]:
     return [scored.back(horizon + step) for step in range(min(target.training_weeks, enough))]
 
 
-def _weeks_to_learn_from_soon(target: Target, scored: Week) -> list[Week]:
-    """The past weeks whose outcomes the coming weeks will complete.
-
-    A first run builds them, so that from the second Monday on a week costs the features of one week and not of two.
-    """
-    if target.outcome == "label":
-        return []
-    return [scored.back(step) for step in range(1, math.ceil(target.within_days / 7))]
-
-
 def people_known(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week) -> int:
     """How many contacts were known by the end of `week`, counted in the first entity that names them."""
     delivered = [entity for entity in ENTITIES_THAT_NAME_PEOPLE if entity in workspace.entities]
@@ -85,10 +75,9 @@ def plan_weeks(
     wanted = set(scored)
     for target in workspace.settings.targets.values():
         for week in scored:
-            past_weeks = training_weeks(target, week, people_known(connection, workspace, week))
             wanted |= {
                 past
-                for past in [*past_weeks, *_weeks_to_learn_from_soon(target, week)]
+                for past in training_weeks(target, week, people_known(connection, workspace, week))
                 if earliest and past.as_of_at(workspace.settings.timezone) >= earliest + SHORTEST_HISTORY
             }
     built = _built_fingerprints(connection)

@@ -79,19 +79,10 @@ def test_a_run_without_targets_needs_only_its_own_weeks(plan: Plan) -> None:
 def test_training_weeks_join_the_plan_unscored(plan: Plan) -> None:
     plan.workspace.settings(targets=ORDER_TARGET)
     found = plan.of(SCORED)
-    learned_from, learned_from_next_week = [SCORED.back(3).key, SCORED.back(2).key], [SCORED.back(1).key]
-    unscored = [key for key, planned in found.items() if not planned.is_scored]
-    assert unscored == learned_from + learned_from_next_week
+    assert [key for key, planned in found.items() if not planned.is_scored] == [SCORED.back(3).key, SCORED.back(2).key]
     written = plan.connection.execute("select as_of, as_of_at, is_scored from raw.run_weeks order by as_of").fetchall()
     assert [row[0] for row in written] == [planned.week.as_of for planned in found.values()]
-    assert [row[2] for row in written] == [False, False, False, True]
-
-
-def test_a_first_run_builds_what_the_coming_weeks_learn_from(plan: Plan) -> None:
-    plan.workspace.settings(targets=ORDER_TARGET)
-    plan.build(plan.of(SCORED.back(1)))
-    built_now = [key for key, planned in plan.of(SCORED).items() if planned.build_features]
-    assert built_now == [SCORED.key]
+    assert [row[2] for row in written] == [False, False, True]
 
 
 def test_a_week_needs_two_weeks_of_history_before_it_can_teach(plan: Plan) -> None:
