@@ -272,6 +272,17 @@ def _variance(rate: Floats, trials: Floats, strength: float) -> Floats:
     return variance
 
 
+def _sample_and_groups(
+    evidence: _Evidence, groups: Integers, in_sample: NDArray[np.bool_]
+) -> tuple[_Evidence, Integers]:
+    """What is learned from, and the group of each of its people."""
+    if in_sample.all():
+        return evidence, groups[: evidence.people]
+    chosen = in_sample[: evidence.people]
+    sample = evidence.sampled(chosen)
+    return sample, groups[: evidence.people][chosen][: sample.people]
+
+
 @dataclass(frozen=True)
 class _AnswerModel:
     """Rates of answers: overall, per group of people, and how far people depart from their group."""
@@ -288,9 +299,7 @@ class _AnswerModel:
 
     @classmethod
     def learn(cls, evidence: _Evidence, groups: Integers, in_sample: NDArray[np.bool_]) -> _AnswerModel:
-        sample = evidence.sampled(in_sample[: evidence.people]) if in_sample.sum() < len(in_sample) else evidence
-        group_of = groups[: evidence.people][in_sample[: evidence.people]] if sample is not evidence else groups
-        group_of = group_of[: sample.people]
+        sample, group_of = _sample_and_groups(evidence, groups, in_sample)
         trials, answers = sample.tables(0, sample.people)
         count = int(groups.max(initial=0)) + 1
         usual = trials.sum(axis=0) / trials.sum()
@@ -445,9 +454,7 @@ class _ChoiceModel:
 
     @classmethod
     def learn(cls, evidence: _Evidence, groups: Integers, in_sample: NDArray[np.bool_]) -> _ChoiceModel:
-        sample = evidence.sampled(in_sample[: evidence.people]) if in_sample.sum() < len(in_sample) else evidence
-        group_of = groups[: evidence.people][in_sample[: evidence.people]] if sample is not evidence else groups
-        group_of = group_of[: sample.people]
+        sample, group_of = _sample_and_groups(evidence, groups, in_sample)
         chosen, _ = sample.tables(0, sample.people)
         count = int(groups.max(initial=0)) + 1
         overall = chosen.sum(axis=0) / chosen.sum()
