@@ -26,10 +26,11 @@ from ml.propensity import (
 )
 from orchestration.persona_week import read_features
 from orchestration.sql import identifier
+from orchestration.target_settings import Target
 from orchestration.warehouse import make_tables, replace_weeks, transaction
 from orchestration.weekly_plan import people_known, training_weeks
 from orchestration.weeks import Week
-from orchestration.workspace import Target, Workspace
+from orchestration.workspace import Workspace
 
 SCORE_SCHEMA = {
     "as_of": pl.Date,

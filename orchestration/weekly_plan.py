@@ -14,9 +14,10 @@ import duckdb
 
 from data_contracts.contract import load_contract
 from orchestration.sql import identifier
+from orchestration.target_settings import Target
 from orchestration.warehouse import transaction
 from orchestration.weeks import Week
-from orchestration.workspace import Target, Workspace
+from orchestration.workspace import Workspace
 
 ENTITIES_THAT_TELL_OF_BEHAVIOUR = ("events", "orders", "order_lines", "messages", "tickets", "survey_answers", "deals")
 ENTITIES_THAT_NAME_PEOPLE = ("contacts", "orders", "order_lines", "messages", "events")

@@ -26,6 +26,24 @@ VARIABLES = {
         {"name": "order_soon", "outcome": "order", "within_days": 14},
         {"name": "export_soon", "outcome": "event", "within_days": 14, "column": "export_report"},
         {"name": "churned", "outcome": "label", "label_attribute": "churned", "positive_value": "Yes"},
+        {"name": "no_order", "outcome": "order", "within_days": 3, "happens_by_default": True},
+        {"name": "active_soon", "outcome": "activity", "within_days": 3},
+        {
+            "name": "account_up",
+            "outcome": "upgrade",
+            "within_days": 14,
+            "entity": "accounts",
+            "attribute_column": "industry",
+            "values": ["software", "Mining"],
+        },
+        {
+            "name": "tier_up",
+            "outcome": "upgrade",
+            "within_days": 14,
+            "entity": "contacts",
+            "attribute_column": "attr_tier",
+            "values": ["gold", "none"],
+        },
     ],
 }
 
