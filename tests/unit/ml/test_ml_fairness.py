@@ -27,7 +27,7 @@ def measured(people: int = 20_000) -> pl.DataFrame:
 def test_a_group_whose_probabilities_are_off_is_named_and_others_are_not():
     gaps = group_gaps(measured(), ["language", "gender"], 10)
     women, men = gaps.filter(attribute="gender")["calibration_gap"]
-    assert abs(women - men) < 0.005
+    assert abs(women - men) < 0.015
     gaps = gaps.filter(attribute="language")
     assert gaps.filter("is_off").select("attribute", "group").rows() == [("language", "fr")]
     assert gaps_in_words(gaps)[0].startswith("language fr: 14.")
