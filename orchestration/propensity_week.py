@@ -14,7 +14,7 @@ import duckdb
 import polars as pl
 
 from ml.catalogue import inputs_of
-from ml.people_order import hash_sample
+from ml.negative_sampling import draw_common_outcome
 from ml.propensity import (
     Abstention,
     CrossFit,
@@ -120,7 +120,7 @@ def _run_target(
         run |= {"abstained_reason": fitted.reason, "evaluation": json.dumps(fitted.evaluation or {}, default=str)}
         return scored, run
     probabilities = fitted.scores if isinstance(fitted, CrossFit) else fitted.score(people)
-    bands = propensity_bands(probabilities, fitted.evaluation["training_base_rate"])
+    bands = propensity_bands(probabilities.drop("raw_probability"), fitted.evaluation["training_base_rate"])
     scored = bands.with_columns(
         as_of=pl.lit(week.as_of),
         target=pl.lit(name),
@@ -150,7 +150,8 @@ def training_rows(
     """(person, past week) rows: features as of the past week, outcome as far as it was known in the scored week.
 
     Only of people who are still there in the scored week: whoever withdrew, objected or was deleted teaches nothing.
-    In no order: what learns orders them. Of more rows than are learned from, the features are not even read.
+    In no order: what learns orders them. Of the commoner outcome, rows are drawn (`sampled_at` says at which rate); the
+    features of the others are not even read.
     """
     inputs = inputs_of(catalogue, catalogue["feature"].to_list(), "is_propensity_input")
     columns = ", ".join(f"f.{identifier(column)}" for column in inputs)
@@ -165,9 +166,9 @@ def training_rows(
         "and f.person_id in (select person_id from features.person_features where as_of = ?)",
         [name, known_until, [past.as_of for past in past_weeks], week.as_of],
     ).pl()
-    learned_from = hash_sample(rows, settings.maximum_rows, settings.seed)  # noqa: F841 - DuckDB reads it by name
+    learned_from = draw_common_outcome(rows, settings.seed)  # noqa: F841 - DuckDB reads it by name
     return connection.execute(
-        f"select f.person_id, f.as_of, {columns}, r.outcome "
+        f"select f.person_id, f.as_of, {columns}, r.outcome, r.sampled_at "
         "from features.person_features as f "
         "inner join learned_from as r on r.person_id = f.person_id and r.as_of = f.as_of"
     ).pl()
