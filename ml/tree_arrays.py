@@ -79,8 +79,9 @@ class BoostedTrees:
             _cut(arrays["level_sets"], arrays["level_sets_per_tree"]),
             strict=True,
         ):
-            if nodes.dtype != PREDICTOR_RECORD_DTYPE or arrays["known_levels"].dtype != np.uint32:
-                raise ValueError("the saved trees have columns of other types")
+            if arrays["known_levels"].dtype != np.uint32 or sets.dtype != np.uint32:
+                raise ValueError("the saved trees have levels of another type")
+            nodes = _typed(nodes, PREDICTOR_RECORD_DTYPE)
             splits = nodes[nodes["is_leaf"] == 0]
             _check_children(nodes, splits["left"], splits["right"], nodes["is_leaf"] == 0)
             categorical = splits[splits["is_categorical"] == 1]
@@ -144,8 +145,9 @@ class AveragedTrees:
             arrays["depth_per_tree"],
             strict=True,
         ):
-            if nodes.dtype != NODE_DTYPE or values.shape[1:] != (1, 2) or values.dtype != np.float64:
-                raise ValueError("the saved trees have columns of other types")
+            if values.shape[1:] != (1, 2) or values.dtype != np.float64:
+                raise ValueError("the saved trees have values of another type")
+            nodes = _typed(nodes, NODE_DTYPE)
             is_split = nodes["left_child"] != -1
             splits = nodes[is_split]
             _check_children(nodes, splits["left_child"], splits["right_child"], is_split)
@@ -162,6 +164,13 @@ def _cut(array: NDArray[Any], lengths: Sequence[int] | NDArray[Any]) -> list[NDA
     if int(np.sum(lengths)) != len(array):
         raise ValueError("the saved trees are not as long as they say")
     return [np.ascontiguousarray(part) for part in np.split(array, np.cumsum(lengths)[:-1])]
+
+
+def _typed(nodes: NDArray[Any], wanted: np.dtype[Any]) -> NDArray[Any]:
+    """Put fields that were laid side by side without gaps where compiled code looks for them."""
+    if nodes.dtype.names != wanted.names:
+        raise ValueError("the saved trees have other columns")
+    return nodes.astype(wanted, casting="safe")
 
 
 def _check_children(nodes: NDArray[Any], left: NDArray[Any], right: NDArray[Any], is_split: NDArray[np.bool_]) -> None:
