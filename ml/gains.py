@@ -113,7 +113,7 @@ def _resampled(
     amounts of those who had one, which the normal distribution stands in for.
     """
     positive = weights * outcomes
-    size: Floats = np.bincount(part, weights, parts)
+    size = np.bincount(part, weights, parts).astype(np.float64)
     squares = np.bincount(part, weights**2, parts)
     equal_rows = np.rint(np.divide(size**2, squares, out=np.zeros(parts), where=squares > 0)).astype(np.int64)
     share = np.divide(np.bincount(part, positive, parts), size, out=np.zeros(parts), where=size > 0).clip(0, 1)
@@ -124,7 +124,7 @@ def _resampled(
     count = random.binomial(equal_rows, share, (REPLICATES, parts))
     noise = random.standard_normal((REPLICATES, parts)) * deviation / np.sqrt(np.maximum(count, 1))
     per_row = np.divide(size, equal_rows, out=np.zeros(parts), where=equal_rows > 0)
-    drawn: Floats = count * per_row * np.maximum(mean + noise, 0.0)
+    drawn: Floats = count.astype(np.float64) * per_row * np.maximum(mean + noise, 0.0)
     return drawn
 
 

@@ -8,7 +8,7 @@ outcome of a target is was decided before, in the training frame.
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -106,6 +106,8 @@ class PropensityModel:
         suspects: Features that look like leaks.
         model_id: Hash of how the model answers.
         settings: The settings it was fitted with.
+        measured: The people it was measured on: person_id, as_of, outcome, probability, and weight, how many people a
+            row stands for; empty in a model that was read again.
     """
 
     algorithm: Algorithm
@@ -119,6 +121,7 @@ class PropensityModel:
     suspects: list[Suspect]
     model_id: str
     settings: PropensitySettings
+    measured: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False, compare=False)
 
     def score(self, features: pl.DataFrame) -> pl.DataFrame:
         """Predict for one week.
@@ -270,7 +273,17 @@ def fit_propensity(
         lambda values: chosen.calibration.log_odds(values + shift),
         settings.seed,
     )
-    return _model(rows, algorithm, final, inputs, shift, chosen.calibration, evaluation, importance, suspects, settings)
+    model = _model(
+        rows, algorithm, final, inputs, shift, chosen.calibration, evaluation, importance, suspects, settings
+    )
+    measured_people = tested.select(
+        "person_id",
+        "as_of",
+        outcome=pl.col("outcome").cast(pl.Int64),
+        probability=pl.Series(chosen.calibration.probabilities(said)),
+        weight=pl.Series(weights_of(tested)),
+    )
+    return replace(model, measured=measured_people)
 
 
 def cross_fit_scores(

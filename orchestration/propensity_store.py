@@ -126,6 +126,14 @@ class StandingPropensity:
         """
         return model_from_bytes(self.content, self.sha256)
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether the model can be used with the libraries that are installed."""
+        try:
+            return bool(self.model.inputs)
+        except ValueError:
+            return False
+
 
 def definition_hash(target: Target) -> str:
     """A hash of what decides what a target's model learns: a model of another definition does not stand."""

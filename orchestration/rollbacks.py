@@ -18,9 +18,9 @@ from orchestration.settings_file import SettingsFile
 from orchestration.weeks import Week
 
 ROLLBACKS_FILE = "rollbacks.yml"
-_HEADER = """# Models that were turned back from, written by `personae rollback`. From the week `from` on, the model that
-# was fitted in the week `fitted` is not used: the persona model, or that of `target`. Earlier weeks stay as they were
-# published. Delete an entry to undo it.
+_HEADER = """# Models that were turned back from, written by `personae rollback`. From the week `from` on, the model
+# that was fitted in the week `fitted` is not used: the persona model, or that of `target`. Earlier weeks stay as they
+# were published. Delete an entry to undo it.
 """
 
 
