@@ -121,8 +121,8 @@ def decide_bands(rule: BandRule, base_rate: float, measured: pl.DataFrame | None
     """Decide where bands begin, and join those that the measured week does not bear out.
 
     From the top: a band whose observed share is not clearly higher than that of the next (their 95 % Wilson intervals
-    overlap, or nobody measured is in it) is one with the next. The list that there is capacity for stays a list: it is
-    said of it that it is no better.
+    overlap, or nobody measured is in it) is one with the next, and called as the larger of them. The list that there is
+    capacity for stays a list: it is said of it that it is no better.
 
     Args:
         rule: The rule.
@@ -165,29 +165,40 @@ def _thresholds(rule: BandRule, base_rate: float) -> tuple[float | None, float |
 def _join(bands: Bands, measured: pl.DataFrame, people: int) -> tuple[dict[str, str], tuple[str, ...]]:
     place = bands.place(measured, people)
     weights, outcomes = weights_of(measured), measured["outcome"].cast(pl.Float64).to_numpy()
-    parts = [place == number for number in (HIGH, MEDIUM, LOW)]
-    names, joined, notes = list(BANDS), {}, []
-    for upper in (0, 1):
-        lower = upper + 1
-        if weights[parts[upper]].sum() == 0 and upper == 1:
-            continue  # a medium band that nobody measured was in says nothing against the others
-        above, below = (observed_share(outcomes[part], weights[part]) for part in (parts[upper], parts[lower]))
+    # From the top: the bands that are one so far, and their rows.
+    groups = [([name], place == number) for name, number in zip(BANDS, (HIGH, MEDIUM, LOW), strict=True)]
+    notes = []
+    upper = 0
+    while upper + 1 < len(groups):
+        (names, rows), (next_names, next_rows) = groups[upper], groups[upper + 1]
+        if not next_rows.any():
+            groups = [*groups[: upper + 1], *groups[upper + 2 :]]
+            continue
+        above, below = (observed_share(outcomes[part], weights[part]) for part in (rows, next_rows))
         if above[1] > below[2]:
+            upper += 1
             continue
         what = (
-            f"the observed share of {names[upper]} ({above[0]:.1%}, {above[1]:.1%} to {above[2]:.1%}) cannot be told "
-            f"from that of {names[lower]} ({below[0]:.1%}, {below[1]:.1%} to {below[2]:.1%})"
+            f"the observed share of {_called(names)} ({above[0]:.1%}, {above[1]:.1%} to {above[2]:.1%}) cannot be told "
+            f"from that of {_called(next_names)} ({below[0]:.1%}, {below[1]:.1%} to {below[2]:.1%})"
         )
-        if weights[parts[upper]].sum() == 0:
-            what = f"nobody measured was in the band {names[upper]}"
-        if bands.rule.by == "capacity" and upper == 0:
+        if not rows.any():
+            what = f"nobody measured was in the band {_called(names)}"
+        if bands.rule.by == "capacity" and names == ["high"]:
             notes.append(f"{what}: the list is as long as capacity, but no better than who comes next")
+            upper += 1
             continue
-        notes.append(f"{what}: they are one band, {names[lower]}")
-        joined[names[upper]] = names[lower]
-        parts[lower] = parts[upper] | parts[lower]
-    # What was joined twice is called by the last.
-    return {name: joined.get(called, called) for name, called in joined.items()}, tuple(notes)
+        notes.append(f"{what}: they are one band")
+        groups = [*groups[:upper], ([*names, *next_names], rows | next_rows), *groups[upper + 2 :]]
+    joined: dict[str, str] = {}
+    for names, _ in groups:
+        largest = max(names, key=lambda name: float(weights[place == BANDS[::-1].index(name)].sum()))
+        joined |= {name: largest for name in names if name != largest}
+    return joined, tuple(notes)
+
+
+def _called(names: list[str]) -> str:
+    return " and ".join(names)
 
 
 def _likeliest_first(people: pl.DataFrame) -> tuple[NDArray[np.int64], Floats]:

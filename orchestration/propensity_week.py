@@ -172,17 +172,23 @@ def _run_target(asked: _Asked, people: pl.DataFrame) -> tuple[TargetWeek, dict[s
             "medium_from": found.bands.medium_from,
             "band_notes": json.dumps(found.bands.notes),
             "evaluation": _json(found.evaluation),
-            "importance": _json(found.importance),
+            "importance": _json(_labelled(asked, found.importance)),
         }
         frames |= {"propensity_gains": gains, "propensity_fairness": _table("propensity_fairness", asked, gaps)}
         outcome = TargetWeek(
             name, people.height, eligible.height, None, found.evaluation, refit, unfair=gaps_in_words(gaps)
         )
-    run["suspects"] = _json(suspects)
+    run["suspects"] = _json(_labelled(asked, suspects))
     frames["propensity_scores"] = _scores(asked, people, reasons, scored)
     frames["model_runs"] = _table("model_runs", asked, pl.DataFrame([run], infer_schema_length=None))
     told = [f"{one['feature']}: {one['reason']}" for one in suspects]
     return replace(outcome, complaint=complaint, suspects=told), frames
+
+
+def _labelled(asked: _Asked, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same with what each feature is called in words."""
+    labels = dict(asked.catalogue.select("feature", "label").iter_rows())
+    return [row | {"label": labels.get(row["feature"], row["feature"])} for row in rows]
 
 
 def _not_eligible(asked: _Asked, people: pl.DataFrame) -> pl.Series | None:

@@ -93,6 +93,14 @@ def test_bands_that_cannot_be_told_apart_are_one():
     assert len(bands.notes) == 2 and "cannot be told from that of medium" in bands.notes[0]
 
 
+def test_bands_that_are_one_are_called_as_the_larger_of_them():
+    people = measured_people()
+    narrow = decide_bands(BandRule(high=0.14, medium=0.139), 0.13, people, people.height)
+    assert set(narrow.names(people)) == {"high", "low"}
+    nobody_low = decide_bands(BandRule(high=0.2, medium=0.0), 0.13, people, people.height)
+    assert set(nobody_low.names(people)) == {"high", "medium"} and not nobody_low.notes
+
+
 def test_only_the_bands_that_overlap_are_joined():
     people = measured_people()
     bands = decide_bands(BandRule(high=0.8, medium=0.13), 0.13, people, people.height)
