@@ -25,7 +25,7 @@ SCREENED_ROWS = 20_000
 TOO_GOOD_ALONE = 0.95
 SAME_AS_OUTCOME = 0.99
 """Share of both outcomes, each counted half, that a feature alone gets right when it is all but the outcome itself."""
-BETTER_THAN_ALL_OTHERS = 0.5
+BETTER_THAN_ALL_OTHERS = 0.4
 """Share of what all features explain that is lost with one of them, from which it tells more than all others can."""
 EXPLAINED = 0.25
 """Such a share is only looked at where the features together explain this share of the uncertainty about the outcome:
