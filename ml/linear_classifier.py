@@ -3,7 +3,7 @@
 Here belong its fitting, with or without constraints, and its log-odds. What its columns mean stands in `preparation`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -84,14 +84,13 @@ class LogisticClassifier(BaseEstimator):
                 self._fit_bounded(matrix, outcomes, signs)
         return self
 
-    def encode_chunks(self, features: pl.DataFrame) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Prepare a part of the rows at a time."""
-        return self.preparation_.transform_chunks(features)
+    def encode(self, features: pl.DataFrame) -> NDArray[np.float32]:
+        """Prepare rows."""
+        return self.preparation_.transform(features)
 
     def encoded_log_odds(self, matrix: NDArray[np.float32]) -> Floats:
         """Predict from prepared rows."""
-        with one_thread():
-            return matrix.astype(np.float64) @ self.coefficients_ + self.intercept_
+        return matrix.astype(np.float64) @ self.coefficients_ + self.intercept_
 
     def to_state(self) -> FittedState:
         """Give the fitted state as plain data."""
@@ -167,5 +166,9 @@ def column_features(preparation: Preparation) -> list[str]:
 
 
 def one_thread() -> Any:
-    """Sums of the linear algebra depend on the number of threads in their last bits; trees do not."""
-    return threadpool_limits(limits=1)
+    """Keep the linear algebra to one thread: its sums depend on their number in the last bits; those of trees do not.
+
+    What starts threads of its own holds this around them all: the limit is one of the process, and a thread that gave
+    it back early would do so for the others.
+    """
+    return threadpool_limits(limits=1, user_api="blas")
