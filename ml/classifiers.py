@@ -4,7 +4,7 @@ Here belong the interface and the list of algorithms. The algorithms stand in `l
 `tree_classifiers` and `network_classifier`; which one is used, and whether any is good enough, in `propensity`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, Protocol, Self
 
 import numpy as np
@@ -12,8 +12,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ml.catalogue import Kind
-from ml.linear_classifier import LogisticClassifier
+from ml.linear_classifier import LogisticClassifier, one_thread
+from ml.made_ahead import made_ahead
 from ml.network_classifier import NetworkClassifier
+from ml.preparation import CHUNK_ROWS
 from ml.saved_state import FittedState
 from ml.tree_classifiers import BoostingClassifier, ForestClassifier
 
@@ -46,8 +48,8 @@ class Classifier(Protocol):
         """Learn."""
         ...
 
-    def encode_chunks(self, features: pl.DataFrame) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Encode a part of the rows at a time: position of the first row, and the matrix of the part."""
+    def encode(self, features: pl.DataFrame) -> NDArray[np.float32]:
+        """Encode rows to (rows, columns)."""
         ...
 
     def encoded_log_odds(self, matrix: NDArray[np.float32]) -> Floats:
@@ -106,7 +108,9 @@ def log_odds(classifier: Classifier, features: pl.DataFrame) -> Floats:
     Returns:
         One per row.
     """
-    predicted = np.empty(features.height)
-    for start, part in classifier.encode_chunks(features):
-        predicted[start : start + len(part)] = classifier.encoded_log_odds(part)
-    return predicted
+
+    def part(start: int) -> Floats:
+        return classifier.encoded_log_odds(classifier.encode(features[start : start + CHUNK_ROWS]))
+
+    with one_thread():
+        return np.concatenate([np.empty(0), *made_ahead(part, range(0, features.height, CHUNK_ROWS))])

@@ -25,7 +25,7 @@ SCREENED_ROWS = 20_000
 TOO_GOOD_ALONE = 0.95
 SAME_AS_OUTCOME = 0.99
 """Share of both outcomes, each counted half, that a feature alone gets right when it is all but the outcome itself."""
-BETTER_THAN_ALL_OTHERS = 0.5
+BETTER_THAN_ALL_OTHERS = 0.4
 """Share of what all features explain that is lost with one of them, from which it tells more than all others can."""
 EXPLAINED = 0.25
 """Such a share is only looked at where the features together explain this share of the uncertainty about the outcome:
@@ -213,7 +213,7 @@ def better_than_all_others(rows: pl.DataFrame, inputs: Mapping[str, Kind], seed:
         return []
     base = log_loss(outcomes, np.full(len(outcomes), outcomes.mean()))
     model = BoostingClassifier(inputs, random_state=seed).fit(learn, told)
-    matrix = np.concatenate([part for _, part in model.encode_chunks(test)])
+    matrix = model.encode(test)
     explained = base - log_loss(outcomes, expit(model.encoded_log_odds(matrix)))
     if explained < EXPLAINED * base:
         return []
@@ -228,7 +228,7 @@ def better_than_all_others(rows: pl.DataFrame, inputs: Mapping[str, Kind], seed:
             break
         rest = {other: kind for other, kind in inputs.items() if other != name}
         without = BoostingClassifier(rest, random_state=seed).fit(learn, told)
-        predicted = np.concatenate([without.encoded_log_odds(part) for _, part in without.encode_chunks(test)])
+        predicted = without.encoded_log_odds(without.encode(test))
         lost = 1 - (base - log_loss(outcomes, expit(predicted))) / explained
         if lost > BETTER_THAN_ALL_OTHERS:
             reason = (

@@ -3,7 +3,7 @@
 Here belong its training and its log-odds.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
@@ -94,15 +94,14 @@ class NetworkClassifier(BaseEstimator):
                         break
         return self
 
-    def encode_chunks(self, features: pl.DataFrame) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Prepare a part of the rows at a time."""
-        return self.preparation_.transform_chunks(features)
+    def encode(self, features: pl.DataFrame) -> NDArray[np.float32]:
+        """Prepare rows."""
+        return self.preparation_.transform(features)
 
     def encoded_log_odds(self, matrix: NDArray[np.float32]) -> Floats:
         """Predict from prepared rows."""
-        with one_thread():
-            hidden = np.maximum(matrix.astype(np.float64) @ self.weights_[0] + self.biases_[0], 0)
-            return (hidden @ self.weights_[1] + self.biases_[1])[:, 0]
+        hidden = np.maximum(matrix.astype(np.float64) @ self.weights_[0] + self.biases_[0], 0)
+        return (hidden @ self.weights_[1] + self.biases_[1])[:, 0]
 
     def to_state(self) -> FittedState:
         """Give the fitted state as plain data."""

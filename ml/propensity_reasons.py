@@ -12,7 +12,8 @@ from scipy.special import expit
 
 from ml.classifiers import Classifier
 from ml.evaluation import log_loss
-from ml.linear_classifier import LogisticClassifier
+from ml.linear_classifier import LogisticClassifier, one_thread
+from ml.made_ahead import made_ahead
 
 Floats = NDArray[np.float64]
 Matrix = NDArray[np.float32]
@@ -36,7 +37,7 @@ def background_of(classifier: Classifier, rows: pl.DataFrame, seed: int) -> Matr
     Returns:
         (64, columns of the classifier's matrix).
     """
-    matrix = np.concatenate([part for _, part in classifier.encode_chunks(rows.head(IMPORTANCE_ROWS))])
+    matrix = classifier.encode(rows.head(IMPORTANCE_ROWS))
     background = np.empty((BACKGROUND_ROWS, matrix.shape[1]), dtype=np.float32)
     random = np.random.default_rng(seed)
     for columns in _columns_by_feature(classifier).values():
@@ -72,13 +73,14 @@ def contributions(
         that the classifier does not use are left out.
     """
     people = features.sort("person_id")
-    matrix = np.concatenate([part for _, part in classifier.encode_chunks(people)])
+    matrix = classifier.encode(people)
     names = list(_columns_by_feature(classifier))
-    if isinstance(classifier, LogisticClassifier):
-        base = float(classifier.encoded_log_odds(background).mean())
-        effects = _exact(classifier, background, matrix)
-    else:
-        base, effects = _sampled(classifier, background, matrix, seed)
+    with one_thread():
+        if isinstance(classifier, LogisticClassifier):
+            base = float(classifier.encoded_log_odds(background).mean())
+            effects = _exact(classifier, background, matrix)
+        else:
+            base, effects = _sampled(classifier, background, matrix, seed)
     said = base + effects.sum(axis=1)
     distance = calibrated(said) - calibrated(np.array([base]))
     is_far = np.abs(said - base) > 1e-9
@@ -120,21 +122,27 @@ def permutation_importance(
         little while the other is there.
     """
     rows, outcomes, weights = rows.head(IMPORTANCE_ROWS), outcomes[:IMPORTANCE_ROWS], weights[:IMPORTANCE_ROWS]
-    matrix = np.concatenate([part for _, part in classifier.encode_chunks(rows)])
+    matrix = classifier.encode(rows)
 
     def loss(encoded: Matrix) -> float:
         return log_loss(outcomes, expit(calibrated(classifier.encoded_log_odds(encoded))), weights)
 
-    before = loss(matrix)
-    orders = [np.random.default_rng([seed, number]).permutation(len(matrix)) for number in range(SHUFFLES)]
-    found: list[dict[str, float | str]] = []
-    for name, columns in _columns_by_feature(classifier).items():
-        increases = []
+    def increase(columns: list[int]) -> float:
+        losses = []
         for order in orders:
             dealt = matrix.copy()
             dealt[:, columns] = matrix[order][:, columns]
-            increases.append(loss(dealt) - before)
-        found.append({"feature": name, "log_loss_increase": round(float(np.mean(increases)), 7)})
+            losses.append(loss(dealt))
+        return round(float(np.mean(losses)) - before, 7)
+
+    orders = [np.random.default_rng([seed, number]).permutation(len(matrix)) for number in range(SHUFFLES)]
+    groups = _columns_by_feature(classifier)
+    with one_thread():
+        before = loss(matrix)
+        increases = list(made_ahead(increase, groups.values()))
+    found: list[dict[str, float | str]] = [
+        {"feature": name, "log_loss_increase": value} for name, value in zip(groups, increases, strict=True)
+    ]
     return sorted(found, key=lambda one: (-float(one["log_loss_increase"]), str(one["feature"])))
 
 

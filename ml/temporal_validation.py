@@ -21,8 +21,9 @@ Mask = NDArray[np.bool_]
 FOLDS = 10
 MEASURED = 3
 """Of ten equal parts of the people, so many are measured on where weeks alone do not separate."""
-TRIED = 3
-"""And so many of the other seven are what models are chosen and calibrated by."""
+TRIED = 2
+"""And so many of the other seven are what models are chosen and calibrated by, others at each origin: the more are left
+to learn from, the more the model that is calibrated is like the one that is used."""
 MOST_ORIGINS = 2
 """Weeks that models are tried on, the latest that are left."""
 
@@ -72,10 +73,13 @@ def trial_splits(rows: pl.DataFrame, allowed: Mask, horizon_days: int | None, se
         One split per origin, the latest first: at most two weeks that have another before them, or the only week.
     """
     part = person_fold(rows["person_id"], FOLDS, seed + 2)
-    is_tried = (part >= MEASURED) & (part < MEASURED + TRIED)
     weeks = rows.filter(pl.Series(allowed))["as_of"].unique().sort().to_list()
     origins = weeks[:0:-1][:MOST_ORIGINS] or weeks
-    splits = [_split(rows, allowed, origin, horizon_days, is_tried) for origin in origins]
+    firsts = [MEASURED + TRIED * number for number in range(len(origins))]
+    splits = [
+        _split(rows, allowed, origin, horizon_days, (part >= first) & (part < first + TRIED))
+        for origin, first in zip(origins, firsts, strict=True)
+    ]
     return [split for split in splits if split.learn.any() and split.test.any()]
 
 

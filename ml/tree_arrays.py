@@ -14,7 +14,6 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.tree._tree import NODE_DTYPE, Tree
-from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
@@ -44,12 +43,11 @@ class BoostedTrees:
         return cls(float(model._baseline_prediction.ravel()[0]), trees, known, places)
 
     def log_odds(self, matrix: NDArray[np.float32]) -> Floats:
-        """Add the trees up."""
+        """Add the trees up, on one thread: two that meet after every tree wait for each other on a busy machine."""
         rows = matrix.astype(np.float64)
         total = np.full(len(rows), self.baseline)
-        threads = _openmp_effective_n_threads()
         for tree in self.trees:
-            total += tree.predict(rows, self.known_levels, self.category_of, threads)
+            total += tree.predict(rows, self.known_levels, self.category_of, 1)
         return total
 
     def to_arrays(self) -> Arrays:
@@ -75,13 +73,12 @@ class BoostedTrees:
         columns = len(arrays["category_of"])
         trees = []
         for nodes, sets in zip(
-            _cut(arrays["nodes"], arrays["nodes_per_tree"]),
+            _cut(_typed(arrays["nodes"], PREDICTOR_RECORD_DTYPE), arrays["nodes_per_tree"]),
             _cut(arrays["level_sets"], arrays["level_sets_per_tree"]),
             strict=True,
         ):
             if arrays["known_levels"].dtype != np.uint32 or sets.dtype != np.uint32:
                 raise ValueError("the saved trees have levels of another type")
-            nodes = _typed(nodes, PREDICTOR_RECORD_DTYPE)
             splits = nodes[nodes["is_leaf"] == 0]
             _check_children(nodes, splits["left"], splits["right"], nodes["is_leaf"] == 0)
             categorical = splits[splits["is_categorical"] == 1]
@@ -140,14 +137,13 @@ class AveragedTrees:
         columns = int(arrays["columns"][0])
         trees = []
         for nodes, values, depth in zip(
-            _cut(arrays["nodes"], arrays["nodes_per_tree"]),
+            _cut(_typed(arrays["nodes"], NODE_DTYPE), arrays["nodes_per_tree"]),
             _cut(arrays["values"], arrays["nodes_per_tree"]),
             arrays["depth_per_tree"],
             strict=True,
         ):
             if values.shape[1:] != (1, 2) or values.dtype != np.float64:
                 raise ValueError("the saved trees have values of another type")
-            nodes = _typed(nodes, NODE_DTYPE)
             is_split = nodes["left_child"] != -1
             splits = nodes[is_split]
             _check_children(nodes, splits["left_child"], splits["right_child"], is_split)

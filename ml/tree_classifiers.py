@@ -3,7 +3,7 @@
 Here belong the matrix of numbers and level codes they read, their fitting, and their log-odds.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -16,7 +16,6 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from ml.catalogue import Kind
 from ml.encoding import finite_floats
 from ml.people_order import person_fold
-from ml.preparation import CHUNK_ROWS
 from ml.saved_state import FittedState
 from ml.tree_arrays import AveragedTrees, BoostedTrees
 
@@ -26,9 +25,9 @@ MOST_LEVELS = 100
 """Levels of a category that trees tell apart; rarer ones share a code."""
 STOPPING_FOLDS = 7
 """One person in so many decides when boosting stops."""
-FOREST_TREES = 100
-FOREST_ROWS = 20_000
-"""Rows that one tree of a forest is grown on: its trees are averaged, and 20,000 rows grow as many leaves as help."""
+FOREST_TREES = 60
+FOREST_ROWS = 15_000
+"""Rows that one tree of a forest is grown on. Trees are averaged, so that more of them does what larger ones would."""
 
 
 class TreeClassifier(BaseEstimator):
@@ -56,10 +55,13 @@ class TreeClassifier(BaseEstimator):
         """Feature by column."""
         return list(self.used_)
 
-    def encode_chunks(self, features: pl.DataFrame) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Encode a part of the rows at a time."""
-        for start in range(0, features.height, CHUNK_ROWS):
-            yield start, self._matrix(features[start : start + CHUNK_ROWS])
+    def encode(self, features: pl.DataFrame) -> NDArray[np.float32]:
+        """Lay the features side by side."""
+        matrix = np.empty((features.height, len(self.used_)), dtype=np.float32, order="F")
+        for position, (name, kind) in enumerate(self.used_.items()):
+            column = features[name]
+            matrix[:, position] = self._codes(column) if kind == "category" else finite_floats(column)
+        return matrix
 
     def encoded_log_odds(self, matrix: NDArray[np.float32]) -> Floats:
         """Predict from encoded rows."""
@@ -97,13 +99,6 @@ class TreeClassifier(BaseEstimator):
             name: _frequent_levels(features[name]) for name, kind in self.used_.items() if kind == "category"
         }
         self.base_rate_, self.trees_, self.iterations_ = float(outcomes.mean()), None, 0
-
-    def _matrix(self, features: pl.DataFrame) -> NDArray[np.float32]:
-        matrix = np.empty((features.height, len(self.used_)), dtype=np.float32, order="F")
-        for position, (name, kind) in enumerate(self.used_.items()):
-            column = features[name]
-            matrix[:, position] = self._codes(column) if kind == "category" else finite_floats(column)
-        return matrix
 
     def _codes(self, column: pl.Series) -> Floats:
         levels = self.levels_[column.name]
@@ -148,7 +143,7 @@ class BoostingClassifier(TreeClassifier):
         self._learn_columns(features.filter(pl.Series(~held_out)) if stops_early else features, outcomes)
         if not self.used_:
             return self
-        matrix = self._matrix(features)
+        matrix = self.encode(features)
         signs = self.monotonic or {}
         model = HistGradientBoostingClassifier(
             learning_rate=0.06,
@@ -203,7 +198,7 @@ class ForestClassifier(TreeClassifier):
                 max_samples=min(features.height, FOREST_ROWS),
                 n_jobs=2,
                 random_state=self.random_state,
-            ).fit(self._matrix(features), outcomes)
+            ).fit(self.encode(features), outcomes)
             self.trees_ = AveragedTrees.of(model)
             self.iterations_ = FOREST_TREES
         return self
