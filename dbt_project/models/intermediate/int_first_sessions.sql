@@ -1,4 +1,4 @@
-{# Written anew from what it was: whose first session began on a day whose sessions were made again is looked for among
+{# Written anew from what it was: whose first session began in the span of days whose sessions were made again is looked for among
    all sessions, everybody else can only have had an earlier one. #}
 {%- set stands = last_rows_stand('session_rules', session_rules()) -%}
 {%- set visitor = ['identity_kind', 'identity_id', 'delivered_in_week'] -%}
@@ -29,13 +29,26 @@ changed_days as (
 
 ),
 
+changed_span as (
+
+    select
+        {{ local_midnight('min(day)') }} as from_at,
+        {{ local_midnight('max(day) + 1') }} as to_at
+    from changed_days
+
+),
+
+{# A span is a comparison of numbers; which of its days changed would ask the clocks for everybody. #}
 last_first_sessions as (
 
     select
-        *,
-        first_session_at >= (select min(day) from changed_days) - interval 1 day
-        and cast({{ local_time('first_session_at') }} as date) in (select day from changed_days) as is_doubtful
-    from {{ this }}
+        first_sessions.*,
+        coalesce(
+            first_sessions.first_session_at >= changed_span.from_at and first_sessions.first_session_at < changed_span.to_at,
+            false
+        ) as is_doubtful
+    from {{ this }} as first_sessions
+    cross join changed_span
 
 ),
 

@@ -1,5 +1,4 @@
-{# Written anew from what it was: only where a day that changed may have been the first of somebody are all of their days
-   looked at again, everybody else can only turn out to have been seen earlier. #}
+{# Written anew from what it was: whom the changed days may have shown first is looked for among all days again, everybody else can only turn out to have been seen earlier. #}
 {%- set stands = last_rows_stand('day_rules', identity_day_rules()) -%}
 {%- set names = ['contact_id', 'user_id', 'device_id'] -%}
 
@@ -29,14 +28,24 @@ changed_parts as (
 
 ),
 
-{# What a part of a day tells counts from the day it is known on. #}
+changed_span as (
+
+    select
+        {{ local_midnight('min(counted_from)') }} as from_at,
+        {{ local_midnight('max(counted_from) + 1') }} as to_at
+    from changed_parts
+
+),
+
+{# What a part of a day tells counts from the day it is known on. A span is a comparison of numbers; which of its days
+   changed would ask the clocks for every sighting. #}
 last_sightings as (
 
     select
-        *,
-        seen_from_at >= (select min(counted_from) from changed_parts) - interval 1 day
-        and cast({{ local_time('seen_from_at') }} as date) in (select counted_from from changed_parts) as is_doubtful
-    from {{ this }}
+        sightings.*,
+        coalesce(sightings.seen_from_at >= changed_span.from_at and sightings.seen_from_at < changed_span.to_at, false) as is_doubtful
+    from {{ this }} as sightings
+    cross join changed_span
 
 ),
 
