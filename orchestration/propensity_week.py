@@ -232,7 +232,7 @@ def _learn(
     if status == CHAMPION:
         return found, row, words
     if standing is None or isinstance(fitted, CrossFit):
-        return Abstention(f"{reason}; there is no earlier model to go back to", 0, 0), row, words
+        return Abstention(f"{reason}; no earlier model can take its place", 0, 0), row, words
     return _with_standing(asked, standing, eligible), row, words
 
 

@@ -11,6 +11,7 @@ from orchestration.defs.partitions import run_weeks, weekly
 from orchestration.ingest.ledger import Ledger
 from orchestration.ingest.load import IngestResult, ingest
 from orchestration.ingest.retention import count_past_retention
+from orchestration.target_data import check_target_values, horizons_without_history
 from orchestration.warehouse import Warehouse
 from orchestration.weekly_plan import plan_weeks, write_plan
 from orchestration.workspace import Workspace
@@ -99,9 +100,13 @@ def plan_asset(workspace: Workspace) -> dg.AssetsDefinition:
         **weekly(workspace),
     )
     def plan_run_weeks(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+        weeks = run_weeks(context)
         with warehouse.connect() as connection:
-            plan = plan_weeks(connection, workspace, run_weeks(context), feature_code_hash())
+            check_target_values(connection, workspace)
+            plan = plan_weeks(connection, workspace, weeks, feature_code_hash())
             write_plan(connection, workspace, plan)
+            for words in horizons_without_history(connection, workspace, weeks):
+                context.log.warning(words)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": len(plan),
