@@ -56,9 +56,7 @@ def main() -> None:
         "forward": lambda: _forward(arguments.data),
         "leaks": lambda: _leaks(arguments.data),
         "truth": _truth,
-        "value": lambda: "\n".join(
-            ["## Customer value", "", *_cdnow(arguments.data / "cdnow" / "CDNOW_sample.txt"), ""]
-        ),
+        "value": lambda: _value(arguments.data),
         "scale": lambda: _scale(arguments.people),
     }
     if arguments.only:
@@ -99,9 +97,7 @@ def catalogue_of(frame: pl.DataFrame) -> pl.DataFrame:
     kinds = {pl.String: "category", pl.Boolean: "flag"}
     rows = [
         {"feature": name, "family": "f", "label": name, "kind": kinds.get(kind.base_type(), "number")}
-        for name, kind in (
-            (name, kind()) if isinstance(kind, type) else (name, kind) for name, kind in frame.schema.items()
-        )
+        for name, kind in frame.schema.items()
         if name not in ("person_id", "as_of", "outcome", "truth")
     ]
     words = pl.lit(None, pl.String)
@@ -158,8 +154,8 @@ def _beside_sakar(frame: pl.DataFrame, fitted: CrossFit) -> list[str]:
     accuracy = [float((outcomes[draw] == found[draw]).mean()) for draw in draws]
     f1 = [float(f1_score(outcomes[draw], found[draw])) for draw in draws]
     return [
-        f"Beside the random forest of Sakar et al. 2018 (accuracy .8951, F1 .58, on one 70/30 split with the natural mix "
-        f"of outcomes): everybody whose probability is at least one half taken for a buyer, accuracy "
+        f"Beside the random forest of Sakar et al. 2018 (accuracy .8951, F1 .58, on one 70/30 split with the natural "
+        f"mix of outcomes): everybody whose probability is at least one half taken for a buyer, accuracy "
         f"{(outcomes == found).mean():.4f} ({np.quantile(accuracy, 0.025):.4f}–{np.quantile(accuracy, 0.975):.4f}), F1 "
         f"{f1_score(outcomes, found):.3f} ({np.quantile(f1, 0.025):.3f}–{np.quantile(f1, 0.975):.3f}).",
     ]
@@ -213,7 +209,7 @@ def _leaks(data: Path) -> str:
         "## Features that know too much",
         "",
         f"`find_suspects` on {SCREENED_ROWS:,} rows at most, told nothing. `duration` is how long the call took, which "
-        "is known when its outcome is; `PageValues` is computed from pages of the same session, its checkout among them.",
+        "is known when its outcome is; `PageValues` is computed from pages of the same session, checkout included.",
         "",
         "| data | features | suspects | strongest alone (AUC) |",
         "| --- | --- | --- | --- |",
@@ -253,7 +249,7 @@ def _truth() -> str:
         "",
         "100,000 simulated people over three past weeks (`propensity_worlds.simulated_weeks`); measured on 100,000 "
         "others of another week, against what was true of each. Log loss is the expected one, over that of the true "
-        f"probabilities. Drawn: all with the outcome, and as many without it; else at least {ENOUGH:,} of them, which is the default.",
+        f"probabilities. Drawn: all with the outcome, as many without; else at least {ENOUGH:,} of these, the default.",
         "",
         "| world | rows learned from | algorithm | slope | intercept | calibration error | log loss / oracle's | AUC |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
