@@ -166,19 +166,26 @@ def calibration_line(outcomes: Floats, probabilities: Floats, weights: Floats | 
 
 
 def _logistic(columns: Floats, offset: Floats, outcomes: Floats, weights: Floats) -> tuple[list[float], list[float]]:
-    """Coefficients and robust standard errors of a logistic regression with an offset."""
+    """Coefficients and robust standard errors of a logistic regression with an offset, by damped Newton steps."""
     width = columns.shape[1]
-    point = np.zeros(width)
-    if width == 2:
-        point[0] = 1.0
     unknown = [float("nan")] * width
+
+    def loss(at: Floats) -> float:
+        linear = columns @ at + offset
+        return float((weights * (np.logaddexp(0, linear) - outcomes * linear)).sum())
+
+    point = np.zeros(width)
+    reached = loss(point)
     for _ in range(_STEPS):
         likely = expit(columns @ point + offset)
         curvature = (columns * (weights * likely * (1 - likely))[:, None]).T @ columns
-        if not np.isfinite(curvature).all() or np.linalg.cond(curvature) > 1e12:
+        if np.linalg.cond(curvature) > 1e12:
             return unknown, unknown
         step = np.linalg.solve(curvature, columns.T @ (weights * (outcomes - likely)))
-        point += np.clip(step, -2, 2)
+        while loss(point + step) > reached + 1e-9 * abs(reached) and np.abs(step).max() > 1e-10:
+            step /= 2
+        point = point + step
+        reached = loss(point)
         if np.abs(step).max() < 1e-8:
             break
     else:
