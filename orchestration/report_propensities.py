@@ -29,6 +29,7 @@ FIGURES = (
     "training_rows",
     "measured_on",
     "chosen_because",
+    "calibration_drift",
 )
 
 

@@ -313,6 +313,8 @@ def _tell_quality(model: dict) -> list[str]:
         sentences.append(f"{_verdict(model)} {auc_words(model['auc'], model['auc_low'], model['auc_high'])}")
     if model["calibration_error"] is not None:
         sentences.append(calibration_words(model["calibration_error"], model["base_rate"]))
+    if model["calibration_drift"]:
+        sentences.append(f"{capitalized(model['calibration_drift'])}.")
     skill = _brier_skill(model)
     if skill is not None and skill > 0:
         sentences.append(f"Its squared error is {percent(skill)} smaller than that of giving everybody the average.")

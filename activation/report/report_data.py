@@ -75,6 +75,7 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
         "measured_on": pl.String,
         "chosen_because": pl.String,
         "refit": pl.String,
+        "calibration_drift": pl.String,
     },
     "propensity_by_segment": {
         "target": pl.String,

@@ -68,7 +68,12 @@ def propensity_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefiniti
             "better_than_chance": [f"{t.target} abstains: {t.abstained_reason}" for t in latest if t.abstained_reason],
             "no_feature_knows_the_future": [f"{t.target}: {words}" for t in latest for words in t.suspects],
             "new_models_take_over": [f"{t.target}: {t.refit}" for t in latest if t.refit.startswith("rejected")],
-            "predictions_came_true": [f"{t.target}: {t.complaint}" for t in latest if t.complaint],
+            "predictions_came_true": [
+                f"{t.target}: {words}"
+                for t in latest
+                for words in (t.complaint, t.evaluation.get("calibration_drift"))
+                if words
+            ],
             "probabilities_hold_for_all_groups": [f"{t.target}: {words}" for t in latest for words in t.unfair],
         }
         metadata: dict[str, dict[str, dg.MetadataValue]] = {

@@ -291,6 +291,7 @@ def _models() -> pl.DataFrame:
         "calibration_error": 0.009, "base_rate": 0.108, "training_rows": 148_210, "abstained_reason": None,
         "action": "offer an add-on", "eligible_people": 12_125, "calibration_slope": 0.98,
         "measured_on": "the week of 2026-10-12", "chosen_because": "the simplest", "refit": "champion (refit)",
+        "calibration_drift": "calibration has drifted: 12% had the outcome",
     }  # fmt: skip
     abstained = dict.fromkeys(fitted) | {
         "target": "upgrade_within_90_days",
