@@ -18,17 +18,15 @@ import polars as pl
 
 from ml.defined_personas import DefinedModel, FeatureRule, PersonaDefinition, rule_fit
 from ml.membership_reasons import REASON_COLUMNS, evidence_for, learn_scales
-from orchestration.eligibility import NOT_ELIGIBLE
 from orchestration.persona_store import DEFINED, DISCOVERED, StandingModel, model_of_week
-from orchestration.propensity_store import model_used
 from orchestration.settings_file import nearest
 from orchestration.sql import identifier
 from orchestration.weeks import Week
+from orchestration.why_propensities import in_words, propensity_lines
 from orchestration.workspace import Workspace
 
 SAMPLE = 20_000
 SHOWN = 3
-SHOWN_CONTRIBUTIONS = 6
 
 
 class NotFound(Exception):
@@ -69,7 +67,7 @@ def explain(
         f"Person {person_id}, week {week.key}",
         *_persona_lines(connection, week, person_id, labels, question.not_in),
         *_defined_lines(connection, workspace, week, person_id, labels),
-        *_propensity_lines(connection, week, person_id, labels),
+        *propensity_lines(connection, week, person_id, labels),
         *_audience_lines(connection, workspace, week, person_id),
     ]
 
@@ -248,19 +246,9 @@ def _compared(
             [week.as_of, feature, own, rival],
         ).fetchall()
     )
-    told = f"{labels.get(feature, feature)}: {_value(person[feature])}"
-    shown = [f"{_value(means[one])} in {names.get(one, one)}" for one in (own, rival) if one in means]
+    told = f"{labels.get(feature, feature)}: {in_words(person[feature])}"
+    shown = [f"{in_words(means[one])} in {names.get(one, one)}" for one in (own, rival) if one in means]
     return f"{told} (on average {' and '.join(shown)})" if shown else told
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return "unknown"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int | float):
-        return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-    return str(value)
 
 
 def _defined_lines(
@@ -311,56 +299,8 @@ def _rule_line(rule: FeatureRule, person: pl.DataFrame, model: DefinedModel, lab
         asked = f"{rule.low:,.4g} to {rule.high:,.4g}"
     else:
         asked = f"at least {rule.low:,.4g}" if rule.low is not None else f"at most {rule.high:,.4g}"
-    value = _value(person[rule.feature][0])
+    value = in_words(person[rule.feature][0])
     return f"{'yes' if met else 'no '}  {labels.get(rule.feature, rule.feature)}: {value}, asked for is {asked}"
-
-
-def _propensity_lines(
-    connection: duckdb.DuckDBPyConnection, week: Week, person_id: str, labels: dict[str, str]
-) -> Iterator[str]:
-    rows = _rows(
-        connection,
-        "select s.target, r.label, s.probability, s.band, s.abstained_reason, r.high_from, r.medium_from, "
-        "(select avg(a.probability) from ml.propensity_scores as a where a.as_of = s.as_of and a.target = s.target) "
-        "as everybody from ml.propensity_scores as s left join ml.model_runs as r "
-        "on r.as_of = s.as_of and r.target = s.target where s.as_of = ? and s.person_id = ? order by s.target",
-        [week.as_of, person_id],
-    )
-    if not rows:
-        return
-    yield ""
-    yield "What is likely"
-    for row in rows:
-        label = row["label"] or row["target"]
-        if row["probability"] is None:
-            not_eligible = str(row["abstained_reason"]).removeprefix(NOT_ELIGIBLE)
-            because = "it does not apply" if not_eligible != row["abstained_reason"] else "nothing is said"
-            yield f"  {label}: {because}, because: {not_eligible}"
-            continue
-        yield f"  {label}: {row['probability']:.1%}, {row['probability'] / row['everybody']:.1f} times everybody's mean"
-        begins = [f"{band} begins at {row[f'{band}_from']:.1%}" for band in ("high", "medium") if row[f"{band}_from"]]
-        if row["band"]:
-            yield f"    in the band '{row['band']}'{': ' if begins else ''}{', '.join(begins)}"
-        yield from _contribution_lines(connection, week, person_id, row["target"], labels)
-
-
-def _contribution_lines(
-    connection: duckdb.DuckDBPyConnection, week: Week, person_id: str, target: str, labels: dict[str, str]
-) -> Iterator[str]:
-    """What moved a probability most; the features of this one person are read, and nobody else's."""
-    used = model_used(connection, target, week)
-    if used is None or not used.is_readable:
-        yield "    what moved it cannot be told: the model is not kept, or another version of a library wrote it"
-        return
-    columns = ", ".join(identifier(name) for name in ["person_id", *used.model.inputs])
-    person = connection.execute(
-        f"select {columns} from features.person_features where as_of = ? and person_id = ?", [week.as_of, person_id]
-    ).pl()
-    moved = used.model.contributions(person).sort("rank").head(SHOWN_CONTRIBUTIONS)
-    yield f"    what moved it, against people on average (model of the week {Week.ending(used.fitted_as_of).key}):"
-    for feature, effect in moved.select("feature", "effect").iter_rows():
-        sign = "+" if effect >= 0 else "-"
-        yield f"      {sign} {labels.get(feature, feature)}: {_value(person[feature][0])} (odds x {np.exp(effect):.2f})"
 
 
 def _audience_lines(

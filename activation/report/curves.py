@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from math import floor, log10
 
 WIDTH, HEIGHT = 360, 250
-LEFT, RIGHT, TOP, BOTTOM = 58, 12, 10, 40
+LEFT, RIGHT, TOP, BOTTOM = 58, 22, 10, 40
 Point = tuple[float, float]
 
 

@@ -23,6 +23,7 @@ from orchestration.target_settings import ModelSettings
 from orchestration.turning_back import NothingToTurnBackFrom, turn_back
 from orchestration.warehouse import make_tables
 from orchestration.weeks import Week
+from orchestration.why_propensities import propensity_lines
 
 FIRST = Week(date(2026, 1, 5))
 WEEKS = [FIRST.back(-step) for step in range(10)]
@@ -264,6 +265,24 @@ def test_every_week_is_refitted_and_its_model_kept_with_its_card(warehouse: duck
     )
     assert models["markdown"][3].startswith(f"# Propensity model {models['model_id'][3]}: an order within 14 days")
     assert json.loads(models["card"][3])["model_id"] == models["model_id"][3]
+
+
+def test_why_tells_what_moved_a_probability_and_of_whom_nothing_is_said(warehouse: duckdb.DuckDBPyConnection) -> None:
+    likeliest = warehouse.execute(
+        "select person_id from ml.propensity_scores where target = 'soon' and as_of = ? "
+        "order by probability desc limit 1",
+        [WEEKS[8].as_of],
+    ).fetchone()[0]
+    labels = dict(CATALOGUE.select("feature", "label").iter_rows())
+    told = "\n".join(propensity_lines(warehouse, WEEKS[8], likeliest, labels))
+    assert "an order within 14 days: " in told and "in the band 'high': high begins at 20.0%" in told
+    assert f"what moved it, against people on average (model of the week {WEEKS[8].key}):\n      + visits: " in told
+    assert "an order within 7 days: nothing is said, because: no better than chance" in told
+    stranger = warehouse.execute(
+        "select person_id from features.person_features where as_of = ? and orders_total = 0 limit 1", [WEEKS[8].as_of]
+    ).fetchone()[0]
+    told = "\n".join(propensity_lines(warehouse, WEEKS[8], stranger, labels))
+    assert "no order for 14 days: it does not apply, because: has never ordered" in told
 
 
 def test_the_same_weeks_again_give_the_same_rows(folder: Path, warehouse: duckdb.DuckDBPyConnection) -> None:
