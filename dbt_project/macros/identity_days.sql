@@ -113,13 +113,23 @@ changed_parts as (
 
 ),
 
+changed_since as (
+
+    select {{ local_midnight('min(counted_from)') }} as changed_since_at
+    from changed_parts
+
+),
+
+{# What was known before any part that changed is left out before clocks are asked. #}
 nearby_events as (
 
-    select *
+    select events.*
     from events
+    inner join changed_since
+        on {{ counts_from_at('events.occurred_at', 'events.known_from_at') }} >= changed_since.changed_since_at
     where
-        occurred_at >= date '{{ first_day }}' - interval 1 day
-        and occurred_at < date '{{ last_day }}' + interval 2 day
+        events.occurred_at >= date '{{ first_day }}' - interval 1 day
+        and events.occurred_at < date '{{ last_day }}' + interval 2 day
 
 ),
 
