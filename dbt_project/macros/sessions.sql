@@ -65,13 +65,11 @@
     {%- if execute and is_incremental() -%}
         delete from {{ this }} as sessions
         {%- if sessions_stand() %}
-        where exists (
-            select 1
-            from ({{ changed_starts_of_sessions() }}) as starts
-            where
-                starts.day = sessions.started_on
-                and starts.delivered_in_week is not distinct from sessions.delivered_in_week
-        )
+        using ({{ changed_starts_of_sessions() }}) as starts
+        where
+            starts.day = sessions.started_on
+            and coalesce(starts.delivered_in_week, date '0001-01-01')
+            = coalesce(sessions.delivered_in_week, date '0001-01-01')
         {%- endif %}
     {%- endif -%}
 {%- endmacro %}
@@ -414,12 +412,8 @@ where
         and session_days <= 2
         {%- endif %}
         {%- if not all_days %}
-        and exists (
-            select 1
-            from changed_starts
-            where
-                changed_starts.day = sessions.started_on
-                and changed_starts.delivered_in_week is not distinct from sessions.delivered_in_week
+        and (started_on, coalesce(delivered_in_week, date '0001-01-01')) in (
+            select (day, coalesce(delivered_in_week, date '0001-01-01')) from changed_starts
         )
         {%- endif %}
     )
