@@ -378,40 +378,6 @@ def cross_fit_scores(
     return CrossFit(scores, algorithm, evaluation, model_id, model, importance, suspects)
 
 
-def propensity_bands(
-    scores: pl.DataFrame, base_rate: float, high: float | None = None, medium: float | None = None
-) -> pl.DataFrame:
-    """Call probabilities high, medium or low.
-
-    Args:
-        scores: person_id, probability.
-        base_rate: Share of people with the outcome, 0..1.
-        high: Probability from which it is high. By default twice the base rate, but no more than half way from the base
-            rate to 1.
-        medium: Probability from which it is medium; by default the base rate (or `high`, if that is lower).
-
-    Returns:
-        The scores with band ("high", "medium", "low"; null where there is no probability), high_from and
-        medium_from.
-
-    Raises:
-        ValueError: The thresholds are not 0 <= medium <= high <= 1.
-    """
-    high = min(2 * base_rate, (1 + base_rate) / 2) if high is None else high
-    medium = min(base_rate, high) if medium is None else medium
-    if not 0 <= medium <= high <= 1:
-        raise ValueError(f"thresholds must be 0 <= medium <= high <= 1, got medium {medium} and high {high}")
-    band = (
-        pl.when(pl.col("probability") >= high)
-        .then(pl.lit("high"))
-        .when(pl.col("probability") >= medium)
-        .then(pl.lit("medium"))
-        .when(pl.col("probability").is_not_null())
-        .then(pl.lit("low"))
-    )
-    return scores.with_columns(band=band, high_from=pl.lit(high), medium_from=pl.lit(medium))
-
-
 @dataclass(frozen=True)
 class _Trial:
     """What one algorithm said of rows it did not learn from; `row` is where they stand, `part` which split it was."""

@@ -12,7 +12,6 @@ from ml.propensity import (
     PropensitySettings,
     cross_fit_scores,
     fit_propensity,
-    propensity_bands,
 )
 
 LAST = WEEK + timedelta(weeks=3)
@@ -225,14 +224,3 @@ def test_cross_fitting_does_not_let_a_label_predict_itself(weeks):
     )
     catalogue = catalogue_of(*((name, "f", name, None, None, "number") for name in noise))
     assert isinstance(cross_fit_scores(chance, catalogue, standing="boosting"), Abstention)
-
-
-def test_bands_follow_the_base_rate():
-    scores = pl.DataFrame({"person_id": list("abcd"), "probability": [0.25, 0.15, 0.05, None]})
-    banded = propensity_bands(scores, base_rate=0.1)
-    assert banded["band"].to_list() == ["high", "medium", "low", None]
-    assert banded["high_from"][0] == pytest.approx(0.2)
-    assert propensity_bands(scores, base_rate=0.6)["high_from"][0] == pytest.approx(0.8)
-    assert propensity_bands(scores, base_rate=0.1, high=0.9, medium=0.2)["band"].to_list()[:2] == ["medium", "low"]
-    with pytest.raises(ValueError, match="medium <= high"):
-        propensity_bands(scores, base_rate=0.1, high=0.2, medium=0.3)
