@@ -369,7 +369,8 @@ def _banded(asked: _Asked, found: _Found) -> tuple[pl.DataFrame, pl.DataFrame]:
 def _gains_of(asked: _Asked, fitted_as_of: date, sizes: dict[str, int]) -> pl.DataFrame:
     """What was expected when the model was fitted, for as many people as there are now."""
     gains = asked.connection.execute(
-        "select * exclude (as_of, target) from ml.propensity_gains where as_of = ? and target = ? order by all",
+        "select * exclude (as_of, target) from ml.propensity_gains where as_of = ? and target = ? and people > 0 "
+        "order by all",
         [fitted_as_of, asked.name],
     ).pl()
     now = pl.col("band").replace_strict(sizes, default=0, return_dtype=pl.Int64)

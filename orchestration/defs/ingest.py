@@ -90,9 +90,14 @@ def ingest_assets(workspace: Workspace) -> dg.AssetsDefinition:
 
 def plan_asset(workspace: Workspace) -> dg.AssetsDefinition:
     """The weeks of this run, for dbt to read."""
+    key = dg.AssetKey(["raw", "run_weeks"])
+    history = dg.AssetCheckSpec(
+        "horizons_fit_the_history", asset=key, description="Every target's horizon fits into the history there is."
+    )
 
     @dg.asset(
-        key=["raw", "run_weeks"],
+        key=key,
+        check_specs=[history],
         deps=[["raw", entity] for entity in ENTITIES],
         group_name="raw",
         description="The weeks this run is for: those it scores, and the past weeks its models learn from.",
@@ -105,14 +110,21 @@ def plan_asset(workspace: Workspace) -> dg.AssetsDefinition:
             check_target_values(connection, workspace)
             plan = plan_weeks(connection, workspace, weeks, feature_code_hash())
             write_plan(connection, workspace, plan)
-            for words in horizons_without_history(connection, workspace, weeks):
-                context.log.warning(words)
+            too_far = horizons_without_history(connection, workspace, weeks)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": len(plan),
                 "scored": sum(planned.is_scored for planned in plan),
                 "built": sum(planned.build_features for planned in plan),
-            }
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name=history.name,
+                    passed=not too_far,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    description="; ".join(too_far) or None,
+                )
+            ],
         )
 
     return plan_run_weeks
