@@ -32,7 +32,7 @@ CATALOGUE = pl.DataFrame(
     {
         "feature": ["revenue_91d", "orders_total", "average_order_amount_365d", "contact_country", "noise"],
         "family": "f",
-        "label": ["revenue_91d", "orders", "amount", "country", "noise"],
+        "label": ["visits", "orders", "amount", "country", "noise"],
         "high_words": None,
         "low_words": None,
         "kind": ["number", "number", "number", "category", "number"],
@@ -253,6 +253,7 @@ def test_broken_calibration_is_told_and_brings_a_comparison(tmp_path: Path) -> N
 
 def test_every_week_is_refitted_and_its_model_kept_with_its_card(warehouse: duckdb.DuckDBPyConnection) -> None:
     models = rows(warehouse, "propensity_models", "target = 'soon'")
+    assert models["status"].unique().to_list() == ["champion"]
     assert models["trigger"].to_list() == ["first", "refit", "refit", "refit"]
     assert models["compared_as_of"].unique().to_list() == [WEEKS[5].as_of]
     assert models["reason"][1].startswith("not worse than the standing model: log loss")
