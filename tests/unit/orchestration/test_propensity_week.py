@@ -351,6 +351,39 @@ def test_without_weeks_that_are_old_enough_the_reason_says_so(tmp_path: Path) ->
     ]
 
 
+CONTACTS_MAPPING = """
+extract: {files: contacts*.csv}
+entities:
+  contacts:
+    columns: {contact_id: id}
+    attributes: {Left: label}
+"""
+
+
+def test_a_label_is_scored_by_folds_every_week_and_never_held_against_later_weeks(tmp_path: Path) -> None:
+    target = {"outcome": "label", "label": "Left", "positive": "Yes", "monotonic": {"revenue_91d": "increasing"}}
+    builder = WorkspaceBuilder(tmp_path / "shop").orders().settings(targets={"left": target})
+    builder.mapping("contacts", CONTACTS_MAPPING).extract("contacts.csv", "id,Left\n")
+    connection = duckdb.connect()
+    fill(connection)
+    # Of the last hundred people nobody knows.
+    connection.execute(
+        "insert into features.person_outcomes select f.person_id, 'left', f.as_of, "
+        "random_number < 1 / (1 + exp(2.0 - 1.1 * f.revenue_91d)), null from "
+        "(select *, (hash(person_id || as_of::varchar) % 1000) / 1000.0 as random_number from features.person_features "
+        "where person_id < 'p0500') as f"
+    )
+    run(connection, builder.folder, [WEEKS[6], WEEKS[7]])
+    scores = rows(connection, "propensity_scores", f"as_of = '{WEEKS[7].as_of}'")
+    assert scores.height == PEOPLE and scores["probability"].null_count() == 0
+    models = rows(connection, "propensity_models")
+    assert models["trigger"].to_list() == ["first", "refit"] and models["status"].unique().to_list() == ["champion"]
+    assert models["compared_as_of"].unique().to_list() == [WEEKS[6].as_of]
+    measured = rows(connection, "propensity_gains", f"as_of = '{WEEKS[7].as_of}' and kind = 'curve' and depth = 1")
+    assert (measured["people"][0], measured["measured_people"][0]) == (PEOPLE, 500)
+    assert rows(connection, "propensity_backtest").is_empty()
+
+
 def test_bands_by_each_persons_own_amount(tmp_path: Path) -> None:
     bands = {"by": "expected_value", "cost": 2, "amount": "average_order_amount_365d", "margin": 0.5}
     builder = WorkspaceBuilder(tmp_path / "shop").orders()
