@@ -21,7 +21,7 @@ from ml.catalogue import Kind, inputs_of, require_one_week
 from ml.encoding import NumberEncoding, encoding_from_dict, encoding_to_dict, finite_floats, learn_encoding
 from ml.people_order import hash_sample
 from ml.preparation import Preparation
-from ml.seeded_mixture import Matrix, SeededMixture, fit_seeded_mixture
+from ml.seeded_mixture import Matrix, SeededGroups, SeededMixture
 
 FIT_SAMPLE = 20_000
 """People that a mixture is fitted to, beside the examples."""
@@ -298,7 +298,8 @@ def fit_defined_personas(
     scores = preparation.transform(ordered[needed]).astype(np.float64)
     evidence = _evidence(fitting, met[needed])
     examples = [place_of[rows] for rows in anchors]
-    mixture = fit_seeded_mixture(scores, examples, evidence, seed=seed)
+    groups = SeededGroups(random_state=seed).fit(scores, _indicator(examples, len(scores)), evidence)
+    mixture = groups.mixture_
     stability = _stability(scores, examples, evidence, mixture, seed)
     return DefinedModel(fitting, preparation, scales, mixture, stability, unfit)
 
@@ -399,6 +400,14 @@ def _anchors(one: PersonaDefinition, met: NDArray[np.float64], people: pl.Series
     return rows.astype(np.int64)
 
 
+def _indicator(examples: Sequence[NDArray[np.int64]], people: int) -> NDArray[np.bool_]:
+    """(people, personas), who is an example of what; ranges that overlap may have the same people."""
+    indicator = np.zeros((people, len(examples)), dtype=bool)
+    for place, rows in enumerate(examples):
+        indicator[rows, place] = True
+    return indicator
+
+
 def _evidence(definitions: Sequence[PersonaDefinition], met: Matrix) -> Matrix:
     """What the rules say beside the mixture: nothing where they are met, no where they are missed by far."""
     with np.errstate(divide="ignore"):
@@ -437,8 +446,8 @@ def _stability(
         rows = np.concatenate([drawn, *chosen])
         starts = np.cumsum([len(drawn), *(len(one) for one in chosen)])
         places = [np.arange(first, last) for first, last in pairwise(starts)]
-        again = fit_seeded_mixture(scores[rows], places, evidence[rows], free, seed)
-        theirs = again.probabilities(scores[part], evidence[part])[:, :-1] >= MEMBER_FROM
+        again = SeededGroups(free, random_state=seed).fit(scores[rows], _indicator(places, len(rows)), evidence[rows])
+        theirs = again.predict_proba(scores[part], evidence[part])[:, :-1] >= MEMBER_FROM
         both, either = (members & theirs).sum(axis=0), (members | theirs).sum(axis=0)
         found.append(np.where(either > 0, both / np.maximum(either, 1), 1.0))
     return tuple(np.mean(found, axis=0).round(4).tolist())
