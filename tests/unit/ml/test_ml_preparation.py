@@ -7,7 +7,6 @@ from planted_people import CATALOGUE, planted_people
 
 from benchmarks.segment_worlds import MIXED_SETTINGS, mixed_world, planted_world
 from ml.catalogue import inputs_of
-from ml.decorrelation import Decorrelation
 from ml.encoding import learn_encoding
 from ml.many_starts import best_of_many_starts, nearest
 from ml.people_order import hash_sample, person_fold, person_hash
