@@ -170,7 +170,7 @@ def test_memberships_are_personas_and_bands(company):
 
 
 def test_the_typical_week_has_hours_of_the_time_zone_of_the_workspace(company):
-    # Ann at ten and eleven on a Tuesday, and late on Sunday; Bob at one on the same Tuesday and on a Thursday, the first
+    # Ann at ten and eleven on a Tuesday, and late on Sunday; Bob at one on that Tuesday and on a Thursday, the first
     # time on a device that was known to be his only later. Eve on a Wednesday, delivered within the grace period.
     rhythms = company.table("marts.segment_rhythms").select("segment_id", "weekday", "hour", "active_hours", "people")
     assert rhythms.rows() == [
