@@ -241,17 +241,19 @@ DEMO_HEADS = {
 `personae demo DIR --people 10000 --weeks 26`, `personae run DIR --weeks 26`, `python -m benchmarks.tracking --only
 --demo DIR`: against the truth the generator writes. 0.8 % of the people change persona each week; none is born or dies.
 
-Ids, events and, once windows are full, spurious churn are within the floors. Two floors cannot be met on these data:
+Ids, events and, once windows are full, spurious churn are within the floors. Two floors are missed:
 
 - **75 % of the movers in the same week.** A mover changes everything at once, what they use, how much, when and from where,
   on the first day of a week; but people of this company do two things a week, and half of the movers do nothing at all in
   the week in which they move (45 % become those who drift away, whose mark is silence). *What can be known* is a Bayes
   filter that was told how each planted persona behaves (how much, what, at which hour, on which weekday) and who becomes
-  whom how often (`python -m benchmarks.tracking_bound DIR`; it needs no run). What it does not find is not in the week.
+  whom how often (`python -m benchmarks.tracking_bound DIR`; it needs no run). What it does not find is not in the week: 75 %
+  would take some 20 events a person and week, see below.
 - **Spurious churn of 2 % over all 26 weeks.** A company that starts knows little: after its first week three people in five
-  are right, after eight 95 %. Each correction is a change of somebody who did not move, and counts. Smoothing cannot
-  take it away, only put it off: with odds of 100 to 1 in everybody's first eight weeks it is still 2.6 %, and people stay
-  wrong for longer. *Of that to a wrong persona* says how much of the churn is no correction.
+  are right, after eight 95 %. Each correction is a change of somebody who did not move, and counts; so does a mover who is
+  found after more than three weeks. *Of that to a wrong persona* is what is no correction. Who knows the personas from the
+  first day stays just below the floor; who has to learn them does not. More smoothing only puts corrections off: with odds
+  of 100 to 1 in everybody's first eight weeks churn is still 2.6 %, and after eight weeks 90 % are right, not 95 %.
 
 *Without smoothing* more movers are right after three weeks, at the price of several times the churn. The calibration error
 is that of the published probability in the last week.
