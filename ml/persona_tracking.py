@@ -17,8 +17,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ml.people_order import hash_sample
+from ml.persona_continuation import continue_personas
 from ml.persona_identity import PersonaMatch, group_centres, match_personas
-from ml.personas import PersonaModel, PersonaSettings, continue_personas, fit_personas, judge_again
+from ml.personas import PersonaModel, PersonaSettings, fit_personas, judge_again
 from ml.preparation import Preparation
 from ml.weekly_habits import RecentBehaviour, learn_habits, update_beliefs, weekly_evidence
 
