@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import sqlite3
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
-import sqlalchemy
-import sqlalchemy.event
 
 from orchestration.workspace import Workspace
 
@@ -24,6 +21,11 @@ concurrency:
     max_concurrent_runs: 1
 run_retries:
   enabled: true
+event_log_storage:
+  module: orchestration.event_log
+  class: OpenSqliteEventLogStorage
+  config:
+    base_dir: {event_logs}
 """
 
 
@@ -37,25 +39,13 @@ def open_instance(workspace: Workspace) -> dg.DagsterInstance:
     return instance
 
 
-def write_events_without_waiting_for_the_disk() -> None:
-    """Let SQLite hand Dagster's events to the operating system instead of waiting for the disk after each.
-
-    A run writes some thousand events, and waiting took half of a small run's time. A killed process loses nothing; a
-    power cut may lose the last events of Dagster's log, never a row of the warehouse.
-    """
-
-    @sqlalchemy.event.listens_for(sqlalchemy.Engine, "connect")
-    def relax(connection: Any, _: object) -> None:
-        if isinstance(connection, sqlite3.Connection):
-            connection.execute("pragma synchronous = off")
-
-
 def prepare_home(workspace: Workspace) -> None:
     """Write `dagster.yaml` where it is missing or out of date."""
     workspace.dagster_home.mkdir(parents=True, exist_ok=True)
     settings = workspace.dagster_home / "dagster.yaml"
-    if not settings.is_file() or settings.read_text() != DAGSTER_YAML:
-        settings.write_text(DAGSTER_YAML)
+    wanted = DAGSTER_YAML.format(event_logs=json.dumps(str(workspace.dagster_home / "history" / "runs")))
+    if not settings.is_file() or settings.read_text() != wanted:
+        settings.write_text(wanted)
 
 
 def process_tag() -> str:

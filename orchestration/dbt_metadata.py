@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ ROW_COUNT, STORAGE_KIND = "dagster/row_count", "dagster/storage_kind"
 
 
 def events_with_metadata(
-    invocation: DbtCliInvocation, connection_of: Any, memory: ColumnMemory
+    invocation: DbtCliInvocation, connection_of: Any, memory: ColumnMemory, prepare_tracing: Callable[[], None]
 ) -> Iterator[dg.Output[Any] | dg.AssetMaterialization | Any]:
     """The events of a finished dbt run, those of models with rows and columns.
 
@@ -32,6 +32,7 @@ def events_with_metadata(
         invocation: a dbt run that has ended.
         connection_of: gives a context manager of a read-only connection to the warehouse.
         memory: what was traced before.
+        prepare_tracing: is called before columns are traced, if any are.
     """
     events = list(invocation.stream())
     with connection_of() as connection:
@@ -45,6 +46,7 @@ def events_with_metadata(
         key = _key(invocation, node, columns)
         told = memory.recall(node["unique_id"], key)
         if told is None:
+            prepare_tracing()
             (traced,) = DbtEventIterator(iter([event]), invocation).fetch_column_metadata()
             told = {name: traced.metadata[name] for name in COLUMN_METADATA if name in traced.metadata}
             memory.keep(node["unique_id"], key, told)

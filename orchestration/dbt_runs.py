@@ -8,12 +8,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-from dagster_dbt import DbtCliResource, DbtProject
+from dagster_dbt import DbtCliInvocation, DbtCliResource, DbtProject
 from packaging.version import Version
 
 import orchestration
@@ -96,17 +97,26 @@ def _remove_old_runs(target: Path) -> None:
 
 
 class InstalledDbt(DbtCliResource):
-    """dbt of this environment, whose version is known without asking it.
+    """dbt of this environment, which is not asked for what is known or hardly ever needed.
 
     `dbt --version`, which Dagster calls once per run, costs a start of dbt and looks for newer releases on the network.
+    The adapter, which it makes for each call of dbt, takes more than a second, and only tracing columns needs it.
     """
 
     @cached_property
     def _cli_version(self) -> Version:
         return Version(metadata.version("dbt-core"))
 
+    def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> Any:
+        return None
 
-def dbt_resource(workspace: Workspace) -> DbtCliResource:
+    def give_adapter(self, invocation: DbtCliInvocation, arguments: Sequence[str]) -> None:
+        """Let a run of dbt look at the columns it made."""
+        if invocation.adapter is None:
+            invocation.adapter = super()._initialize_dbt_core_adapter(arguments)
+
+
+def dbt_resource(workspace: Workspace) -> InstalledDbt:
     """dbt as Dagster calls it."""
     os.environ.update(dbt_environment(workspace))
     project = DbtProject(

@@ -14,7 +14,6 @@ from orchestration.dagster_home import (
     PROCESS_TAG,
     open_instance,
     process_tag,
-    write_events_without_waiting_for_the_disk,
 )
 from orchestration.dbt_runs import prepare_manifest
 from orchestration.definitions import definitions_for
@@ -44,7 +43,6 @@ def _run(workspace: Workspace, weeks: list[Week], console: Console) -> bool:
         prepare_manifest(workspace)
     progress = RunProgress(console)
     job = definitions_for(workspace, loggers={LOGGER_NAME: progress_logger(progress)}).resolve_job_def(WEEKLY_JOB)
-    write_events_without_waiting_for_the_disk()
     instance = open_instance(workspace)
     try:
         return job.execute_in_process(

@@ -23,17 +23,22 @@
 
 {# The days on which sessions start that a change of the events may change: the day before, which may run into it, and two
    days after, whose sessions may have begun there. #}
-{% macro days_of_sessions() -%}
+{% macro changed_days_of_sessions(all_days=false) -%}
     select distinct cast(changed_day + cast(days as integer) as date) as day
     from (
         select changed_day from {{ source('raw', 'changed_days') }} where entity = 'events'
-        {%- if not sessions_stand() %}
+        {%- if all_days %}
         union
         select day from ({{ all_event_days() }}) as every_day
         {%- endif %}
     ) as changed
     cross join (select unnest(range(-1, 3)) as days) as neighbours
     where changed_day is not null
+{%- endmacro %}
+
+{# Those whose sessions are made now; all where the rules changed. #}
+{% macro days_of_sessions() -%}
+    {{ return(changed_days_of_sessions(all_days=not sessions_stand())) }}
 {%- endmacro %}
 
 {# Before: sessions that start on such a day are forgotten; all of them where the rules changed. #}

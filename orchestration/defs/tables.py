@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_assets
+from dagster_dbt import DagsterDbtTranslator, DbtProject, dbt_assets
 
 from orchestration.dbt_metadata import ColumnMemory, events_with_metadata
-from orchestration.dbt_runs import BUILD_TARGET, vars_argument
+from orchestration.dbt_runs import BUILD_TARGET, InstalledDbt, vars_argument
 from orchestration.defs.partitions import weekly
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
@@ -48,7 +48,7 @@ def feature_tables(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
         **weekly(workspace),
     )
     def build_feature_tables(
-        context: dg.AssetExecutionContext, dbt: DbtCliResource, warehouse: Warehouse
+        context: dg.AssetExecutionContext, dbt: InstalledDbt, warehouse: Warehouse
     ) -> Iterator[Any]:
         yield from _build(context, dbt, workspace, warehouse)
         with warehouse.connect() as connection:
@@ -67,16 +67,14 @@ def mart_tables(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
         dagster_dbt_translator=Translator(),
         **weekly(workspace),
     )
-    def build_mart_tables(
-        context: dg.AssetExecutionContext, dbt: DbtCliResource, warehouse: Warehouse
-    ) -> Iterator[Any]:
+    def build_mart_tables(context: dg.AssetExecutionContext, dbt: InstalledDbt, warehouse: Warehouse) -> Iterator[Any]:
         yield from _build(context, dbt, workspace, warehouse)
 
     return build_mart_tables
 
 
 def _build(
-    context: dg.AssetExecutionContext, dbt: DbtCliResource, workspace: Workspace, warehouse: Warehouse
+    context: dg.AssetExecutionContext, dbt: InstalledDbt, workspace: Workspace, warehouse: Warehouse
 ) -> Iterator[Any]:
     """Run dbt to its end, then tell what it made; checks are told also where a model or a test failed.
 
@@ -88,6 +86,11 @@ def _build(
     invocation = dbt.cli(arguments, context=context, raise_on_error=False)
     succeeded = invocation.is_successful()
     memory = ColumnMemory.open(workspace.dbt_target_folder / "column_metadata.json")
-    yield from events_with_metadata(invocation, lambda: warehouse.connect(read_only=True), memory)
+    yield from events_with_metadata(
+        invocation,
+        lambda: warehouse.connect(read_only=True),
+        memory,
+        prepare_tracing=lambda: dbt.give_adapter(invocation, arguments),
+    )
     if not succeeded:
         raise invocation.get_error() or dg.Failure("dbt failed")

@@ -92,6 +92,9 @@ SOURCES: list[Event] = [
     {"utm_medium": "referral", "utm_source": "partner"},
     {"utm_source": "flyer"},
 ]
+# Two visitors who come again, and one who was never there.
+MISTAKEN_PAGE = "https://shop.example/mistaken"
+MISTAKES = [view(visitor, "2026-02-05T10:00", MISTAKEN_PAGE) for visitor in ("r1", "r7", "nobody")]
 CHANNELS = [
     "direct", "direct", "organic_search", "organic_search", "paid", "paid", "email", "email", "social", "social",
     "social", "referral", "referral", "other",
@@ -182,13 +185,15 @@ def warehouse_of(folder: Path, dbt_folder: Path, events: list[Event]) -> DbtWare
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> tuple[DbtWarehouse, DbtWarehouse, list[Event]]:
-    """The same events, in two deliveries with a build after each, and all at once."""
+    """The same events, in two deliveries with a build after each, the first of them with mistakes, and all at once."""
     events = random_events(1)
     first, later = events[::2], events[1::2]
-    in_two = warehouse_of(tmp_path_factory.mktemp("in_two"), dbt_folder, told_by_hand() + first)
+    in_two = warehouse_of(tmp_path_factory.mktemp("in_two"), dbt_folder, told_by_hand() + first + MISTAKES)
     in_two.dbt("run", *MODELS)
+    with in_two.connect() as connection:
+        connection.execute("delete from raw.events where page_url = ?", [MISTAKEN_PAGE])
     add_events(in_two, later)
-    in_two.changed_days(sorted({str(local_day(event["occurred_at"])) for event in later}))
+    in_two.changed_days(sorted({str(local_day(event["occurred_at"])) for event in later + MISTAKES}))
     in_two.dbt("run", *MODELS)
     at_once = warehouse_of(tmp_path_factory.mktemp("at_once"), dbt_folder, told_by_hand() + events)
     at_once.dbt("run", *MODELS)
@@ -213,10 +218,10 @@ def test_random_visits_are_grouped_as_the_rules_say(built) -> None:
 
 
 def test_sessions_built_from_changed_days_equal_those_built_from_nothing(built) -> None:
-    query = "select * from intermediate.int_sessions order by all"
-    assert_frame_equal(built[0].read(query), built[1].read(query))
-    query = "select * from intermediate.int_person_sessions order by all"
-    assert_frame_equal(built[0].read(query), built[1].read(query))
+    for table in ("int_sessions", "int_first_sessions", "int_identity_sightings", "int_person_sessions"):
+        query = f"select * from intermediate.{table} order by all"
+        assert_frame_equal(built[0].read(query), built[1].read(query))
+    assert built[1].read("select * from intermediate.int_identity_sightings").height > 60
 
 
 def test_half_an_hour_of_silence_ends_a_session_and_not_a_second_less(built) -> None:

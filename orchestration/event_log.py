@@ -1,0 +1,63 @@
+"""Dagster's event log in SQLite, with its files kept open.
+
+What belongs here: how events are written. Dagster's own storage opens the file, compiles the statement and closes the
+file for each of the thousand events of a run, which was a tenth of a small run's time.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import sqlalchemy
+import sqlalchemy.event
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._serdes import ConfigurableClassData
+from sqlalchemy.engine import Connection, Engine
+
+
+class OpenSqliteEventLogStorage(SqliteEventLogStorage):
+    """The same files as Dagster's own storage, which reads what this one wrote.
+
+    SQLite hands events to the operating system instead of waiting for the disk after each: a killed process loses
+    nothing, a power cut may lose the last events of Dagster's log, never a row of the warehouse.
+    """
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        """Open nothing yet; the folder is made where it is missing."""
+        self._engines: dict[str, Engine] = {}
+        super().__init__(base_dir, inst_data)
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:
+        """What `dagster.yaml` says."""
+        return cls(inst_data=inst_data, **config_value)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        with self._db_lock, self._engine(shard).begin() as connection:
+            yield connection
+
+    def _engine(self, shard: str) -> Engine:
+        if shard not in self._engines:
+            engine = sqlalchemy.create_engine(
+                self.conn_string_for_shard(shard), connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}
+            )
+            sqlalchemy.event.listen(engine, "connect", _do_not_wait_for_the_disk)
+            self._initdb(engine)
+            self._engines[shard] = engine
+        return self._engines[shard]
+
+    def dispose(self) -> None:
+        """Close the files."""
+        super().dispose()
+        for engine in self._engines.values():
+            engine.dispose()
+        self._engines.clear()
+
+
+def _do_not_wait_for_the_disk(connection: sqlite3.Connection, _: object) -> None:
+    connection.execute("pragma synchronous = off")
