@@ -23,7 +23,7 @@ from benchmarks.persona_worlds import WorldSettings
 from benchmarks.tracking_bound import Bound, measure_bound, tell_bound
 from benchmarks.tracking_demo import TrackedDemo, track_demo
 from benchmarks.tracking_measures import OPEN_GATE, Changes, Tracked, track_world
-from ml.persona_tracking import GateSettings
+from ml.persona_challenge import GateSettings
 
 PAGE = Path(__file__).with_name("TRACKING.md")
 KEPT = Path(__file__).with_name("tracking_results.json")

@@ -13,14 +13,8 @@ import numpy as np
 import polars as pl
 
 from benchmarks.persona_worlds import WorldSettings, catalogue_of_world, simulate_weeks
-from ml.persona_tracking import (
-    INCUMBENT_SCHEMA,
-    GateSettings,
-    StandingPersonas,
-    fit_challenger,
-    odds_for_week,
-    place_people,
-)
+from ml.persona_challenge import GateSettings, fit_challenger
+from ml.persona_tracking import INCUMBENT_SCHEMA, StandingPersonas, odds_for_week, place_people
 from ml.personas import PersonaSettings
 
 CAUGHT_WITHIN = 3

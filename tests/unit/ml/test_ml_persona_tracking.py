@@ -8,19 +8,11 @@ from planted_people import CATALOGUE, planted_people
 from benchmarks.persona_worlds import WorldSettings, catalogue_of_world, simulate_weeks
 from benchmarks.tracking_measures import track_world
 from ml.membership_reasons import deciding_features, evidence_for, learn_scales
-from ml.persona_tracking import (
-    INCUMBENT_SCHEMA,
-    ODDS_TO_MOVE,
-    GateSettings,
-    StandingPersonas,
-    count_movement,
-    fit_challenger,
-    odds_for_week,
-    place_people,
-    tell_movement,
-    typical_people,
-)
+from ml.persona_challenge import GateSettings, fit_challenger
+from ml.persona_movement import count_movement, tell_movement
+from ml.persona_tracking import INCUMBENT_SCHEMA, ODDS_TO_MOVE, StandingPersonas, odds_for_week, place_people
 from ml.personas import PersonaSettings, fit_personas
+from ml.typical_people import typical_people
 
 NOBODY = pl.DataFrame(schema=INCUMBENT_SCHEMA)
 SETTINGS = PersonaSettings(k=4, k_range=(4, 4), starts=5)
