@@ -1,14 +1,12 @@
-{# Written anew from what it was: whom the changed days may have shown first is looked for among all days again, everybody else can only turn out to have been seen earlier. #}
+{# Written anew from what it was: whom the changed days may have shown first is looked for among all days again, everybody
+   else can only turn out to have been seen earlier. Days are named where they are read: DuckDB would keep all of them in
+   memory for a part of the statement that is used twice. #}
 {%- set stands = last_rows_stand('day_rules', identity_day_rules()) -%}
 {%- set names = ['contact_id', 'user_id', 'device_id'] -%}
+{%- set days = ref('int_identity_days') -%}
+{%- set read_columns = (names + ['delivered_on', 'first_event_at']) | join(', ') -%}
 
 with
-
-identity_days as (
-
-    select * from {{ ref('int_identity_days') }}
-
-),
 
 {# Few days are delivered late, and time zones are converted only once for each. #}
 late_days as (
@@ -16,7 +14,7 @@ late_days as (
     select
         delivered_on,
         {{ local_midnight('delivered_on') }} as delivered_at
-    from (select distinct delivered_on from identity_days where delivered_on is not null) as days
+    from (select distinct delivered_on from {{ days }} where delivered_on is not null) as days
 
 ),
 
@@ -39,37 +37,41 @@ changed_span as (
 
 {# What a part of a day tells counts from the day it is known on. A span is a comparison of numbers; which of its days
    changed would ask the clocks for every sighting. #}
-last_sightings as (
+doubtful as (
 
-    select
-        sightings.*,
-        coalesce(sightings.seen_from_at >= changed_span.from_at and sightings.seen_from_at < changed_span.to_at, false) as is_doubtful
+    select {{ hash_of(names) }} as key
     from {{ this }} as sightings
-    cross join changed_span
+    inner join changed_span
+        on sightings.seen_from_at >= changed_span.from_at
+        and sightings.seen_from_at < changed_span.to_at
 
 ),
 
 looked_at as (
 
-    select identity_days.*
-    from identity_days
-    inner join changed_parts
-        on identity_days.event_day = changed_parts.event_day
-        and coalesce(identity_days.delivered_on, identity_days.event_day) = changed_parts.counted_from
+    select {{ read_columns }}
+    from {{ days }} as identity_days
+    where exists (
+        select 1
+        from changed_parts
+        where
+            identity_days.event_day = changed_parts.event_day
+            and coalesce(identity_days.delivered_on, identity_days.event_day) = changed_parts.counted_from
+    )
 
     union all
 
-    {# Should two hashes be the same, some days are looked at for nothing. #}
-    select *
-    from identity_days
-    where {{ hash_of(names) }} in (select {{ hash_of(names) }} from last_sightings where is_doubtful)
+    {# Should two keys be the same, some days are looked at for nothing. #}
+    select {{ read_columns }}
+    from {{ days }} as identity_days
+    where {{ hash_of(names) }} in (select key from doubtful)
 
 ),
 {%- else %}
 
 looked_at as (
 
-    select * from identity_days
+    select {{ read_columns }} from {{ days }} as identity_days
 
 ),
 {%- endif %}
@@ -91,19 +93,35 @@ seen as (
 
 ),
 
+{%- if stands %}
+
+undoubted as (
+
+    select
+        {{ names | join(', ') }},
+        seen_from_at
+    from {{ this }}
+    where {{ hash_of(names) }} not in (select key from doubtful)
+
+),
+{%- endif %}
+
 sightings as (
 
     {%- if stands %}
 
     select
-        {{ names | join(', ') }},
-        min(seen_from_at) as seen_from_at
-    from (
-        select {{ names | join(', ') }}, seen_from_at from last_sightings where not is_doubtful
-        union all
-        select {{ names | join(', ') }}, seen_from_at from seen
-    ) as last_and_seen
-    group by {{ names | join(', ') }}
+        {%- for name in names %}
+        coalesce(seen.{{ name }}, undoubted.{{ name }}) as {{ name }},
+        {%- endfor %}
+        least(seen.seen_from_at, undoubted.seen_from_at) as seen_from_at
+    from undoubted
+    full join seen
+        on {% for name in names -%}
+        undoubted.{{ name }} is not distinct from seen.{{ name }}
+        {%- if not loop.last %}
+        and {% endif %}
+        {%- endfor %}
     {%- else %}
 
     select * from seen
