@@ -35,7 +35,8 @@
     {% if not execute %}
         {{ return('') }}
     {% endif %}
-    {% if not identity_days_stand() %}
+    {% set stand = identity_days_stand() %}
+    {% if not stand %}
         {% do run_query(
             "insert into " ~ source('raw', 'changed_days') ~ " select 'events', days.day, deliveries._delivered_at from ("
             ~ all_event_days() ~ ") as days cross join (select distinct _delivered_at from " ~ source('raw', 'events')
@@ -44,14 +45,12 @@
     {% endif %}
     {%- if is_incremental() -%}
         delete from {{ this }} as counted
-        where day_rules <> '{{ identity_day_rules() }}'
-            or exists (
-                select 1
-                from ({{ changed_parts_of_days() }}) as parts
-                where
-                    parts.event_day = counted.event_day
-                    and parts.counted_from = coalesce(counted.delivered_on, counted.event_day)
-            )
+        {%- if stand %}
+        using ({{ changed_parts_of_days() }}) as parts
+        where
+            parts.event_day = counted.event_day
+            and parts.counted_from = coalesce(counted.delivered_on, counted.event_day)
+        {%- endif %}
     {%- endif -%}
 {%- endmacro %}
 
@@ -113,13 +112,23 @@ changed_parts as (
 
 ),
 
+changed_since as (
+
+    select {{ local_midnight('min(counted_from)') }} as changed_since_at
+    from changed_parts
+
+),
+
+{# What was known before any part that changed is left out before clocks are asked. #}
 nearby_events as (
 
-    select *
+    select events.*
     from events
+    inner join changed_since
+        on {{ counts_from_at('events.occurred_at', 'events.known_from_at') }} >= changed_since.changed_since_at
     where
-        occurred_at >= date '{{ first_day }}' - interval 1 day
-        and occurred_at < date '{{ last_day }}' + interval 2 day
+        events.occurred_at >= date '{{ first_day }}' - interval 1 day
+        and events.occurred_at < date '{{ last_day }}' + interval 2 day
 
 ),
 

@@ -21,40 +21,65 @@
     {{ return(run_query("select distinct session_rules from " ~ this).columns[0].values() | list == [session_rules()]) }}
 {%- endmacro %}
 
-{# The days on which sessions start that a change of the events may change: the day before, which may run into it, and two
-   days after, whose sessions may have begun there. #}
-{% macro changed_days_of_sessions(all_days=false) -%}
-    select distinct cast(changed_day + cast(days as integer) as date) as day
-    from (
-        select changed_day from {{ source('raw', 'changed_days') }} where entity = 'events'
-        {%- if all_days %}
-        union
-        select day from ({{ all_event_days() }}) as every_day
-        {%- endif %}
-    ) as changed
-    cross join (select unnest(range(-1, 3)) as days) as neighbours
-    where changed_day is not null
+{# In which later week something of a day was delivered; null where it came within the week. No zone is more than 14 hours
+   ahead: what is known before then is known within the week. #}
+{% macro delivered_in_week(day, known_from_at) -%}
+    case
+        when
+            {{ known_from_at }} > date_trunc('week', {{ day }}) + interval 154 hour
+            and date_trunc('week', {{ local_time(known_from_at) }}) > date_trunc('week', {{ day }})
+            then cast(date_trunc('week', {{ local_time(known_from_at) }}) as date)
+    end
 {%- endmacro %}
 
-{# Those whose sessions are made now; all where the rules changed. #}
-{% macro days_of_sessions() -%}
-    {{ return(changed_days_of_sessions(all_days=not sessions_stand())) }}
+{# The days on which sessions start that a change of the events may change: the day before, which may run into it, and two
+   days after, whose sessions may have begun there. A few events that come late change late sessions only. #}
+{% macro changed_starts_of_sessions() -%}
+    select distinct
+        cast(changed.changed_day + cast(neighbours.days as integer) as date) as day,
+        changed.delivered_in_week
+    from (
+        select distinct
+            changed_day,
+            {{ delivered_in_week('changed_day', '(' ~ known_from_at() ~ ')') }} as delivered_in_week
+        from {{ source('raw', 'changed_days') }}
+        where entity = 'events'
+    ) as changed
+    cross join (select unnest(range(-1, 3)) as days) as neighbours
+{%- endmacro %}
+
+{# Those days, or all. #}
+{% macro days_of_sessions(all_days) -%}
+    {%- if all_days %}
+    select distinct cast(day + cast(days as integer) as date) as day
+    from ({{ all_event_days() }}) as every_day
+    cross join (select unnest(range(-1, 3)) as days) as neighbours
+    where day is not null
+    {%- else %}
+    select distinct day from ({{ changed_starts_of_sessions() }}) as starts
+    {%- endif %}
 {%- endmacro %}
 
 {# Before: sessions that start on such a day are forgotten; all of them where the rules changed. #}
 {% macro forget_changed_sessions() -%}
     {%- if execute and is_incremental() -%}
-        delete from {{ this }}
-        where {{ 'started_on in (' ~ days_of_sessions() ~ ')' if sessions_stand() else 'true' }}
+        delete from {{ this }} as sessions
+        {%- if sessions_stand() %}
+        using ({{ changed_starts_of_sessions() }}) as starts
+        where
+            starts.day = sessions.started_on
+            and coalesce(starts.delivered_in_week, date '0001-01-01')
+            = coalesce(sessions.delivered_in_week, date '0001-01-01')
+        {%- endif %}
     {%- endif -%}
 {%- endmacro %}
 
 {# The days as spans of days without a gap, to be worked on together: [[first, last], ...]. #}
-{% macro session_chunks() -%}
+{% macro session_chunks(all_days) -%}
     {% if not execute %}
         {{ return([]) }}
     {% endif %}
-    {% set days = run_query("select day from (" ~ days_of_sessions() ~ ") as days order by day").columns[0].values() | list %}
+    {% set days = run_query("select day from (" ~ days_of_sessions(all_days) ~ ") as days order by day").columns[0].values() | list %}
     {% set span = run_query(
         "select count(*), date_diff('day', min(occurred_at), max(occurred_at)) + 1 from " ~ source('raw', 'events')
         ~ " where " ~ is_web_event()
@@ -74,11 +99,12 @@
 
 {# The model's own statement makes no rows; the hook after it makes those of every chunk, in the same transaction. #}
 {% macro make_sessions() -%}
-    {% for chunk in session_chunks() %}
-        {% do run_query("insert into " ~ this ~ " by name " ~ sessions_of_days(chunk[0], chunk[1])) %}
+    {% set all_days = not (execute and sessions_stand()) %}
+    {% for chunk in session_chunks(all_days) %}
+        {% do run_query("insert into " ~ this ~ " by name " ~ sessions_of_days(chunk[0], chunk[1], all_days)) %}
         {% set long = "session_days > 2" %}
         {% if run_query("select count(*) from " ~ this ~ " where " ~ long).rows[0][0] %}
-            {% do run_query("insert into " ~ this ~ " by name " ~ sessions_of_days(chunk[0], chunk[1], long_ones=true)) %}
+            {% do run_query("insert into " ~ this ~ " by name " ~ sessions_of_days(chunk[0], chunk[1], all_days, long_ones=true)) %}
             {% do run_query("delete from " ~ this ~ " where " ~ long) %}
         {% endif %}
     {% endfor %}
@@ -89,9 +115,28 @@
 {%- endmacro %}
 
 {# Sessions that start between two days. With `long_ones`, those that the table holds as longer than two days are made
-   again, cut at the midnights. Rows of one moment are told apart by their place in the file: a tracker writes in order. #}
-{% macro sessions_of_days(first_day, last_day, long_ones=false) -%}
+   again, cut at the midnights. Rows of one moment are told apart by their place in the file: a tracker writes in order.
+   Unless all days are made, only those sessions that may have changed, of the events near them. #}
+{% macro sessions_of_days(first_day, last_day, all_days=true, long_ones=false) -%}
 with
+{%- if not all_days %}
+
+changed_starts as (
+
+    {{ changed_starts_of_sessions() }}
+
+),
+
+days_near_changes as (
+
+    select distinct
+        cast(changed_starts.day + cast(neighbours.days as integer) as date) as event_day,
+        coalesce(changed_starts.delivered_in_week, date '0001-01-01') as delivered_in_week
+    from changed_starts
+    cross join (select unnest(range(-2, 2)) as days) as neighbours
+
+),
+{%- endif %}
 
 web_events as (
 
@@ -124,19 +169,25 @@ web_events as (
 
 ),
 
-nearby_events as (
+known_events as (
 
     select
         *,
-        {# No zone is more than 14 hours ahead: what is known before then is known within the week. #}
-        case
-            when
-                known_from_at > date_trunc('week', event_day) + interval 154 hour
-                and date_trunc('week', {{ local_time('known_from_at') }}) > date_trunc('week', event_day)
-                then cast(date_trunc('week', {{ local_time('known_from_at') }}) as date)
-        end as delivered_in_week
+        {{ delivered_in_week('event_day', 'known_from_at') }} as delivered_in_week
     from web_events
     where event_day between date '{{ first_day }}' - 2 and date '{{ last_day }}' + 1
+
+),
+
+nearby_events as (
+
+    select known_events.*
+    from known_events
+    {%- if not all_days %}
+    inner join days_near_changes
+        on known_events.event_day = days_near_changes.event_day
+        and coalesce(known_events.delivered_in_week, date '0001-01-01') = days_near_changes.delivered_in_week
+    {%- endif %}
 
 ),
 
@@ -350,10 +401,20 @@ sessions as (
 
 select * from sessions
 where
-    {%- if long_ones %}
-    started_on between date '{{ first_day }}' and date '{{ last_day }}'
-    {%- else %}
-    (started_on between date '{{ first_day }}' and date '{{ last_day }}' and session_days <= 2)
-    or (session_days > 2 and started_on + session_days > date '{{ first_day }}')
+    {%- if not long_ones %}
+    {# Kept until they are cut, wherever they start. #}
+    (session_days > 2 and started_on + session_days > date '{{ first_day }}')
+    or
     {%- endif %}
+    (
+        started_on between date '{{ first_day }}' and date '{{ last_day }}'
+        {%- if not long_ones %}
+        and session_days <= 2
+        {%- endif %}
+        {%- if not all_days %}
+        and (started_on, coalesce(delivered_in_week, date '0001-01-01')) in (
+            select (day, coalesce(delivered_in_week, date '0001-01-01')) from changed_starts
+        )
+        {%- endif %}
+    )
 {%- endmacro %}

@@ -24,9 +24,9 @@ with
 
 {%- if stands %}
 
-changed_days as (
+changed_starts as (
 
-    {{ changed_days_of_sessions() }}
+    {{ changed_starts_of_sessions() }}
 
 ),
 
@@ -35,7 +35,7 @@ changed_span as (
     select
         {{ local_midnight('min(day)') }} as from_at,
         {{ local_midnight('max(day) + 1') }} as to_at
-    from changed_days
+    from changed_starts
 
 ),
 
@@ -54,7 +54,7 @@ looked_at as (
 
     select *
     from {{ sessions }}
-    where started_on in (select day from changed_days)
+    where started_on in (select day from changed_starts)
 
     union all
 
@@ -63,7 +63,7 @@ looked_at as (
     from {{ sessions }}
     where
         {{ hash_of(visitor) }} in (select key from doubtful)
-        and started_on not in (select day from changed_days)
+        and started_on not in (select day from changed_starts)
 
 ),
 {%- else %}

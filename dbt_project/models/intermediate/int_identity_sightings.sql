@@ -49,15 +49,11 @@ doubtful as (
 
 looked_at as (
 
-    select {{ read_columns }}
+    select identity_days.{{ (names + ['delivered_on', 'first_event_at']) | join(', identity_days.') }}
     from {{ days }} as identity_days
-    where exists (
-        select 1
-        from changed_parts
-        where
-            identity_days.event_day = changed_parts.event_day
-            and coalesce(identity_days.delivered_on, identity_days.event_day) = changed_parts.counted_from
-    )
+    inner join changed_parts
+        on identity_days.event_day = changed_parts.event_day
+        and coalesce(identity_days.delivered_on, identity_days.event_day) = changed_parts.counted_from
 
     union all
 
