@@ -77,7 +77,7 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
         checks=_checks(connection, workspace, week),
         rhythms=_frame(
             connection,
-            "select segment_id, weekday, day_part, events, people from marts.segment_rhythms where as_of = ? "
+            "select segment_id, weekday, hour, active_hours, people from marts.segment_rhythms where as_of = ? "
             "and segment_type = 'persona' order by all",
             as_of,
         ),

@@ -16,8 +16,9 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from ml.defined_personas import DefinedModel, FeatureRule, PersonaDefinition, rule_fit
+from ml.defined_personas import DefinedModel
 from ml.membership_reasons import REASON_COLUMNS, evidence_for, learn_scales
+from ml.persona_definitions import FeatureRule, PersonaDefinition, rule_fit
 from orchestration.persona_store import DEFINED, DISCOVERED, StandingModel, model_of_week
 from orchestration.settings_file import nearest
 from orchestration.sql import identifier

@@ -90,8 +90,8 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
     "rhythms": {
         "segment_id": pl.String,
         "weekday": pl.Int64,
-        "day_part": pl.String,
-        "events": pl.Int64,
+        "hour": pl.Int64,
+        "active_hours": pl.Int64,
         "people": pl.Int64,
     },
     "stages": {"segment_id": pl.String, "stage": pl.String, "people": pl.Int64},
@@ -206,7 +206,7 @@ class ReportData:
         k_evidence: Per number of personas tried: silhouette (-1 to 1) and stability (0 to 1).
         deliveries: Rows received per entity; `latest_row_at` in UTC.
         checks: Contract rules per entity; each is counted once, as passed, failed or a warning.
-        rhythms: Per persona, weekday (1 Monday) and part of the day: what its people did, and how many did anything.
+        rhythms: Per persona, weekday (1 Monday) and hour (0 to 23): active hours of its people, and how many had one.
         stages: Per persona: how many people are new, active, cooling and dormant.
         typical: Per persona a few people in its middle under a pseudonym, with values of what sets the persona apart.
         ledger: What became of personas this week; continuations are not told.

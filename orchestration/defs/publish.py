@@ -22,7 +22,7 @@ PUBLISHED_TABLES = {
     "segment_profiles": ("segment_type", "segment_id", "characteristic"),
     "segment_migrations": ("segment_type", "previous_as_of", "from_segment_id", "to_segment_id"),
     "segment_kpis": ("segment_type", "segment_id"),
-    "segment_rhythms": ("segment_type", "segment_id", "weekday", "day_part"),
+    "segment_rhythms": ("segment_type", "segment_id", "weekday", "hour"),
     "segment_stages": ("segment_type", "segment_id", "stage"),
     "person_propensities": ("person_id", "target"),
     "person_values": ("person_id",),

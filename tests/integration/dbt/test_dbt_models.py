@@ -169,6 +169,20 @@ def test_memberships_are_personas_and_bands(company):
     assert rows.rows() == [("k1", "Readers", 0.9), ("order_soon:high", "order soon: high", 0.8)]
 
 
+def test_the_typical_week_has_hours_of_the_time_zone_of_the_workspace(company):
+    # Ann at ten and eleven on a Tuesday, and late on Sunday; Bob at one on that Tuesday and on a Thursday, the first
+    # time on a device that was known to be his only later. Eve on a Wednesday, delivered within the grace period.
+    rhythms = company.table("marts.segment_rhythms").select("segment_id", "weekday", "hour", "active_hours", "people")
+    assert rhythms.rows() == [
+        ("k1", 2, 10, 1, 1),
+        ("k1", 2, 11, 1, 1),
+        ("k1", 2, 13, 1, 1),
+        ("k1", 4, 13, 1, 1),
+        ("k1", 7, 23, 1, 1),
+        ("k2", 3, 13, 1, 1),
+    ]
+
+
 def test_key_figures_list_a_persona_without_people_too(company):
     rows = company.table("marts.segment_kpis").to_dicts()
     assert [(row["segment_name"], row["people"], row["people_share"]) for row in rows] == [

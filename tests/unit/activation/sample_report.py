@@ -196,21 +196,16 @@ def _profiles() -> pl.DataFrame:
 
 def _rhythms() -> pl.DataFrame:
     random = np.random.default_rng(5)
-    lengths = {"night": 1, "morning": 3, "daytime": 20, "evening": 9}
+    by_hour = np.array([0] * 5 + [0.02, 0.05, 0.2, 0.5, *[0.8] * 9, 0.5, 0.4, 0.4, 0.3, 0.2, 0.1])
     rows = [
-        (
-            persona_id,
-            weekday,
-            part,
-            int(people * weight * (0.4 if weekday > 5 else 1) * random.uniform(0.5, 1.5)),
-            people,
-        )
+        (persona_id, weekday, hour, int(2 * people * share) + 1, people)
         for persona_id, (_, people, _) in PERSONAS.items()
         for weekday in range(1, 8)
-        for part, weight in lengths.items()
+        for hour, share in enumerate(by_hour * (0.4 if weekday > 5 else 1) * random.uniform(0.5, 1.5, 24))
+        if share
     ]
     rows[0] = (*rows[0][:3], 9, 4)
-    return pl.DataFrame(rows, schema=["segment_id", "weekday", "day_part", "events", "people"], orient="row")
+    return pl.DataFrame(rows, schema=["segment_id", "weekday", "hour", "active_hours", "people"], orient="row")
 
 
 def _stages() -> pl.DataFrame:
