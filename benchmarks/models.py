@@ -195,7 +195,7 @@ def _forward(data: Path) -> str:
                 continue
             areas.append(figures["auc"])
             method = "abstains" if isinstance(fitted, Abstention) else fitted.algorithm
-            drift = (figures["calibration_drift"] or "holds").split("; and ")[0].split(", ")[-1]
+            drift = (figures["calibration_drift"] or "holds").split("; and ")[0].split(", ")[-1].removeprefix("so ")
             lines.append(
                 f"| {name} | {names[(week - ROOT).days // 7]} | {before:.3f}, {figures['base_rate']:.3f} | {method} "
                 f"| {_between(figures, 'auc')} | {figures['log_loss']:.3f} ({figures['base_rate_log_loss']:.3f}) "

@@ -232,8 +232,8 @@ def evaluate(outcomes: Floats, probabilities: Floats, weights: Floats | None = N
     Returns:
         auc, log_loss and brier, each with _low and _high (95 % interval); base_rate_log_loss, that of telling everybody
         the base rate; calibration_error; calibration_slope and calibration_intercept with their standard errors
-        (_error); base_rate, the share with the outcome; mean_probability; positives and rows, as counted;
-        reliability, ten bins.
+        (_error), None where there is no such line; base_rate, the share with the outcome; mean_probability; positives
+        and rows, as counted; reliability, ten bins.
     """
     auc, auc_low, auc_high = area_under_curve(outcomes, probabilities)
     losses = log_losses(outcomes, probabilities)
@@ -255,16 +255,20 @@ def evaluate(outcomes: Floats, probabilities: Floats, weights: Floats | None = N
         "brier_low": brier_low,
         "brier_high": brier_high,
         "calibration_error": error_of_bins(bins),
-        "calibration_slope": line.slope,
-        "calibration_slope_error": line.slope_error,
-        "calibration_intercept": line.intercept,
-        "calibration_intercept_error": line.intercept_error,
+        "calibration_slope": _finite(line.slope),
+        "calibration_slope_error": _finite(line.slope_error),
+        "calibration_intercept": _finite(line.intercept),
+        "calibration_intercept_error": _finite(line.intercept_error),
         "base_rate": base_rate,
         "mean_probability": float(np.average(probabilities, weights=weights)),
         "positives": int(outcomes.sum()),
         "rows": len(outcomes),
         "reliability": bins,
     }
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def _equal_parts(order: NDArray[np.int64], weights: Floats | None) -> list[NDArray[np.int64]]:

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.neural_network import MLPClassifier
 
 from ml.catalogue import Kind
-from ml.linear_classifier import column_features, one_thread
+from ml.linear_classifier import column_features, one_thread, prepare
 from ml.people_order import person_fold
 from ml.preparation import Preparation
 from ml.saved_state import FittedState
@@ -63,7 +63,7 @@ class NetworkClassifier(BaseEstimator):
 
     def fit(self, features: pl.DataFrame, outcomes: Floats) -> Self:
         """Learn the scales and the weights."""
-        self.preparation_ = Preparation(decorrelate=False, random_state=self.random_state).fit(features, self.inputs)
+        self.preparation_ = prepare(features, self.inputs, self.random_state)
         self.column_features_ = column_features(self.preparation_)
         columns = self.preparation_.n_columns_
         self.weights_ = [np.zeros((columns, HIDDEN)), np.zeros((HIDDEN, 1))]

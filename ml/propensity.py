@@ -498,12 +498,8 @@ def _evaluated(
 ) -> dict[str, Any]:
     probabilities = chosen.calibration.probabilities(said)
     figures = evaluate(outcomes, probabilities, weights)
-    line = CalibrationLine(
-        figures["calibration_slope"],
-        figures["calibration_slope_error"],
-        figures["calibration_intercept"],
-        figures["calibration_intercept_error"],
-    )
+    names = ("slope", "slope_error", "intercept", "intercept_error")
+    line = CalibrationLine(*(np.nan if (one := figures[f"calibration_{name}"]) is None else one for name in names))
     return {
         **figures,
         "log_loss_uncalibrated": log_loss(outcomes, expit(said), weights),

@@ -5,7 +5,8 @@ import polars as pl
 import pytest
 from planted_people import CATALOGUE, WEEK, catalogue_of, planted_weeks
 
-from ml.evaluation import calibration_error
+from benchmarks.propensity_worlds import simulated_weeks
+from ml.evaluation import calibration_error, evaluate, log_loss
 from ml.negative_sampling import draw_common_outcome
 from ml.propensity import (
     Abstention,
@@ -166,6 +167,21 @@ def test_rows_drawn_of_the_common_outcome_give_the_probabilities_of_all_rows():
     fresh = planted_weeks(weeks=1, count=20_000, seed=78)
     told = part.score(fresh)["probability"].mean()
     assert told == pytest.approx(fresh["true_probability"].mean(), abs=0.01)
+
+
+@pytest.mark.parametrize(("standing", "is_bent"), [("logistic", False), ("boosting", True)])
+def test_probabilities_that_are_known_are_found(standing, is_bent):
+    weeks = draw_common_outcome(simulated_weeks(100_000, 2, 1, is_bent), seed=7, enough=1)
+    inputs = [name for name in weeks.columns if name not in ("person_id", "as_of", "truth", "outcome", "sampled_at")]
+    kinds = {"country": "category", "has_app": "flag"}
+    catalogue = catalogue_of(*((name, "f", name, None, None, kinds.get(name, "number")) for name in inputs))
+    found = fit_propensity(weeks, catalogue, PropensitySettings(horizon_days=7), standing)
+    fresh = simulated_weeks(100_000, 1, 101, is_bent).sort("person_id")
+    said, truth = found.score(fresh)["probability"].to_numpy(), fresh["truth"].to_numpy()
+    figures = evaluate(fresh["outcome"].cast(pl.Float64).to_numpy(), said)
+    assert figures["calibration_slope"] == pytest.approx(1, abs=0.05)
+    assert figures["calibration_error"] <= 0.01
+    assert log_loss(truth, said) <= (1.015 if is_bent else 1.01) * log_loss(truth, truth)
 
 
 def test_a_constraint_keeps_to_the_algorithms_that_can_promise_it(weeks):
