@@ -304,7 +304,7 @@ def _scale(people: int) -> str:
     lines = [
         "## A million people",
         "",
-        f"{people:,} people, 60 features, four past weeks, one outcome in ten: what is learned from is drawn of "
+        f"{people:,} people, 60 features, four past weeks, the outcome in 15 %: what is learned from is drawn of "
         f"{4 * people:,} rows. Each line in a process of its own; seconds by the clock (of CPU).",
         "",
         "| | rows learned from | fitted | scored | peak memory |",
