@@ -214,8 +214,9 @@ def fit_propensity(
         scored: The features of the week to be scored, so that features are found that are not filled there yet.
 
     Returns:
-        The model; or an abstention where positives or negatives are too few, a suspect blocks, or the ranking is not
-        surely better than chance (the 95 % interval of the AUC reaches down to 0.5).
+        The model; or an abstention where positives or negatives are too few, a suspect blocks, the ranking is not
+        surely better than chance (the 95 % interval of the AUC reaches down to 0.5), or the log loss is no lower than
+        that of the share of everybody.
 
     Raises:
         ValueError: `standing` is no algorithm that may be chosen from, a constraint is no +1 or -1 on a number or flag,
@@ -263,8 +264,9 @@ def fit_propensity(
         "measured_on": measuring.in_words,
         "is_out_of_time": measuring.is_forward,
     }
-    if not evaluation["auc_low"] > 0.5:
-        return _no_better_than_chance(evaluation, known, suspects)
+    reason = _shortcoming(evaluation)
+    if reason:
+        return Abstention(reason, known.height, _positives(known), evaluation, suspects)
     importance = permutation_importance(
         measured,
         tested,
@@ -360,8 +362,9 @@ def cross_fit_scores(
         "measured_on": f"people held out in {len(folds)} folds of one extract, not out of time",
         "is_out_of_time": False,
     }
-    if not evaluation["auc_low"] > 0.5:
-        return _no_better_than_chance(evaluation, known, suspects)
+    reason = _shortcoming(evaluation)
+    if reason:
+        return Abstention(reason, known.height, _positives(known), evaluation, suspects)
     everybody, raw = np.empty(people.height), np.empty(people.height)
     everybody[is_known], raw[is_known] = mapped, said
     if not is_known.all():
@@ -596,10 +599,20 @@ def _hindrance(known: pl.DataFrame, inputs: dict[str, Kind], settings: Propensit
     return Abstention(reason, known.height, positives)
 
 
-def _no_better_than_chance(evaluation: dict[str, Any], known: pl.DataFrame, suspects: list[Suspect]) -> Abstention:
-    figures = f"AUC {evaluation['auc']:.2f}, 95 % interval {evaluation['auc_low']:.2f} to {evaluation['auc_high']:.2f}"
-    reason = f"no better than chance for sure ({figures}), measured on {evaluation['measured_on']}"
-    return Abstention(reason, known.height, _positives(known), evaluation, suspects)
+def _shortcoming(evaluation: dict[str, Any]) -> str | None:
+    """Why probabilities cannot be relied on: they rank nobody, or say less than one number for everybody would."""
+    measured_on = f"measured on {evaluation['measured_on']}"
+    if not evaluation["auc_low"] > 0.5:
+        figures = (
+            f"AUC {evaluation['auc']:.2f}, 95 % interval {evaluation['auc_low']:.2f} to {evaluation['auc_high']:.2f}"
+        )
+        return f"no better than chance for sure ({figures}), {measured_on}"
+    if not evaluation["log_loss"] < evaluation["base_rate_log_loss"]:
+        figures = (
+            f"log loss {evaluation['log_loss']:.4f}, of the share of everybody {evaluation['base_rate_log_loss']:.4f}"
+        )
+        return f"its probabilities say less than the share of everybody would ({figures}), {measured_on}"
+    return None
 
 
 def _has_two(outcomes: Floats, fewest: int) -> bool:
