@@ -5,8 +5,8 @@ Here belong the tests and figures. Over-segmentation as seen by the features the
 Groups always differ in the columns they were cut by; what counts is what happens after. With many people everything is
 significant, so a difference needs a size as well (Cohen 1988: eta squared 0.01 is small; or, of what few people do,
 half as much again), and with many comparisons something is by chance, so the false discovery rate is held (Benjamini
-and Hochberg 1995). That no difference was seen shows none: two personas do the same only where the interval of their ratio
-leaves no room for half as much again (Schuirmann 1987, "A comparison of the two one-sided tests procedure").
+and Hochberg 1995). That no difference was seen shows none: two personas do the same only where the interval of their
+ratio leaves no room for half as much again (Schuirmann 1987, "A comparison of the two one-sided tests procedure").
 """
 
 from collections.abc import Sequence
