@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from dbt_company import ANN, BOB, DELETED, EVE, SHOPPER
+from dbt_company import ANN, AS_OF, BOB, DELETED, EVE, SHOPPER
 
 from orchestration.dbt_runs import DBT_PROJECT_FOLDER
 
@@ -216,6 +216,13 @@ def test_profiles_of_categories_are_shares_of_the_people_whose_level_is_known(co
     row = profiles.filter(segment_id="k1", characteristic="contact_country=AT").row(0, named=True)
     assert (row["label"], row["unit"]) == ("Country: AT", "share")
     assert (row["segment_value"], row["base_value"]) == (1.0, 0.5)
+
+
+def test_what_became_of_predictions_and_what_they_earn_is_published_for_scored_weeks(company):
+    past = company.table("marts.propensity_backtest").row(0, named=True)
+    assert (past["people"], past["positives"], past["predicted_mean"]) == (200, 20, 0.123457)
+    gains = company.warehouse.read("select as_of::varchar as as_of, band, people, profit from marts.propensity_gains")
+    assert gains.rows() == [(AS_OF, "high", 20, None)]
 
 
 def test_propensities_keep_the_reason_where_a_model_abstains(company):
