@@ -216,7 +216,7 @@ def fit_propensity(
     Returns:
         The model; or an abstention where positives or negatives are too few, a suspect blocks, the ranking is not
         surely better than chance (the 95 % interval of the AUC reaches down to 0.5), or the log loss is no lower than
-        that of the share of everybody.
+        that of the share of everybody though nothing has drifted.
 
     Raises:
         ValueError: `standing` is no algorithm that may be chosen from, a constraint is no +1 or -1 on a number or flag,
@@ -607,7 +607,8 @@ def _shortcoming(evaluation: dict[str, Any]) -> str | None:
             f"AUC {evaluation['auc']:.2f}, 95 % interval {evaluation['auc_low']:.2f} to {evaluation['auc_high']:.2f}"
         )
         return f"no better than chance for sure ({figures}), {measured_on}"
-    if not evaluation["log_loss"] < evaluation["base_rate_log_loss"]:
+    is_drift = evaluation["calibration_drift"] is not None  # told in words, and warned of, wherever it shows
+    if not is_drift and not evaluation["log_loss"] < evaluation["base_rate_log_loss"]:
         figures = (
             f"log loss {evaluation['log_loss']:.4f}, of the share of everybody {evaluation['base_rate_log_loss']:.4f}"
         )

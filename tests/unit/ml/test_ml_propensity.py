@@ -203,14 +203,13 @@ def test_drift_of_the_base_rate_is_said_in_words():
     assert "probabilities are too low" in words
 
 
-def test_probabilities_that_say_less_than_one_number_for_everybody_abstain_though_they_rank():
-    weeks = planted_weeks(count=8_000, seed=31)
-    random = np.random.default_rng(3)
-    hardly_anybody = weeks["outcome"].to_numpy() * (random.random(weeks.height) < 0.05)
-    ended = weeks.with_columns(
-        outcome=pl.when(pl.col("as_of") == LAST).then(pl.Series(hardly_anybody)).otherwise("outcome")
-    )
-    abstained = fit_propensity(ended, CATALOGUE, standing="logistic")
+def test_probabilities_of_thin_data_that_say_less_than_one_number_for_everybody_abstain_though_they_rank():
+    weeks = planted_weeks(count=260, seed=2)
+    random = np.random.default_rng(2)
+    outcomes = weeks["outcome"].to_numpy()
+    mostly_chance = np.where(random.random(weeks.height) < 0.75, random.permutation(outcomes), outcomes)
+    thin = weeks.with_columns(outcome=pl.Series(mostly_chance))
+    abstained = fit_propensity(thin, CATALOGUE, PropensitySettings(minimum_positives=10), standing="logistic")
     assert isinstance(abstained, Abstention)
     assert abstained.evaluation["auc_low"] > 0.5
     assert abstained.reason.startswith("its probabilities say less than the share of everybody would (log loss ")
