@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from math import log2
 
 import pytest
 from dbt_company import ANN, AS_OF, BOB, EVE, SHOPPER
@@ -39,11 +40,11 @@ def test_spellings_of_a_text_count_as_one_and_age_by_their_source(texts):
     pricing = texts.filter(text="pricing").row(0, named=True)
     assert pricing["seen_on"] == date(2026, 3, 1)
     # Seen on the last evening and 19 days earlier, at a half-life of ten days; a page counts half.
-    assert pricing["weight"] == pytest.approx(0.5 * 1.344, abs=0.001)
+    assert pricing["weight"] == pytest.approx(0.5 * log2(1 + 1 + 0.5 ** (19 / 10)), abs=1e-6)
     # What is stated does not age; a note does, here by 28 days.
     weights = dict(texts.filter(person_id=EVE).select("source", "weight").iter_rows())
     assert weights["job_title"] == 1.0
-    assert weights["note"] == pytest.approx(0.1926, abs=0.01)
+    assert weights["note"] == pytest.approx(log2(1 + 0.5 ** (28 / 10)), abs=1e-6)
 
 
 def test_after_four_half_lives_a_text_counts_no_more(company):
