@@ -9,7 +9,7 @@ HISTORY ?= 26
 LOCKED := --universal --generate-hashes --no-emit-index-url --no-strip-extras --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test check format fuzz-ingest pages bench bench-identity bench-personas bench-tracking bench-dimensions bench-affinity lock clean
+.PHONY: help run ui test check format fuzz-ingest pages bench bench-identity bench-personas bench-tracking bench-dimensions bench-models bench-affinity lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -69,6 +69,9 @@ bench-tracking: $(VENV)/ready-dev ## measure how personas stay themselves over 2
 
 bench-dimensions: $(VENV)/ready-dev ## measure customer value, preferences and uplift, and their speed (takes long)
 	@$(BIN)/python -m benchmarks.dimensions
+
+bench-models: $(VENV)/ready-dev ## measure propensities on public data and in simulated worlds, and their speed (takes long)
+	@$(BIN)/python -m benchmarks.models
 
 bench-affinity: $(VENV)/ready-dev ## measure brand affinity and its speed, and write the figures to docs/affinity.md
 	@$(BIN)/python -m benchmarks.affinity --write docs/affinity.md $(if $(DATA),--data $(DATA))

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.persona_worlds import WorldSettings, catalogue_of_world, spread_centres
-from ml.defined_personas import DefinedModel, PersonaDefinition, fit_defined_personas
+from ml.defined_personas import DefinedModel, fit_defined_personas
+from ml.persona_definitions import PersonaDefinition
 
 NAMED, UNNAMED = 6, 2
 UNNAMED_SHARE = 0.15

@@ -1,7 +1,8 @@
 """How well the personas of the demo company stay themselves over the weeks it was run, against what was planted.
 
 What belongs here: reading a warehouse that `personae run DIR --weeks 26` filled, and the truth that `personae demo`
-wrote beside the extracts. What is counted, and how, stands in `tracking_measures`; the page in `tracking`.
+wrote beside the extracts. What is counted, and how, stands in `tracking_measures`, what can be known in
+`tracking_bound`, the page in `tracking`.
 
     python -m benchmarks.tracking_demo DIR
 """
@@ -13,18 +14,13 @@ from datetime import date
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import polars as pl
-from scipy.stats import nbinom
 
+from benchmarks.tracking_bound import FULL_WINDOWS, Alive, measure_bound
 from benchmarks.tracking_measures import NOBODY, Changes, Tracked, compare_with_truth, count_changes, labels_of
-from examples.demo import company
-from ml.persona_tracking import ODDS_TO_MOVE, place_people
+from ml.persona_tracking import place_people
 from orchestration.persona_store import model_of_week, read_feature_columns
 from orchestration.weeks import Week
-
-FULL_WINDOWS = 13
-"""Weeks of history that the longest windows of features look back on."""
 
 
 @dataclass(frozen=True)
@@ -102,14 +98,6 @@ def _humans_of_people(connection: duckdb.DuckDBPyConnection, contacts: pl.DataFr
     )
 
 
-@dataclass(frozen=True)
-class Alive:
-    """A week's truth, as `tracking_measures` wants it: no persona appears or ends in the demo."""
-
-    truth: pl.DataFrame
-    alive: int = 5
-
-
 @dataclass
 class TrackedDemo(Tracked):
     """What the demo came to.
@@ -165,103 +153,13 @@ def _calibration_error(week: LivedWeek, id_of_persona: dict[str, str]) -> float:
     return float((bins["len"] * (bins["strength"] - bins["is_right"]).abs()).sum() / both.height)
 
 
-def measure_ceiling(folder: Path) -> tuple[Changes, Changes]:
-    """What can be known of the movers at all, from what people did.
-
-    A Bayes filter that was told how often who becomes whom, and how much of what each planted persona does in a week,
-    puts everybody where they are most probable, and moves them at odds of four to one, as the pipeline does. It sees
-    the same events; what it does not find in the same week cannot be found.
-
-    Returns:
-        All weeks, and those from `FULL_WINDOWS` on.
-    """
-    personas = list(company.PERSONAS)
-    humans = pl.read_parquet(folder / "truth" / "people.parquet")
-    number = {human: place for place, human in enumerate(humans["human_id"])}
-    as_ofs = [date.fromisoformat(path.stem) for path in sorted((folder / "truth" / "weeks").glob("*.parquet"))]
-    truth = np.full((len(as_ofs), len(number)), -1)
-    for week, as_of in enumerate(as_ofs):
-        frame = pl.read_parquet(folder / "truth" / "weeks" / f"{as_of}.parquet")
-        people, planted = frame["human_id"], frame["persona"]
-        truth[week, people.replace_strict(number).to_numpy()] = planted.replace_strict(
-            personas, range(len(personas)), return_dtype=pl.Int64
-        ).to_numpy()
-    counts = _planted_counts(folder, humans, number, as_ofs)
-    log_evidence = np.zeros((*truth.shape, len(personas)))
-    for place in range(len(personas)):
-        visits, events = counts[..., -1], counts[..., :-1]
-        own = truth == place
-        mean, variance = visits[own].mean(), visits[own].var()
-        size = mean**2 / max(variance - mean, 1e-3)
-        shares = events[own].sum(axis=0) + 0.5
-        log_evidence[..., place] = nbinom.logpmf(visits, size, size / (size + mean))
-        log_evidence[..., place] += events @ np.log(shares / shares.sum())
-    becomes = np.eye(len(personas)) * (1 - company.CHANGES_PER_WEEK)
-    becomes += company.CHANGES_PER_WEEK * np.array(company.CHANGES)
-    labels, believed, current = [], np.zeros(log_evidence.shape[1:]), np.full(len(number), -1)
-    rows = np.arange(len(number))
-    for week in range(len(as_ofs)):
-        is_there, was_there = truth[week] >= 0, believed.sum(axis=1) > 0
-        expected = np.where(was_there[:, None], believed @ becomes, np.array(company.SHARE_AT_START))
-        logs = np.log(np.maximum(expected, 1e-300)) + log_evidence[week]
-        odds = np.exp(logs - logs.max(axis=1, keepdims=True))
-        best = odds.argmax(axis=1)
-        held = (current >= 0) & (odds[rows, best] < ODDS_TO_MOVE * odds[rows, np.maximum(current, 0)])
-        current = np.where(is_there, np.where(held, current, best), -1)
-        believed = np.where(is_there[:, None], odds / odds.sum(axis=1, keepdims=True), 0.0)
-        labels.append({str(one): personas[current[one]] for one in np.flatnonzero(is_there)})
-    lived = []
-    for week in range(len(as_ofs)):
-        there = np.flatnonzero(truth[week] >= 0)
-        moved = (truth[week] != truth[week - 1]) & (truth[week - 1] >= 0) if week else np.zeros(len(number), dtype=bool)
-        lived.append(
-            Alive(
-                pl.DataFrame(
-                    {
-                        "person_id": [str(one) for one in there],
-                        "persona": [personas[truth[week, one]] for one in there],
-                        "moved": moved[there],
-                    }
-                )
-            )
-        )
-    return count_changes(labels, lived), count_changes(labels[FULL_WINDOWS - 1 :], lived[FULL_WINDOWS - 1 :])
-
-
-def _planted_counts(folder: Path, humans: pl.DataFrame, number: dict[str, int], as_ofs: list[date]) -> np.ndarray:
-    """Events by name, and visits, of every human in every week: (weeks, humans, names + 1)."""
-    with duckdb.connect(str(folder / ".personae" / "warehouse.duckdb"), read_only=True) as connection:
-        events = connection.execute(
-            "select contact_id, device_id, event_name, session_id, cast(occurred_at + interval 2 hour as date) as day "
-            "from raw.events"
-        ).pl()
-    owner = {}
-    for listed in ("contact_ids", "device_ids"):
-        owner |= dict(humans.explode(listed).drop_nulls(listed).select(listed, "human_id").iter_rows())
-    first = as_ofs[0]
-    events = events.with_columns(
-        human=pl.coalesce(
-            pl.col("contact_id").replace_strict(owner, default=None, return_dtype=pl.String),
-            pl.col("device_id").replace_strict(owner, default=None, return_dtype=pl.String),
-        ),
-        week=(pl.col("day") - first).dt.total_days() // 7 + 1,
-    ).filter(pl.col("human").is_not_null() & pl.col("week").is_between(0, len(as_ofs) - 1))
-    names = sorted(events["event_name"].unique().to_list())
-    counts = np.zeros((len(as_ofs), len(number), len(names) + 1))
-    visits = events.unique(["week", "human", "session_id"])
-    for frame, place in ((events, events["event_name"].replace_strict(names, range(len(names)))), (visits, None)):
-        where = (frame["week"].to_numpy(), frame["human"].replace_strict(number).to_numpy())
-        np.add.at(counts, (*where, len(names) if place is None else place.to_numpy()), 1)
-    return counts
-
-
 def main() -> None:
     """Print what a demo company came to."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     result = track_demo(folder)
-    ceiling, mature_ceiling = measure_ceiling(folder)
+    bound = measure_bound(folder)
     told = {
         "id switches": result.id_switches,
         "events": result.events,
@@ -270,8 +168,8 @@ def main() -> None:
         "people placed right": [round(one, 3) for one in result.accuracy],
         "calibration error": round(result.calibration_error, 4),
         "spurious": [round(one, 4) for one in result.changes.spurious],
-        "all weeks": [one.summary() for one in (result.changes, result.unsmoothed, ceiling)],
-        "full windows": [one.summary() for one in (result.mature, result.mature_unsmoothed, mature_ceiling)],
+        "all weeks": [one.summary() for one in (result.changes, result.unsmoothed, bound.changes)],
+        "full windows": [one.summary() for one in (result.mature, result.mature_unsmoothed, bound.mature)],
     }
     print(json.dumps(told, indent=1))
 

@@ -13,14 +13,8 @@ import numpy as np
 import polars as pl
 
 from benchmarks.persona_worlds import WorldSettings, catalogue_of_world, simulate_weeks
-from ml.persona_tracking import (
-    INCUMBENT_SCHEMA,
-    GateSettings,
-    StandingPersonas,
-    fit_challenger,
-    odds_for_week,
-    place_people,
-)
+from ml.persona_challenge import GateSettings, fit_challenger
+from ml.persona_tracking import INCUMBENT_SCHEMA, StandingPersonas, odds_for_week, place_people
 from ml.personas import PersonaSettings
 
 CAUGHT_WITHIN = 3
@@ -44,9 +38,17 @@ class PlantedWeek(Protocol):
 
 @dataclass
 class Changes:
-    """How labels changed over the weeks, and whether they changed for those who did."""
+    """How labels changed over the weeks, and whether they changed for those who did.
+
+    Attributes:
+        spurious: By week, share of those who did not move of late whose label changed.
+        astray: By week, share of the same whose label changed to a wrong one; the others' became right.
+        caught_same_week: Of each mover, whether the label was right in that week.
+        caught_later: The same three weeks later.
+    """
 
     spurious: list[float] = field(default_factory=list)
+    astray: list[float] = field(default_factory=list)
     caught_same_week: list[bool] = field(default_factory=list)
     caught_later: list[bool] = field(default_factory=list)
 
@@ -54,6 +56,7 @@ class Changes:
         """Mean of each."""
         return {
             "spurious churn": float(np.mean(self.spurious)),
+            "of that to a wrong persona": float(np.mean(self.astray)),
             "caught the same week": float(np.mean(self.caught_same_week)),
             "caught within 3 weeks": float(np.mean(self.caught_later)),
         }
@@ -197,8 +200,11 @@ def count_changes(labels: Sequence[dict[str, str]], weeks: Sequence[PlantedWeek]
         # A persona that appears or ends takes people with it, and that is no noise.
         if number in structural_weeks:
             continue
-        changed = sum(labels[number][person] != labels[number - 1][person] for person in unmoved)
-        changes.spurious.append(changed / max(len(unmoved), 1))
+        changed = [person for person in unmoved if labels[number][person] != labels[number - 1][person]]
+        changes.spurious.append(len(changed) / max(len(unmoved), 1))
+        planted = dict(weeks[number].truth.select("person_id", "persona").iter_rows())
+        wrong = sum(labels[number][one] != persona_names[number].get(planted.get(one)) for one in changed)
+        changes.astray.append(wrong / max(len(unmoved), 1))
         later = number + CAUGHT_WITHIN
         if later >= len(weeks):
             continue

@@ -252,6 +252,7 @@ def mixture_from(matrix: Matrix, labels: NDArray[np.int64], centres: Matrix, ste
         weights_init=shares / shares.sum(),
         means_init=centres,
         precisions_init=1 / (variances + floor),
+        init_params="random_from_data",  # nothing is left to it, and k-means would not be allowed on other arrays
         reg_covar=floor,
         max_iter=steps,
         tol=1e-3,

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from ml.encoding import AnswerEncoding, CategoryEncoding, Encoding, FlagEncoding, NumberEncoding
-from ml.personas import PersonaModel
+from ml.persona_model import PersonaModel
 
 LIMITS = (
     "People are described as of one week; who was not known then played no part.",

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from ml.catalogue import Kind
@@ -33,6 +34,9 @@ CHUNK_ROWS = 65_536
 class Preparation(BaseEstimator):
     """Encodes the columns, drops near copies, and decorrelates what is left.
 
+    An estimator in scikit-learn's manners that takes no arrays: which columns there are, of which kind and family, is
+    what it is about. `Decorrelation`, which it ends in, takes arrays.
+
     Args:
         decorrelate: Whether principal components come out, or the encoded columns themselves.
         balance: As in `Decorrelation`.
@@ -43,6 +47,8 @@ class Preparation(BaseEstimator):
             families, are what counts.
 
     Attributes:
+        feature_names_in_: The inputs it was fitted to.
+        n_features_in_: How many.
         encodings_: One per feature that varies, in the order of the inputs.
         kept_: Positions of the encoded columns that are no near copies of an earlier one.
         decorrelation_: The fitted `Decorrelation`, or None.
@@ -69,6 +75,12 @@ class Preparation(BaseEstimator):
         self.sample_size = sample_size
         self.random_state = random_state
 
+    def __sklearn_tags__(self) -> Tags:
+        """Say that it takes frames: scikit-learn's own checks, which fit arrays, do not apply."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        return tags
+
     def fit(
         self, features: pl.DataFrame, inputs: Mapping[str, Kind], families: Mapping[str, str] | None = None
     ) -> Self:
@@ -82,6 +94,8 @@ class Preparation(BaseEstimator):
         Returns:
             Itself. `n_columns_` is 0 if no column varies.
         """
+        self.feature_names_in_ = np.array(list(inputs), dtype=object)
+        self.n_features_in_ = len(inputs)
         sample = hash_sample(features, self.sample_size, self.random_state)
         learned = (learn_encoding(sample[name], kind) for name, kind in inputs.items())
         self.encodings_: list[Encoding] = [encoding for encoding in learned if encoding is not None]
@@ -101,6 +115,7 @@ class Preparation(BaseEstimator):
     @property
     def n_columns_(self) -> int:
         """Columns of the matrix that `transform` returns."""
+        check_is_fitted(self, "encodings_")
         return len(self.decorrelation_.components_) if self.decorrelation_ is not None else len(self.kept_)
 
     @property
@@ -112,6 +127,7 @@ class Preparation(BaseEstimator):
     @property
     def encoded_names_(self) -> list[str]:
         """Names of the encoded columns that were kept."""
+        check_is_fitted(self, "encodings_")
         names = [name for encoding in self.encodings_ for name in encoding.names]
         return [names[position] for position in self.kept_]
 
@@ -214,6 +230,7 @@ class Preparation(BaseEstimator):
         check_is_fitted(self, "encodings_")
         state: dict[str, Any] = {
             "settings": self.get_params(),
+            "inputs": self.feature_names_in_.tolist(),
             "encodings": [encoding_to_dict(encoding) for encoding in self.encodings_],
             "kept": self.kept_.tolist(),
             "is_survey": self.is_survey_,
@@ -229,6 +246,8 @@ class Preparation(BaseEstimator):
         """Read a fitted state that `to_dict` wrote."""
         preparation = cls(**state["settings"])
         preparation.encodings_ = [encoding_from_dict(encoding) for encoding in state["encodings"]]
+        preparation.feature_names_in_ = np.array(state.get("inputs", preparation.features_), dtype=object)
+        preparation.n_features_in_ = len(preparation.feature_names_in_)
         preparation.kept_ = np.asarray(state["kept"], dtype=np.int64)
         preparation.is_survey_ = state.get("is_survey", False)
         preparation.decorrelation_ = None

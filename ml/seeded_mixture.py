@@ -16,8 +16,12 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
+from sklearn.utils import Tags
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 Matrix = NDArray[np.float64]
 
@@ -103,33 +107,79 @@ class SeededMixture:
         return cls(**arrays, named=int(state["named"]))
 
 
-def fit_seeded_mixture(
-    scores: Matrix,
-    examples: Sequence[NDArray[np.int64]],
-    log_evidence: Matrix | None = None,
-    free_groups: int | None = None,
-    seed: int = 7,
-) -> SeededMixture:
-    """Fit a mixture to people of whom some are known to belong to a group.
+class SeededGroups(BaseEstimator):
+    """Groups of which some have examples: expectation and maximization, the examples held in their groups.
 
-    Expectation and maximization, the examples held in their groups (seeding after Basu, Banerjee and Mooney 2002,
-    "Semi-supervised clustering by seeding"; the background after Banfield and Raftery 1993).
+    Seeding after Basu, Banerjee and Mooney 2002, "Semi-supervised clustering by seeding"; the background after
+    Banfield and Raftery 1993. Neither a classifier nor a clusterer in scikit-learn's sense: a row may belong to none
+    of the groups it was told of, and `predict_proba` has a column for that.
 
     Args:
-        scores: (people, columns).
-        examples: Per named group the rows of its examples, at least one each.
-        log_evidence: As in `SeededMixture.log_joint`.
         free_groups: How many free groups; None chooses from 0 to 4.
-        seed: Random seed of the starts of free groups.
+        random_state: Seed of the starts of free groups.
 
-    Returns:
-        The mixture.
-
-    Raises:
-        ValueError: A group has no example.
+    Attributes:
+        mixture_: The `SeededMixture`.
+        classes_: The named groups, ascending; columns 0, 1, ... of an indicator matrix.
     """
-    if any(len(rows) == 0 for rows in examples):
-        raise ValueError("a named group has no example")
+
+    def __init__(self, free_groups: int | None = None, *, random_state: int = 7) -> None:
+        """Store the settings."""
+        self.free_groups = free_groups
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Tags:
+        """Say that examples are needed."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+    def fit(self, X: ArrayLike, y: ArrayLike, log_evidence: Matrix | None = None) -> Self:
+        """Fit a mixture to rows of which some are known to belong to a group.
+
+        Args:
+            X: (rows, columns).
+            y: (rows,), the group of each example, -1 where it is not known; or (rows, groups), not 0 where a row is an
+                example of a group, where it may be one of several.
+            log_evidence: As in `SeededMixture.log_joint`.
+
+        Returns:
+            Itself.
+
+        Raises:
+            ValueError: A group has no example, or no row is one.
+        """
+        scores, known = validate_data(self, X, y, dtype=np.float64, multi_output=True, ensure_min_samples=2)
+        if known.ndim == 1:
+            check_classification_targets(known)
+            self.classes_ = np.unique(known[known != -1])
+            examples = [np.flatnonzero(known == group) for group in self.classes_]
+        else:
+            self.classes_ = np.arange(known.shape[1])
+            examples = [np.flatnonzero(column) for column in known.T]
+        if not examples or any(len(rows) == 0 for rows in examples):
+            raise ValueError("a named group has no example")
+        self.mixture_ = _fit(scores, examples, log_evidence, self.free_groups, self.random_state)
+        return self
+
+    def predict_proba(self, X: ArrayLike, log_evidence: Matrix | None = None) -> Matrix:
+        """Probability of each named group, and in the last column of none of them, (rows, groups + 1)."""
+        check_is_fitted(self)
+        return self.mixture_.probabilities(validate_data(self, X, reset=False, dtype=np.float64), log_evidence)
+
+    def predict(self, X: ArrayLike, log_evidence: Matrix | None = None) -> NDArray[Any]:
+        """Most probable group of each row, -1 for none of them."""
+        most_probable = self.predict_proba(X, log_evidence).argmax(axis=1)
+        return np.append(self.classes_, -1)[most_probable]
+
+
+def _fit(
+    scores: Matrix,
+    examples: Sequence[NDArray[np.int64]],
+    log_evidence: Matrix | None,
+    free_groups: int | None,
+    seed: int,
+) -> SeededMixture:
     anchors = np.array([scores[rows].mean(axis=0) for rows in examples])
     spread = _spread_of_examples(scores, examples, anchors)
     owner = np.full(len(scores), -1, dtype=np.int64)

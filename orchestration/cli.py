@@ -185,10 +185,13 @@ def rollback(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="From this week on; default: the latest one that was run."),
     ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="The target whose propensity model is meant; default: the persona model.")
+    ] = None,
     reason: Annotated[str, typer.Option(help="Why, for whoever reads it later.")] = "",
     data: DataFolder = None,
 ) -> None:
-    """Go back from the standing persona model to the one before it. Weeks before --week stay as they are."""
+    """Go back from the standing persona model, or a target's, to the one before it. Earlier weeks stay as they are."""
     from orchestration.turning_back import NothingToTurnBackFrom, turn_back
     from orchestration.warehouse import Warehouse
 
@@ -198,7 +201,7 @@ def rollback(
         _fail("no week was run yet; `personae run DIR` first", EXIT_WRONG_SETTING)
     try:
         with _one_run_at_a_time(workspace), Warehouse.of(workspace).connect(read_only=True) as connection:
-            turned = turn_back(connection, workspace, Week.containing(week.date()) if week else None, reason)
+            turned = turn_back(connection, workspace, Week.containing(week.date()) if week else None, reason, target)
     except NothingToTurnBackFrom as error:
         _fail(str(error), EXIT_WRONG_SETTING)
     console.print(

@@ -14,17 +14,13 @@ from datetime import timedelta
 import duckdb
 import polars as pl
 
-from ml.defined_personas import (
-    DefinedModel,
-    PersonaDefinition,
-    fit_defined_personas,
-    judge_support,
-    suggest_groups,
-    suggest_ranges,
-)
+from ml.defined_personas import DefinedModel, fit_defined_personas
+from ml.defined_support import judge_support, suggest_groups, suggest_ranges
 from ml.membership_reasons import REASON_COLUMNS, deciding_features
 from ml.naming import describe_personas, name_personas, profile_personas
-from ml.persona_tracking import ODDS_TO_MOVE, tell_movement
+from ml.persona_definitions import PersonaDefinition
+from ml.persona_movement import tell_movement
+from ml.persona_tracking import ODDS_TO_MOVE
 from orchestration.persona_store import (
     ASSIGNMENT_SCHEMA,
     DEFINED,

@@ -85,7 +85,8 @@ identity: {{max_people_per_email: 3, max_people_per_phone: 2, max_people_per_dev
 # How many personas: a number, or [fewest, most] to let the data decide. Refitted every 13 weeks; ids are kept.
 personas: {{k: [3, 8], refit_every_weeks: 13}}
 
-# What to predict: an order, an event, or a label column of the contacts.
+# What to predict, of whom, and for which action: docs/propensities.md tells all of it. A template fills in the rest;
+# whatever a target says itself counts instead.
 {targets}
 # Who may be reached, over which channel and for which purpose.
 activation: {{channel: email, purpose: email_marketing}}
@@ -103,10 +104,21 @@ activation: {{channel: email, purpose: email_marketing}}
 
 schedule: {{hour: 6}}        # Monday mornings, while `personae ui` or a Dagster daemon is running
 """
-ORDER_TARGET = """\
-targets:
-  order_within_30_days: {outcome: order, within_days: 30}
+TEMPLATES_COMMENTED = """\
+#   churn: {template: churn}                        # no order for 90 days, of people who ordered in the last 90
+#   conversion: {template: conversion}              # a first order within 30 days, of people who never ordered
+#   upsell: {template: upsell, attribute: plan, values_in_order: [free, team, business]}
+#   interest: {template: feature_interest, event: report_exported}    # an event of `features`, of who does not use it
+#   reactivation: {template: reactivation}          # anything within 30 days, of people inactive for 60
+#   cancelled: {outcome: label, label: Churn, positive: "Yes"}        # a column of the contacts with the role label
+#   bands, of any target, where a contact pays:   {cost: 0.5, value: 40}
+#     as many as the team can call:               {by: capacity, people: 500}
+#     everybody by their own amount:              {by: expected_value, cost: 0.5, amount: average_order_amount_365d}
 """
+ORDER_TARGET = f"""\
+targets:
+  order_within_30_days: {{outcome: order, within_days: 30}}
+{TEMPLATES_COMMENTED}"""
 PROFILING_BASIS = """\
 legal_basis:
   profiling:
@@ -116,11 +128,10 @@ BASIS_QUESTION = (
     "Why may you profile people whose consent is not recorded? One sentence that somebody answers for, such as the\n"
     "balancing test of a legitimate interest; empty if only people who consented are to be profiled"
 )
-NO_TARGET = """\
+NO_TARGET = f"""\
 # targets:
-#   order_within_30_days: {outcome: order, within_days: 30}
-#   churn: {outcome: label, label: Churn, positive: "Yes"}
-"""
+#   order_within_30_days: {{outcome: order, within_days: 30}}
+{TEMPLATES_COMMENTED}"""
 
 
 def init_workspace(

@@ -14,6 +14,8 @@ import polars as pl
 
 from ml.model_card import card_markdown, model_card
 from ml.people_order import hash_sample
+from ml.persona_model import PersonaModel
+from ml.persona_model import PersonaSettings as FitSettings
 from ml.persona_plots import (
     Form,
     plot_gorge,
@@ -25,8 +27,6 @@ from ml.persona_plots import (
     plot_stability,
 )
 from ml.persona_value import DIFFERENCE_SCHEMA, NET_VALUE_SCHEMA, compare_personas, net_values, not_worth_separating
-from ml.personas import PersonaModel
-from ml.personas import PersonaSettings as FitSettings
 from orchestration.persona_store import CARD_SCHEMA, VALUE_SCHEMA
 from orchestration.sql import identifier
 from orchestration.weeks import Week

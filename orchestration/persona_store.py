@@ -16,8 +16,8 @@ import polars as pl
 from ml.catalogue import inputs_of
 from ml.drift import ColumnReference
 from ml.membership_reasons import REASON_COLUMNS
+from ml.persona_model import PersonaModel
 from ml.persona_tracking import INCUMBENT_SCHEMA, StandingPersonas
-from ml.personas import PersonaModel
 from orchestration.rollbacks import Rollback
 from orchestration.sql import identifier
 from orchestration.warehouse import replace_weeks, transaction

@@ -21,18 +21,11 @@ from ml.drift import ClassifierTest, classifier_test, learn_references, test_col
 from ml.membership_reasons import deciding_features
 from ml.naming import describe_personas, name_personas, profile_personas
 from ml.people_order import hash_sample
-from ml.persona_tracking import (
-    ODDS_TO_MOVE,
-    Challenge,
-    GateSettings,
-    count_movement,
-    fit_challenger,
-    odds_for_week,
-    place_people,
-    tell_movement,
-    typical_people,
-)
+from ml.persona_challenge import Challenge, GateSettings, fit_challenger
+from ml.persona_movement import count_movement, tell_movement
+from ml.persona_tracking import ODDS_TO_MOVE, odds_for_week, place_people
 from ml.personas import PersonaModel, TooFewPeople, judge_again
+from ml.typical_people import typical_people
 from ml.weekly_habits import RecentBehaviour
 from orchestration.code_version import code_version
 from orchestration.defined_persona_week import DefinedWeek, run_defined_personas

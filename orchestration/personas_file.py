@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ml.defined_personas import FeatureRule, PersonaDefinition
+from ml.persona_definitions import FeatureRule, PersonaDefinition
 from orchestration.settings_file import SettingsFile, nearest
 
 PERSONAS_FILE = "personas.yml"

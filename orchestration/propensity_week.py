@@ -1,20 +1,26 @@
 """Propensities of one week: learn from past weeks whose outcomes are complete, score the people of this one.
 
-What belongs here: reading and writing what the models need. The models themselves stand in `ml/`.
+What belongs here: what a week does for each target, step by step, and the rows it learns from. The models stand in
+`ml/`, the tables in `propensity_store.py`, when a model is fitted anew in `propensity_refits.py`, what became of past
+predictions in `propensity_backtest.py`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date, timedelta
 from typing import Any
 
 import duckdb
 import polars as pl
 
+from ml.bands import BandRule, Bands, decide_bands
 from ml.catalogue import inputs_of
-from ml.people_order import hash_sample
+from ml.fairness import gaps_in_words, group_gaps
+from ml.gains import expected_gains
+from ml.negative_sampling import draw_common_outcome
 from ml.propensity import (
     Abstention,
     CrossFit,
@@ -22,119 +28,431 @@ from ml.propensity import (
     PropensitySettings,
     cross_fit_scores,
     fit_propensity,
-    propensity_bands,
 )
+from ml.propensity_card import propensity_card
+from ml.propensity_store import model_to_bytes
+from ml.propensity_words import propensity_markdown
+from orchestration.eligibility import not_eligible_reason
+from orchestration.persona_store import CHAMPION, REJECTED, ROLLED_BACK
 from orchestration.persona_week import read_features
+from orchestration.propensity_backtest import backtest, complaint_of
+from orchestration.propensity_groups import with_groups
+from orchestration.propensity_refits import Due, features_have_drifted, judge, what_is_due
+from orchestration.propensity_store import (
+    PROPENSITY_TABLES,
+    StandingPropensity,
+    bands_to_json,
+    definition_hash,
+    standing_propensity,
+)
 from orchestration.sql import identifier
+from orchestration.target_settings import Target
 from orchestration.warehouse import make_tables, replace_weeks, transaction
 from orchestration.weekly_plan import people_known, training_weeks
 from orchestration.weeks import Week
-from orchestration.workspace import Target, Workspace
+from orchestration.workspace import Workspace
 
-SCORE_SCHEMA = {
-    "as_of": pl.Date,
-    "person_id": pl.String,
-    "target": pl.String,
-    "probability": pl.Float64,
-    "band": pl.String,
-    "abstained_reason": pl.String,
-    "model_id": pl.String,
-}
-RUN_SCHEMA = {
-    "as_of": pl.Date,
-    "target": pl.String,
-    "label": pl.String,
-    "model_id": pl.String,
-    "algorithm": pl.String,
-    "abstained_reason": pl.String,
-    "high_from": pl.Float64,
-    "medium_from": pl.Float64,
-    "evaluation": pl.String,
-}
-PROPENSITY_TABLES = {"propensity_scores": SCORE_SCHEMA, "model_runs": RUN_SCHEMA}
+SIGNS = {"increasing": 1, "decreasing": -1}
 
 
 @dataclass(frozen=True)
 class TargetWeek:
-    """What became of one target in one week."""
+    """What became of one target in one week.
+
+    Attributes:
+        target: its name.
+        people: people with a row.
+        eligible: of them, those it is predicted of.
+        abstained_reason: why nothing is said; None where something is.
+        evaluation: quality, as `PropensityModel.evaluation`.
+        refit: what became of the model, and why.
+        complaint: what is wrong with past predictions, in words; None where they held.
+        unfair: groups whose probabilities are off, in words.
+        suspects: features that look as if they knew the future, in words.
+    """
 
     target: str
     people: int
+    eligible: int
     abstained_reason: str | None
     evaluation: dict[str, Any]
+    refit: str = ""
+    complaint: str | None = None
+    unfair: list[str] = field(default_factory=list)
+    suspects: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A target of a week, and where to look."""
+
+    connection: duckdb.DuckDBPyConnection
+    workspace: Workspace
+    catalogue: pl.DataFrame
+    week: Week
+    name: str
+    target: Target
+
+    @property
+    def features(self) -> set[str]:
+        return set(self.catalogue["feature"].to_list())
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a week says of a target: scores, and what they come from."""
+
+    scores: pl.DataFrame
+    model_id: str
+    algorithm: str
+    fitted_as_of: date
+    evaluation: dict[str, Any]
+    importance: list[dict[str, Any]]
+    suspects: list[dict[str, Any]]
+    bands: Bands
+    measured: pl.DataFrame | None
 
 
 def run_propensity_week(
     connection: duckdb.DuckDBPyConnection, workspace: Workspace, catalogue: pl.DataFrame, week: Week
 ) -> list[TargetWeek]:
-    """Score the people of `week` for every target and write `ml.propensity_scores` and `ml.model_runs`."""
+    """Score the people of `week` for every target and write `PROPENSITY_TABLES`.
+
+    Of other weeks only what was said and fitted *before* `week` is looked at; so running a week again gives the same
+    result, and weeks run one by one and together give the same.
+    """
     make_tables(connection, PROPENSITY_TABLES)
-    scores = [pl.DataFrame(schema=SCORE_SCHEMA)]
-    runs: list[dict[str, Any]] = []
+    frames: dict[str, list[pl.DataFrame]] = {name: [] for name in PROPENSITY_TABLES}
     outcomes: list[TargetWeek] = []
     people = read_features(connection, catalogue, week, "is_propensity_input") if workspace.settings.targets else None
     for name, target in workspace.settings.targets.items():
         assert people is not None  # noqa: S101 - there is a target, so the features were read
-        scored, run = _run_target(connection, workspace, catalogue, week, name, target, people)
-        scores.append(scored)
-        runs.append(run)
-        outcomes.append(TargetWeek(name, scored.height, run["abstained_reason"], json.loads(run["evaluation"])))
+        outcome, found = _run_target(_Asked(connection, workspace, catalogue, week, name, target), people)
+        outcomes.append(outcome)
+        for table, frame in found.items():
+            frames[table].append(frame)
     with transaction(connection):
-        replace_weeks(connection, "ml.propensity_scores", pl.concat(scores), [week.as_of])
-        replace_weeks(connection, "ml.model_runs", pl.DataFrame(runs, schema=RUN_SCHEMA), [week.as_of])
+        for table, schema in PROPENSITY_TABLES.items():
+            rows = pl.concat([pl.DataFrame(schema=schema), *frames[table]])
+            replace_weeks(connection, f"ml.{table}", rows, [week.as_of])
     return outcomes
 
 
-def _run_target(
-    connection: duckdb.DuckDBPyConnection,
-    workspace: Workspace,
-    catalogue: pl.DataFrame,
-    week: Week,
-    name: str,
-    target: Target,
-    people: pl.DataFrame,
-) -> tuple[pl.DataFrame, dict[str, Any]]:
+def _run_target(asked: _Asked, people: pl.DataFrame) -> tuple[TargetWeek, dict[str, pl.DataFrame]]:
+    """One target: what became of it, and its rows of each table."""
+    week, name, target = asked.week, asked.name, asked.target
+    reasons = _not_eligible(asked, people)
+    eligible = people if reasons is None else people.filter(reasons.is_null())
+    past = backtest(asked.connection, asked.workspace, week, name, target, asked.features)
+    complaint = complaint_of(past)
+    found, models, refit = _learn(asked, eligible, complaint)
+    run: dict[str, Any] = {
+        "label": target.in_words(name),
+        "action": target.action,
+        "eligible_people": eligible.height,
+        "not_eligible": json.dumps(_counted(reasons)),
+        "refit": refit,
+    }
+    frames = {"propensity_backtest": past, "propensity_models": _table("propensity_models", asked, models)}
+    if isinstance(found, Abstention):
+        scored = eligible.select("person_id").with_columns(abstained_reason=pl.lit(found.reason))
+        suspects = [asdict(one) for one in found.suspects]
+        run |= {"abstained_reason": found.reason, "evaluation": _json(found.evaluation or {})}
+        outcome = TargetWeek(name, people.height, eligible.height, found.reason, found.evaluation or {}, refit)
+    else:
+        scored, gains = _banded(asked, found)
+        suspects = found.suspects
+        gaps = _gaps(asked, found.measured)
+        of_high = scored.filter(pl.col("band") == "high")["probability"].min() if scored.height else None
+        run |= {
+            "model_id": found.model_id,
+            "fitted_as_of": found.fitted_as_of,
+            "algorithm": found.algorithm,
+            "high_from": of_high if found.bands.high_from is None else found.bands.high_from,
+            "medium_from": found.bands.medium_from,
+            "band_notes": json.dumps(found.bands.notes),
+            "evaluation": _json(found.evaluation),
+            "importance": _json(_labelled(asked, found.importance)),
+        }
+        frames |= {"propensity_gains": gains, "propensity_fairness": _table("propensity_fairness", asked, gaps)}
+        outcome = TargetWeek(
+            name, people.height, eligible.height, None, found.evaluation, refit, unfair=gaps_in_words(gaps)
+        )
+    run["suspects"] = _json(_labelled(asked, suspects))
+    frames["propensity_scores"] = _scores(asked, people, reasons, scored)
+    frames["model_runs"] = _table("model_runs", asked, pl.DataFrame([run], infer_schema_length=None))
+    told = [f"{one['feature']}: {one['reason']}" for one in suspects]
+    return replace(outcome, complaint=complaint, suspects=told), frames
+
+
+def _labelled(asked: _Asked, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same with what each feature is called in words."""
+    labels = dict(asked.catalogue.select("feature", "label").iter_rows())
+    return [row | {"label": labels.get(row["feature"], row["feature"])} for row in rows]
+
+
+def _not_eligible(asked: _Asked, people: pl.DataFrame) -> pl.Series | None:
+    """Why each person is not eligible, null for who is, in the order of `people`; None where everybody is."""
+    kinds = dict(asked.catalogue.select("feature", "kind").iter_rows())
+    labels = dict(asked.catalogue.select("feature", "label").iter_rows())
+    expression = not_eligible_reason(asked.target, kinds, labels)
+    if not expression.startswith("case"):
+        return None
+    reasons = asked.connection.execute(
+        f"select f.person_id, {expression} as reason from features.person_features as f where f.as_of = ?",
+        [asked.week.as_of],
+    ).pl()
+    return people.select("person_id").join(reasons, on="person_id", how="left", maintain_order="left")["reason"]
+
+
+def _counted(reasons: pl.Series | None) -> dict[str, int]:
+    return {} if reasons is None else dict(reasons.drop_nulls().value_counts(sort=True).sort(reasons.name).iter_rows())
+
+
+def _learn(
+    asked: _Asked, eligible: pl.DataFrame, complaint: str | None
+) -> tuple[_Found | Abstention, pl.DataFrame | None, str]:
+    """What is said of the eligible people; the row of a model that was fitted; and what became of it, in words."""
+    week, name, target = asked.week, asked.name, asked.target
+    if eligible.is_empty():
+        return Abstention("nobody is eligible this week", 0, 0), None, ""
+    standing = standing_propensity(asked.connection, name, target, week, asked.workspace.rollbacks)
+    if standing is not None and not standing.is_readable:
+        standing = None  # another version of the library wrote it: it is fitted again
+    due = _due(asked, standing, eligible, complaint)
+    if not due.refit and standing is not None:
+        return _with_standing(asked, standing, eligible), None, "scored with the standing model"
+    fitted, training = _fit(asked, eligible, None if due.compare or standing is None else standing.algorithm)
+    if isinstance(fitted, Abstention):
+        return fitted, None, ""
+    status, reason = _status(asked, fitted, standing)
+    found = _with_new(asked, fitted, training, eligible)
+    row = _model_row(asked, fitted, training, found, standing, due, status, reason)
+    words = f"{status} ({due.trigger}): {reason}"
+    if status == CHAMPION:
+        return found, row, words
+    if standing is None or isinstance(fitted, CrossFit):
+        return Abstention(f"{reason}; no earlier model can take its place", 0, 0), row, words
+    return _with_standing(asked, standing, eligible), row, words
+
+
+def _fit(
+    asked: _Asked, eligible: pl.DataFrame, algorithm: str | None
+) -> tuple[PropensityModel | CrossFit | Abstention, pl.DataFrame]:
+    """A model of this week, and the rows it learned from; the algorithm is chosen anew where none is given."""
+    target = asked.target
     settings = PropensitySettings(
         minimum_positives=target.minimum_positives,
         horizon_days=None if target.outcome == "label" else target.within_days,
-        seed=workspace.settings.personas.seed,
+        monotonic={feature: SIGNS[way] for feature, way in target.monotonic.items()},
+        suspects=target.model.suspects,
+        seed=asked.workspace.settings.personas.seed,
     )
-    run = {"as_of": week.as_of, "target": name, "label": target.in_words(name)}
-    fitted: PropensityModel | CrossFit | Abstention
     if target.outcome == "label":
-        labelled = _with_labels(connection, people, week, name)
-        fitted = cross_fit_scores(labelled, catalogue, settings)
-    else:
-        fitted = fit_propensity(
-            training_rows(connection, workspace, catalogue, week, name, target, settings), catalogue, settings
-        )
-    if isinstance(fitted, Abstention):
-        scored = people.select("as_of", "person_id").with_columns(
-            target=pl.lit(name),
-            probability=pl.lit(None, pl.Float64),
-            band=pl.lit(None, pl.String),
-            abstained_reason=pl.lit(fitted.reason),
-            model_id=pl.lit(None, pl.String),
-        )
-        run |= {"abstained_reason": fitted.reason, "evaluation": json.dumps(fitted.evaluation or {}, default=str)}
-        return scored, run
-    probabilities = fitted.scores if isinstance(fitted, CrossFit) else fitted.score(people)
-    bands = propensity_bands(probabilities, fitted.evaluation["training_base_rate"])
-    scored = bands.with_columns(
-        as_of=pl.lit(week.as_of),
-        target=pl.lit(name),
-        abstained_reason=pl.lit(None, pl.String),
-        model_id=pl.lit(fitted.model_id),
+        labelled = _with_labels(asked.connection, eligible, asked.week, asked.name)
+        return cross_fit_scores(labelled, asked.catalogue, settings, algorithm), labelled  # type: ignore[arg-type]
+    training = training_rows(
+        asked.connection, asked.workspace, asked.catalogue, asked.week, asked.name, target, settings
     )
-    run |= {
+    if training.is_empty():
+        return Abstention(_no_past_week(target, asked.week), 0, 0), training
+    return fit_propensity(training, asked.catalogue, settings, algorithm, eligible), training  # type: ignore[arg-type]
+
+
+def _due(asked: _Asked, standing: StandingPropensity | None, eligible: pl.DataFrame, complaint: str | None) -> Due:
+    """What has to be done about the model this week."""
+    there = drifted = False
+    if standing is not None:
+        inputs = set(standing.model.inputs)
+        there = inputs <= set(eligible.columns)
+        row = asked.connection.execute(
+            "select max(drift) from ml.persona_weeks where as_of = ?", [asked.week.as_of]
+        ).fetchone()
+        drifted = features_have_drifted(row[0] if row else None, inputs)
+    due = what_is_due(
+        asked.week.as_of,
+        standing.fitted_as_of if standing else None,
+        standing.compared_as_of if standing else None,
+        asked.target.model,
+        there,
+        drifted,
+        complaint is not None,
+    )
+    # The scores of a label are those of folds of this week's people: there is nothing to score them with from before.
+    return replace(due, refit=True, trigger=due.trigger or "refit") if asked.target.outcome == "label" else due
+
+
+def _status(asked: _Asked, fitted: PropensityModel | CrossFit, standing: StandingPropensity | None) -> tuple[str, str]:
+    turned_back = next(
+        (one for one in asked.workspace.rollbacks if one.excludes(asked.week.as_of, asked.week, asked.name)), None
+    )
+    if turned_back is not None:
+        return ROLLED_BACK, f"turned back from by hand: {turned_back.reason or 'no reason given'}"
+    against = standing.evaluation if standing and isinstance(fitted, PropensityModel) else None
+    verdict = judge(fitted.evaluation, against, asked.target.model.worse_at_most)
+    return (CHAMPION if verdict.passed else REJECTED), verdict.reason
+
+
+def _with_new(
+    asked: _Asked, fitted: PropensityModel | CrossFit, training: pl.DataFrame, eligible: pl.DataFrame
+) -> _Found:
+    if isinstance(fitted, CrossFit):
+        scores = fitted.scores
+        labels = training.select("person_id", "outcome").drop_nulls()
+        measured = labels.join(scores, on="person_id", how="inner").with_columns(as_of=pl.lit(asked.week.as_of))
+        measured = measured.sort("person_id")
+    else:
+        scores, measured = fitted.score(eligible), fitted.measured
+    measured = _with_amounts(asked, measured, measured["as_of"][0] if measured.height else asked.week.as_of)
+    bands = decide_bands(_rule(asked.target), fitted.evaluation["training_base_rate"], measured, eligible.height)
+    return _Found(
+        scores.select("person_id", "probability"),
+        fitted.model_id,
+        fitted.algorithm,
+        asked.week.as_of,
+        fitted.evaluation,
+        fitted.importance,
+        [asdict(one) for one in fitted.suspects],
+        bands,
+        measured,
+    )
+
+
+def _with_standing(asked: _Asked, standing: StandingPropensity, eligible: pl.DataFrame) -> _Found:
+    model = standing.model
+    bands = decide_bands(_rule(asked.target), standing.evaluation["training_base_rate"], None, eligible.height)
+    learned = standing.bands
+    return _Found(
+        model.score(eligible).select("person_id", "probability"),
+        model.model_id,
+        model.algorithm,
+        standing.fitted_as_of,
+        standing.evaluation,
+        model.importance,
+        [asdict(one) for one in model.suspects],
+        replace(bands, usual_amount=learned.usual_amount, joined=learned.joined, notes=learned.notes),
+        None,
+    )
+
+
+def _rule(target: Target) -> BandRule:
+    told = target.bands
+    return BandRule(
+        told.by, told.high, told.medium, told.people, told.medium_people, told.cost, told.value, told.margin
+    )
+
+
+def _with_amounts(asked: _Asked, rows: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    """Each person's own amount beside them, where bands need it."""
+    amount = asked.target.bands.amount
+    if amount is None:
+        return rows
+    amounts = asked.connection.execute(
+        f"select person_id, cast({identifier(amount)} as double) as amount from features.person_features "
+        "where as_of = ?",
+        [as_of],
+    ).pl()
+    return rows.join(amounts, on="person_id", how="left", maintain_order="left")
+
+
+def _banded(asked: _Asked, found: _Found) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The scores with their bands, and what these are expected to earn."""
+    people = _with_amounts(asked, found.scores, asked.week.as_of)
+    scored = found.scores.with_columns(band=found.bands.names(people), model_id=pl.lit(found.model_id))
+    sizes = dict(scored["band"].value_counts().iter_rows())
+    if found.measured is not None:
+        gains = expected_gains(found.measured, found.bands, sizes, asked.workspace.settings.personas.seed)
+        return scored, _table("propensity_gains", asked, gains)
+    return scored, _table("propensity_gains", asked, _gains_of(asked, found.fitted_as_of, sizes))
+
+
+def _gains_of(asked: _Asked, fitted_as_of: date, sizes: dict[str, int]) -> pl.DataFrame:
+    """What was expected when the model was fitted, for as many people as there are now."""
+    gains = asked.connection.execute(
+        "select * exclude (as_of, target) from ml.propensity_gains where as_of = ? and target = ? and people > 0 "
+        "order by all",
+        [fitted_as_of, asked.name],
+    ).pl()
+    now = pl.col("band").replace_strict(sizes, default=0, return_dtype=pl.Int64)
+    people = pl.when(pl.col("kind") == "band").then(now).otherwise((pl.col("depth") * sum(sizes.values())).round())
+    factor = people / pl.col("people")
+    return gains.with_columns(
+        people=people.cast(pl.Int64),
+        **{name: pl.col(name) * factor for name in ("profit", "profit_low", "profit_high")},
+    )
+
+
+def _gaps(asked: _Asked, measured: pl.DataFrame | None) -> pl.DataFrame:
+    if measured is None:
+        return group_gaps(pl.DataFrame(), [], 1)
+    grouped, names = with_groups(asked.connection, asked.workspace, measured, asked.features)
+    return group_gaps(grouped, names, asked.workspace.settings.minimum_cell)
+
+
+def _model_row(
+    asked: _Asked,
+    fitted: PropensityModel | CrossFit,
+    training: pl.DataFrame,
+    found: _Found,
+    standing: StandingPropensity | None,
+    due: Due,
+    status: str,
+    reason: str,
+) -> pl.DataFrame:
+    content = model_to_bytes(fitted.model if isinstance(fitted, CrossFit) else fitted)
+    card = propensity_card(
+        fitted, asked.target.in_words(asked.name), training["as_of"].unique().sort().to_list(), asked.week.as_of
+    )
+    compared = asked.week.as_of if due.compare or standing is None else standing.compared_as_of
+    row = {
         "model_id": fitted.model_id,
+        "status": status,
+        "reason": reason,
+        "trigger": due.trigger,
         "algorithm": fitted.algorithm,
-        "abstained_reason": None,
-        "high_from": bands["high_from"][0] if bands.height else None,
-        "medium_from": bands["medium_from"][0] if bands.height else None,
-        "evaluation": json.dumps(fitted.evaluation, default=str),
+        "compared_as_of": compared,
+        "definition_hash": definition_hash(asked.target),
+        "bands": bands_to_json(found.bands),
+        "evaluation": _json(fitted.evaluation),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "model": content,
+        "card": _json(card),
+        "markdown": propensity_markdown(card),
     }
-    return scored.select(list(SCORE_SCHEMA)), run
+    return pl.DataFrame([row], infer_schema_length=None)
+
+
+def _scores(asked: _Asked, people: pl.DataFrame, reasons: pl.Series | None, scored: pl.DataFrame) -> pl.DataFrame:
+    """A row per person: a probability, or why there is none."""
+    rows = _table("propensity_scores", asked, scored)
+    if reasons is None:
+        return rows
+    others = people.select("person_id", abstained_reason=reasons).filter(pl.col("abstained_reason").is_not_null())
+    return pl.concat([rows, _table("propensity_scores", asked, others)])
+
+
+def _table(table: str, asked: _Asked, frame: pl.DataFrame | None) -> pl.DataFrame:
+    """The columns of a table in its order, of this target and week; those a frame lacks are null."""
+    schema = PROPENSITY_TABLES[table]
+    if frame is None:
+        return pl.DataFrame(schema=schema)
+    full = frame.with_columns(as_of=pl.lit(asked.week.as_of), target=pl.lit(asked.name))
+    return full.select(
+        pl.col(name).cast(kind) if name in full.columns else pl.lit(None, kind).alias(name)
+        for name, kind in schema.items()
+    )
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, default=str)
+
+
+def _no_past_week(target: Target, week: Week) -> str:
+    last = training_weeks(target, week)[0].as_of
+    return (
+        f"no past week to learn from: what comes within {target.within_days} days is complete only for weeks up to "
+        f"{last}, and data that tell of behaviour, or eligible people, begin later"
+    )
 
 
 def training_rows(
@@ -148,25 +466,28 @@ def training_rows(
 ) -> pl.DataFrame:
     """(person, past week) rows: features as of the past week, outcome as far as it was known in the scored week.
 
-    Only of people who are still there in the scored week: whoever withdrew, objected or was deleted teaches nothing.
-    In no order: what learns orders them. Of more rows than are learned from, the features are not even read.
+    Only of people who were eligible in the past week, and are still there in the scored one: whoever withdrew, objected
+    or was deleted teaches nothing. In no order: what learns orders them. Of the commoner outcome, rows are drawn
+    (`sampled_at` says at which rate); the features of the others are not even read.
     """
     inputs = inputs_of(catalogue, catalogue["feature"].to_list(), "is_propensity_input")
     columns = ", ".join(f"f.{identifier(column)}" for column in inputs)
     past_weeks = training_weeks(target, week, people_known(connection, workspace, week))
     known_until = week.as_of_at(workspace.settings.timezone) + timedelta(hours=workspace.settings.delivery_grace_hours)
+    reason = not_eligible_reason(target, dict(catalogue.select("feature", "kind").iter_rows()), {})
     rows = connection.execute(
-        "select f.person_id, f.as_of, (o.person_id is not null)::integer as outcome "
+        "select f.person_id, f.as_of, coalesce(o.outcome, ?)::integer as outcome "
         "from features.person_features as f "
         "left join features.person_outcomes as o on o.person_id = f.person_id and o.as_of = f.as_of "
-        "and o.target = ? and o.outcome and coalesce(o.outcome_known_at < ?, true) "
+        "and o.target = ? and coalesce(o.outcome_known_at < ?, true) "
         "where f.as_of in (select unnest(?::date[])) "
-        "and f.person_id in (select person_id from features.person_features where as_of = ?)",
-        [name, known_until, [past.as_of for past in past_weeks], week.as_of],
+        "and f.person_id in (select person_id from features.person_features where as_of = ?) "
+        f"and {reason} is null",
+        [target.happens_by_default, name, known_until, [past.as_of for past in past_weeks], week.as_of],
     ).pl()
-    learned_from = hash_sample(rows, settings.maximum_rows, settings.seed)  # noqa: F841 - DuckDB reads it by name
+    learned_from = draw_common_outcome(rows, settings.seed)  # noqa: F841 - DuckDB reads it by name
     return connection.execute(
-        f"select f.person_id, f.as_of, {columns}, r.outcome "
+        f"select f.person_id, f.as_of, {columns}, r.outcome, r.sampled_at "
         "from features.person_features as f "
         "inner join learned_from as r on r.person_id = f.person_id and r.as_of = f.as_of"
     ).pl()

@@ -10,8 +10,10 @@ import duckdb
 import polars as pl
 
 from activation.report.report_data import Picture, ReportData
+from orchestration.eligibility import NOT_ELIGIBLE
 from orchestration.persona_evidence import NOT_WORTH_SEPARATING, READ_SO, RETIRE, UNPROFITABLE, evidence_pictures
 from orchestration.persona_store import model_of_week
+from orchestration.report_propensities import propensity_frames
 from orchestration.sql import identifier
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
@@ -61,23 +63,24 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
             "select p.target, r.label, p.band, count(*) as people, avg(p.probability) as mean_probability "
             "from marts.person_propensities as p "
             "inner join ml.model_runs as r on r.as_of = p.as_of and r.target = p.target "
-            "where p.as_of = ? group by all order by all",
-            as_of,
+            "where p.as_of = ? and not starts_with(coalesce(p.abstained_reason, ''), ?) group by all order by all",
+            [week.as_of, NOT_ELIGIBLE],
         ),
-        propensity_models=_propensity_models(connection, week),
         propensity_by_segment=_frame(
             connection,
             "select p.target, m.segment_id, avg(p.probability) as mean_probability, "
-            "count(*) filter (p.band = 'high') as high_people from marts.person_propensities as p "
+            "count(*) filter (p.band = 'high') as high_people, count(*) filter (p.band = 'medium') as medium_people, "
+            "count(*) filter (p.band = 'low') as low_people from marts.person_propensities as p "
             "inner join marts.segment_memberships as m on m.as_of = p.as_of and m.person_id = p.person_id "
             "and m.segment_type = 'persona' where p.as_of = ? and p.probability is not null group by all order by all",
             as_of,
         ),
+        **propensity_frames(connection, week),
         deliveries=_deliveries(connection, workspace, week),
         checks=_checks(connection, workspace, week),
         rhythms=_frame(
             connection,
-            "select segment_id, weekday, day_part, events, people from marts.segment_rhythms where as_of = ? "
+            "select segment_id, weekday, hour, active_hours, people from marts.segment_rhythms where as_of = ? "
             "and segment_type = 'persona' order by all",
             as_of,
         ),
@@ -308,21 +311,6 @@ def _migrations(connection: duckdb.DuckDBPyConnection, week: Week) -> pl.DataFra
         "where g.as_of = ? and g.segment_type = 'persona' order by all",
         [week.as_of],
     )
-
-
-def _propensity_models(connection: duckdb.DuckDBPyConnection, week: Week) -> pl.DataFrame:
-    rows = connection.execute(
-        "select target, label, algorithm, abstained_reason, evaluation from ml.model_runs where as_of = ? "
-        "order by target",
-        [week.as_of],
-    ).fetchall()
-    figures = ("auc", "auc_low", "auc_high", "log_loss", "brier", "calibration_error", "base_rate", "training_rows")
-    models = [
-        {"target": target, "label": label, "algorithm": algorithm, "abstained_reason": reason}
-        | {name: json.loads(evaluation).get(name) for name in figures}
-        for target, label, algorithm, reason, evaluation in rows
-    ]
-    return pl.DataFrame(models, infer_schema_length=None)
 
 
 def _deliveries(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week) -> pl.DataFrame:

@@ -1,8 +1,8 @@
-"""`rollbacks.yml`: persona models that somebody has turned back from, and since when.
+"""`rollbacks.yml`: models that somebody has turned back from, and since when.
 
 What belongs here: the file that `personae rollback` writes. It lies in the workspace, beside the settings, and not in
 the warehouse: a warehouse that is built again from the extracts fits the same models and honours the same decisions. A
-model is named by the week it was fitted in.
+model is named by the week it was fitted in, that of a target also by the target.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from orchestration.settings_file import SettingsFile
 from orchestration.weeks import Week
 
 ROLLBACKS_FILE = "rollbacks.yml"
-_HEADER = """# Persona models that were turned back from, written by `personae rollback`. From the week `from` on, the
-# model that was fitted in the week `fitted` is not used; earlier weeks stay as they were published. Delete an entry to
-# undo it.
+_HEADER = """# Models that were turned back from, written by `personae rollback`. From the week `from` on, the model
+# that was fitted in the week `fitted` is not used: the persona model, or that of `target`. Earlier weeks stay as they
+# were published. Delete an entry to undo it.
 """
 
 
@@ -31,11 +31,13 @@ class Rollback(BaseModel):
 
     fitted: date
     from_week: Annotated[date, Field(alias="from")]
+    target: str | None = None
     reason: str = ""
 
-    def excludes(self, fitted_as_of: date, week: Week) -> bool:
-        """Whether `week` does without the model whose fit ended on `fitted_as_of`."""
-        return Week.containing(self.fitted).as_of == fitted_as_of and Week.containing(self.from_week) <= week
+    def excludes(self, fitted_as_of: date, week: Week, target: str | None = None) -> bool:
+        """Whether `week` does without the model whose fit ended on `fitted_as_of`: the persona model, or a target's."""
+        is_meant = self.target == target and Week.containing(self.fitted).as_of == fitted_as_of
+        return is_meant and Week.containing(self.from_week) <= week
 
 
 class RollbacksFile(BaseModel):
@@ -58,10 +60,13 @@ def read_rollbacks(folder: Path) -> tuple[Rollback, ...]:
 
 def add_rollback(folder: Path, rollback: Rollback) -> Path:
     """Write one more decision down; the same one twice is one."""
-    kept = [one for one in read_rollbacks(folder) if one.fitted != rollback.fitted]
+    same = (rollback.fitted, rollback.target)
+    kept = [one for one in read_rollbacks(folder) if (one.fitted, one.target) != same]
     entries = [
-        {"fitted": one.fitted, "from": one.from_week} | ({"reason": one.reason} if one.reason else {})
-        for one in sorted([*kept, rollback], key=lambda one: one.fitted)
+        {"fitted": one.fitted, "from": one.from_week}
+        | ({"target": one.target} if one.target else {})
+        | ({"reason": one.reason} if one.reason else {})
+        for one in sorted([*kept, rollback], key=lambda one: (one.fitted, one.target or ""))
     ]
     path = folder / ROLLBACKS_FILE
     unfinished = path.with_suffix(".unfinished")

@@ -11,7 +11,9 @@ from pathlib import Path
 import duckdb
 
 from orchestration.persona_store import CHAMPION, standing_model
+from orchestration.propensity_store import standing_propensity
 from orchestration.rollbacks import Rollback, add_rollback
+from orchestration.settings_file import nearest
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
@@ -37,7 +39,11 @@ class TurnedBack:
 
 
 def turn_back(
-    connection: duckdb.DuckDBPyConnection, workspace: Workspace, from_week: Week | None, reason: str
+    connection: duckdb.DuckDBPyConnection,
+    workspace: Workspace,
+    from_week: Week | None,
+    reason: str,
+    target: str | None = None,
 ) -> TurnedBack:
     """Write down that from a week on its model is not used.
 
@@ -46,10 +52,14 @@ def turn_back(
         workspace: the workspace.
         from_week: the week; default the latest that was run.
         reason: why.
+        target: the target whose model is meant; default the persona model.
 
     Raises:
-        NothingToTurnBackFrom: no week was run, or no model was fitted before the one of that week.
+        NothingToTurnBackFrom: no week was run, there is no such target, or no model was fitted before the one of that
+            week.
     """
+    if target is not None and target not in workspace.settings.targets:
+        raise NothingToTurnBackFrom(f"there is no target '{target}'; {nearest(target, workspace.settings.targets)}")
     try:
         weeks = [
             row[0]
@@ -61,18 +71,36 @@ def turn_back(
         raise NothingToTurnBackFrom("no week was run yet; there is no model to turn back from")
     last = Week.ending(weeks[-1])
     week = from_week or last
-    row = connection.execute("select fitted_as_of from ml.persona_weeks where as_of = ?", [week.as_of]).fetchone()
-    if row is None or row[0] is None:
-        raise NothingToTurnBackFrom(f"the week {week.key} was not run")
-    fitted = Week.ending(row[0])
-    rollback = Rollback(fitted=fitted.monday, from_week=week.monday, reason=reason)
-    back_to = standing_model(connection, week, (*workspace.rollbacks, rollback))
+    fitted = _fitted(connection, week, target)
+    rollback = Rollback(fitted=fitted.monday, from_week=week.monday, target=target, reason=reason)
+    rollbacks = (*workspace.rollbacks, rollback)
+    back_to = (
+        standing_model(connection, week, rollbacks)
+        if target is None
+        else standing_propensity(connection, target, workspace.settings.targets[target], week, rollbacks)
+    )
     if back_to is None:
-        count = connection.execute("select count(*) from ml.persona_models where status = ?", [CHAMPION]).fetchall()[0][
-            0
-        ]
+        table, values = ("persona_models", [CHAMPION]) if target is None else ("propensity_models", [CHAMPION, target])
+        count = connection.execute(
+            f"select count(*) from ml.{table} where status = ?{' and target = ?' if target else ''}", values
+        ).fetchall()[0][0]
         raise NothingToTurnBackFrom(
             f"the model of week {fitted.key} is the first one; there is none to go back to ({count} fitted in all)"
         )
     path = add_rollback(workspace.folder, rollback)
     return TurnedBack(path, fitted, Week.ending(back_to.fitted_as_of), week, last)
+
+
+def _fitted(connection: duckdb.DuckDBPyConnection, week: Week, target: str | None) -> Week:
+    """The week in which the model of a week was fitted."""
+    query = "select fitted_as_of from ml.persona_weeks where as_of = ?"
+    if target is not None:
+        query = "select fitted_as_of from ml.model_runs where as_of = ? and target = ?"
+    try:
+        row = connection.execute(query, [week.as_of, *([target] if target else [])]).fetchone()
+    except duckdb.CatalogException:
+        row = None
+    if row is None or row[0] is None:
+        what = "was not run" if target is None else f"has no model of {target}"
+        raise NothingToTurnBackFrom(f"the week {week.key} {what}")
+    return Week.ending(row[0])

@@ -14,9 +14,10 @@ import duckdb
 
 from data_contracts.contract import load_contract
 from orchestration.sql import identifier
+from orchestration.target_settings import Target
 from orchestration.warehouse import transaction
 from orchestration.weeks import Week
-from orchestration.workspace import Target, Workspace
+from orchestration.workspace import Workspace
 
 ENTITIES_THAT_TELL_OF_BEHAVIOUR = ("events", "orders", "order_lines", "messages", "tickets", "survey_answers", "deals")
 ENTITIES_THAT_NAME_PEOPLE = ("contacts", "orders", "order_lines", "messages", "events")
@@ -71,7 +72,7 @@ def plan_weeks(
     A week's features are built again when their fingerprint changed: the code, the settings, or any file that tells of
     something known before the week's end.
     """
-    earliest = _earliest_behaviour(connection)
+    earliest = earliest_behaviour(connection)
     wanted = set(scored)
     for target in workspace.settings.targets.values():
         for week in scored:
@@ -105,7 +106,8 @@ def write_plan(connection: duckdb.DuckDBPyConnection, workspace: Workspace, plan
             )
 
 
-def _earliest_behaviour(connection: duckdb.DuckDBPyConnection) -> datetime | None:
+def earliest_behaviour(connection: duckdb.DuckDBPyConnection) -> datetime | None:
+    """When the first thing that anybody did was, as far as files tell."""
     row = connection.execute(
         "select min(earliest_row_at) from raw.ingested_files where list_contains(?, entity)",
         [list(ENTITIES_THAT_TELL_OF_BEHAVIOUR)],

@@ -16,12 +16,14 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from ml.defined_personas import DefinedModel, FeatureRule, PersonaDefinition, rule_fit
+from ml.defined_personas import DefinedModel
 from ml.membership_reasons import REASON_COLUMNS, evidence_for, learn_scales
+from ml.persona_definitions import FeatureRule, PersonaDefinition, rule_fit
 from orchestration.persona_store import DEFINED, DISCOVERED, StandingModel, model_of_week
 from orchestration.settings_file import nearest
 from orchestration.sql import identifier
 from orchestration.weeks import Week
+from orchestration.why_propensities import in_words, propensity_lines
 from orchestration.workspace import Workspace
 
 SAMPLE = 20_000
@@ -66,7 +68,7 @@ def explain(
         f"Person {person_id}, week {week.key}",
         *_persona_lines(connection, week, person_id, labels, question.not_in),
         *_defined_lines(connection, workspace, week, person_id, labels),
-        *_propensity_lines(connection, week, person_id),
+        *propensity_lines(connection, week, person_id, labels),
         *_audience_lines(connection, workspace, week, person_id),
     ]
 
@@ -245,19 +247,9 @@ def _compared(
             [week.as_of, feature, own, rival],
         ).fetchall()
     )
-    told = f"{labels.get(feature, feature)}: {_value(person[feature])}"
-    shown = [f"{_value(means[one])} in {names.get(one, one)}" for one in (own, rival) if one in means]
+    told = f"{labels.get(feature, feature)}: {in_words(person[feature])}"
+    shown = [f"{in_words(means[one])} in {names.get(one, one)}" for one in (own, rival) if one in means]
     return f"{told} (on average {' and '.join(shown)})" if shown else told
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return "unknown"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int | float):
-        return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-    return str(value)
 
 
 def _defined_lines(
@@ -308,35 +300,8 @@ def _rule_line(rule: FeatureRule, person: pl.DataFrame, model: DefinedModel, lab
         asked = f"{rule.low:,.4g} to {rule.high:,.4g}"
     else:
         asked = f"at least {rule.low:,.4g}" if rule.low is not None else f"at most {rule.high:,.4g}"
-    value = _value(person[rule.feature][0])
+    value = in_words(person[rule.feature][0])
     return f"{'yes' if met else 'no '}  {labels.get(rule.feature, rule.feature)}: {value}, asked for is {asked}"
-
-
-def _propensity_lines(connection: duckdb.DuckDBPyConnection, week: Week, person_id: str) -> Iterator[str]:
-    rows = _rows(
-        connection,
-        "select s.target, r.label, s.probability, s.band, s.abstained_reason, r.high_from, r.medium_from, "
-        "(select avg(a.probability) from ml.propensity_scores as a where a.as_of = s.as_of and a.target = s.target) "
-        "as everybody from ml.propensity_scores as s left join ml.model_runs as r "
-        "on r.as_of = s.as_of and r.target = s.target where s.as_of = ? and s.person_id = ? order by s.target",
-        [week.as_of, person_id],
-    )
-    if not rows:
-        return
-    yield ""
-    yield "What is likely"
-    for row in rows:
-        label = row["label"] or row["target"]
-        if row["probability"] is None:
-            yield f"  {label}: nothing is said, because {row['abstained_reason']}"
-            continue
-        yield f"  {label}: {row['probability']:.1%}, {row['probability'] / row['everybody']:.1f} times everybody's mean"
-        if row["band"] and row["high_from"] is not None:
-            yield (
-                f"    in the band '{row['band']}': high begins at {row['high_from']:.1%}, "
-                f"medium at {row['medium_from']:.1%}"
-            )
-        yield "    how much each feature contributed is not recorded"
 
 
 def _audience_lines(

@@ -47,6 +47,7 @@ from orchestration.personas_file import PersonasFile, feature_families, read_per
 from orchestration.rollbacks import Rollback, read_rollbacks
 from orchestration.settings_file import SettingsError, SettingsFile, TimeZoneName, nearest
 from orchestration.special_categories import complaint_about_event
+from orchestration.target_settings import Target, check_targets
 from orchestration.weeks import Week
 
 SETTINGS_FILE = "personae.yml"
@@ -144,37 +145,6 @@ class PersonaSettings(Settings):
         if families and not any(weight > 0 for weight in families.values()):
             raise ValueError("at least one family needs a weight above 0")
         return families
-
-
-class Target(Settings):
-    """What is to be predicted: an outcome within a horizon, or a label column of the contacts."""
-
-    outcome: Literal["order", "event", "label"]
-    within_days: Annotated[int, Field(ge=1, le=730)] = 30
-    event: str | None = None
-    label: str | None = None
-    positive: str | None = None
-    training_weeks: Annotated[int, Field(ge=1, le=52)] = 4
-    minimum_positives: Annotated[int, Field(ge=10)] = 50
-    description: str | None = None
-
-    @model_validator(mode="after")
-    def _says_what_it_needs(self) -> Target:
-        if self.outcome == "event" and not self.event:
-            raise ValueError("a target with `outcome: event` names the event: `event: <name>`")
-        if self.outcome == "label" and not (self.label and self.positive):
-            raise ValueError("a target with `outcome: label` names the column and the value: `label:` and `positive:`")
-        return self
-
-    def in_words(self, name: str) -> str:
-        """The target as a marketer would say it."""
-        if self.description:
-            return self.description
-        if self.outcome == "order":
-            return f"an order within {self.within_days} days"
-        if self.outcome == "event":
-            return f"{self.event} within {self.within_days} days"
-        return f"{name.replace('_', ' ')} ({self.label} is {self.positive})"
 
 
 class DriftSettings(Settings):
@@ -355,22 +325,9 @@ class Workspace:
                 f"'{event}' is not among features.events; {nearest(event, self.settings.features.events)}",
             )
         labels = {attribute.source: attribute.role for attribute in self.attributes("contacts")}
-        for name, target in self.settings.targets.items():
-            if target.outcome == "label" and labels.get(target.label or "") != "label":
-                candidates = [source for source, role in labels.items() if role == "label"]
-                raise file.error(
-                    ("targets", name, "label"),
-                    f"'{target.label}' is no attribute with the role label in a contacts mapping; "
-                    + nearest(target.label, candidates),
-                )
-            if target.outcome == "event" and target.event not in self.settings.features.events:
-                raise file.error(
-                    ("targets", name, "event"),
-                    f"'{target.event}' is not among features.events; "
-                    + nearest(target.event, self.settings.features.events),
-                )
-            if target.outcome == "order" and not {"orders", "order_lines"} & set(self.entities):
-                raise file.error(("targets", name, "outcome"), "no mapping delivers orders or order_lines")
+        check_targets(
+            file, self.settings.targets, self.feature_kinds(), self.entities, self.settings.features.events, labels
+        )
 
     def _check_events(self, file: SettingsFile) -> None:
         """An event whose name looks like a special category is counted only where somebody decided that it is none."""
@@ -489,23 +446,14 @@ class Workspace:
     def dbt_vars(self) -> dict[str, Any]:
         """The settings dbt's models read: the same for every run, so that dbt parses once per workspace."""
         settings = self.settings
+        attributes = {entity: self.attributes(entity) for entity in ENTITIES_WITH_ATTRIBUTES}
         return {
             "timezone": settings.timezone,
             "delivered_entities": list(self.entities),
             "contact_attributes": [attribute.as_var() for attribute in self.attributes("contacts")],
             "account_attributes": [attribute.as_var() for attribute in self.attributes("accounts")],
             "event_names": [{"event_name": name, "column": slug(name)} for name in settings.features.events],
-            "targets": [
-                {
-                    "name": name,
-                    "outcome": target.outcome,
-                    "within_days": target.within_days,
-                    "column": slug(target.event) if target.event else None,
-                    "label_attribute": slug(target.label) if target.label else None,
-                    "positive_value": target.positive,
-                }
-                for name, target in settings.targets.items()
-            ],
+            "targets": [target.as_var(name, attributes) for name, target in settings.targets.items()],
             "identity": settings.identity.model_dump()
             | {
                 "probabilistic": settings.identity.probabilistic.model_dump()
@@ -537,7 +485,7 @@ class Workspace:
 
     def fingerprint(self) -> str:
         """A short hash of every setting that may change a feature."""
-        no_feature = {"minimum_cell", "preferences", "uplift", "affinity"}
+        no_feature = {"minimum_cell", "preferences", "uplift", "affinity", "targets"}
         variables = {name: value for name, value in self.dbt_vars().items() if name not in no_feature}
         kept = self.folder / MODEL_FILE
         model = hashlib.sha256(kept.read_bytes()).hexdigest() if kept.is_file() else None

@@ -8,7 +8,9 @@ those that mean the same, so that ten cards do not read like one.
 import re
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from activation.report.identity import Persona
 from activation.report.report_data import ReportData
@@ -16,9 +18,8 @@ from activation.report.suppression import hidden_parts
 from activation.report.words import is_small, listed, number, percent
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-DAY_PARTS = ("night", "morning", "daytime", "evening")
-HOURS = {"night": "0 to 6", "morning": "6 to 9", "daytime": "9 to 18", "evening": "18 to 24"}
-_LENGTH = {"night": 6, "morning": 3, "daytime": 9, "evening": 6}
+HOURS = range(24)
+_PEAK_HOURS = 3
 STAGES = ("new", "active", "cooling", "dormant")
 _STRIKING = 0.35  # standard deviations from which a trait is worth a sentence
 _CLEARLY_MORE, _CLEARLY_LESS = 1.4, 0.7
@@ -32,12 +33,17 @@ _PREFERENCES = 4
 
 @dataclass(frozen=True)
 class HeatCell:
-    """One weekday and part of the day; `shade` 0 to 1, None where too few people are in it to be shown."""
+    """One hour of one weekday.
 
-    weekday: str
-    day_part: str
+    Attributes:
+        moment: "Monday, 9 to 10".
+        shade: 0 to 1, as a share of the busiest hour; None where too few people are in it to be shown.
+        share: How much of their active hours this is, in words.
+    """
+
+    moment: str
     shade: float | None
-    words: str
+    share: str
 
 
 @dataclass(frozen=True)
@@ -208,73 +214,62 @@ def _times(ratio: float) -> str:
     return "twice" if 1.95 <= ratio < 2.05 else f"{rounded:g} times"
 
 
-def _cells(data: ReportData, persona: Persona) -> pl.DataFrame:
+def _week(data: ReportData, persona: Persona) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Active hours by weekday and hour of the day, (7, 24), and which of them too few people are in to be shown."""
     cells = data.rhythms.filter(
         (pl.col("segment_id") == persona.persona_id)
         & pl.col("weekday").is_between(1, len(WEEKDAYS))
-        & pl.col("day_part").is_in(DAY_PARTS)
+        & pl.col("hour").is_in(HOURS)
     )
-    lengths = cells["day_part"].replace_strict(_LENGTH, default=None, return_dtype=pl.Float64)
-    return cells.with_columns(per_hour=pl.col("events") / lengths)
+    active, people = np.zeros((2, len(WEEKDAYS), len(HOURS)))
+    places = (cells["weekday"].to_numpy() - 1, cells["hour"].to_numpy())
+    active[places], people[places] = cells["active_hours"].to_numpy(), cells["people"].to_numpy()
+    is_hidden = (people > 0) & (people < data.minimum_cell)
+    return np.where(is_hidden, 0.0, active), is_hidden
 
 
 def _heat(data: ReportData, persona: Persona) -> list[tuple[str, list[HeatCell]]]:
-    cells = _cells(data, persona)
-    if cells.is_empty():
+    if data.rhythms.is_empty():
         return []
-    shown = cells.filter(pl.col("people") >= data.minimum_cell)
-    most = float(shown["per_hour"].max() or 0.0) if shown.height else 0.0  # type: ignore[arg-type]
+    active, is_hidden = _week(data, persona)
+    most, total = active.max(), active.sum()
     if not most:
         return []
-    known = {
-        (weekday, part): rest
-        for weekday, part, *rest in cells.select("weekday", "day_part", "per_hour", "people").iter_rows()
-    }
-    total = shown["events"].sum()
-    events = {
-        (weekday, part): count for weekday, part, count in shown.select("weekday", "day_part", "events").iter_rows()
-    }
-    rows = []
-    for part in DAY_PARTS:
-        line = []
-        for place, weekday in enumerate(WEEKDAYS, 1):
-            per_hour, people = known.get((place, part), (0.0, 0))
-            if is_small(people, data.minimum_cell):
-                line.append(HeatCell(weekday, part, None, f"{weekday} {part}: too few people"))
-                continue
-            share = events.get((place, part), 0) / total if total else 0.0
-            shade = round(float(per_hour / most), 3)
-            line.append(HeatCell(weekday, part, shade, f"{weekday} {part}: {percent(share)} of their activity"))
-        rows.append((part, line))
-    return rows
+
+    def cell(day: int, hour: int) -> HeatCell:
+        moment = f"{WEEKDAYS[day]}, {hour} to {hour + 1}"
+        if is_hidden[day, hour]:
+            return HeatCell(moment, None, "too few people")
+        return HeatCell(moment, round(float(active[day, hour] / most), 3), percent(active[day, hour] / total))
+
+    return [(weekday, [cell(day, hour) for hour in HOURS]) for day, weekday in enumerate(WEEKDAYS)]
 
 
 def _say_rhythm(data: ReportData, persona: Persona) -> str:
-    cells = _cells(data, persona).filter(pl.col("people") >= data.minimum_cell)
-    if cells.is_empty() or not cells["events"].sum():
+    """Say when the busiest three hours of the week are, of those of which every hour may be shown."""
+    if data.rhythms.is_empty():
         return ""
-    busiest = cells.sort(["per_hour", "weekday", "day_part"], descending=[True, False, False]).row(0, named=True)
-    total = float(cells["events"].sum())
-    weekend = float(cells.filter(pl.col("weekday") >= 6)["events"].sum()) / total
-    evening = float(cells.filter(pl.col("day_part").is_in(["evening", "night"]))["events"].sum()) / total
-    moment = f"{WEEKDAYS[busiest['weekday'] - 1]} {_moment(busiest['day_part'])}"
+    active, is_hidden = _week(data, persona)
+    total = active.sum()
+    windows = np.lib.stride_tricks.sliding_window_view(active, _PEAK_HOURS, axis=1).sum(axis=2)
+    is_open = ~np.lib.stride_tricks.sliding_window_view(is_hidden, _PEAK_HOURS, axis=1).any(axis=2)
+    windows = np.where(is_open, windows, 0.0)
+    if not windows.max():
+        return ""
+    day, hour = np.unravel_index(windows.argmax(), windows.shape)
+    moment = f"{WEEKDAYS[int(day)]} between {hour} and {hour + _PEAK_HOURS} o’clock"
+    weekend = float(active[5:].sum() / total)
+    late = float((active[:, :6].sum() + active[:, 18:].sum()) / total)
     told = _turn(
         persona,
         f"Their week peaks on {moment}",
         f"The busiest time of their week is {moment}",
         f"You meet most of them on {moment}",
     )
-    if weekend >= 0.33:
-        return f"{told}, and {percent(weekend)} of what they do falls on the weekend."
-    if evening >= 0.45:
-        return f"{told}, and {percent(evening)} of what they do happens after six in the evening or at night."
-    return f"{told}; {percent(weekend)} of what they do falls on the weekend."
-
-
-def _moment(day_part: str) -> str:
-    return {"night": "nights", "morning": "early mornings", "daytime": "during the day", "evening": "evenings"}[
-        day_part
-    ]
+    if weekend < 0.33 and late >= 0.45:
+        return f"{told}, and {percent(late)} of their active hours lie after six in the evening or at night."
+    beside = ", and" if weekend >= 0.33 else ";"
+    return f"{told}{beside} {percent(weekend)} of their active hours fall on the weekend."
 
 
 def _stage_counts(data: ReportData, persona_id: str | None = None) -> dict[str, int]:

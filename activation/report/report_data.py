@@ -69,12 +69,69 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
         "base_rate": pl.Float64,
         "training_rows": pl.Int64,
         "abstained_reason": pl.String,
+        "action": pl.String,
+        "eligible_people": pl.Int64,
+        "calibration_slope": pl.Float64,
+        "measured_on": pl.String,
+        "chosen_because": pl.String,
+        "refit": pl.String,
+        "calibration_drift": pl.String,
     },
     "propensity_by_segment": {
         "target": pl.String,
         "segment_id": pl.String,
         "mean_probability": pl.Float64,
         "high_people": pl.Int64,
+        "medium_people": pl.Int64,
+        "low_people": pl.Int64,
+    },
+    "propensity_notes": {"target": pl.String, "kind": pl.String, "words": pl.String, "people": pl.Int64},
+    "propensity_moved_by": {"target": pl.String, "label": pl.String, "log_loss_increase": pl.Float64},
+    "propensity_reliability": {
+        "target": pl.String,
+        "mean_probability": pl.Float64,
+        "observed_share": pl.Float64,
+        "observed_low": pl.Float64,
+        "observed_high": pl.Float64,
+        "people": pl.Int64,
+    },
+    "propensity_gains": {
+        "target": pl.String,
+        "kind": pl.String,
+        "band": pl.String,
+        "depth": pl.Float64,
+        "people": pl.Int64,
+        "observed": pl.Float64,
+        "observed_low": pl.Float64,
+        "observed_high": pl.Float64,
+        "lift": pl.Float64,
+        "gain": pl.Float64,
+        "profit": pl.Float64,
+        "profit_low": pl.Float64,
+        "profit_high": pl.Float64,
+    },
+    "propensity_backtest": {
+        "as_of": pl.Date,
+        "scored_as_of": pl.Date,
+        "target": pl.String,
+        "segment_type": pl.String,
+        "segment_id": pl.String,
+        "people": pl.Int64,
+        "predicted_mean": pl.Float64,
+        "observed_share": pl.Float64,
+        "calibration_error": pl.Float64,
+        "auc": pl.Float64,
+        "complaint": pl.String,
+    },
+    "propensity_fairness": {
+        "target": pl.String,
+        "attribute": pl.String,
+        "group": pl.String,
+        "people": pl.Int64,
+        "mean_probability": pl.Float64,
+        "observed": pl.Float64,
+        "auc": pl.Float64,
+        "is_off": pl.Boolean,
     },
     "k_evidence": {"k": pl.Int64, "silhouette": pl.Float64, "stability": pl.Float64, "is_chosen": pl.Boolean},
     "deliveries": {
@@ -90,8 +147,8 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
     "rhythms": {
         "segment_id": pl.String,
         "weekday": pl.Int64,
-        "day_part": pl.String,
-        "events": pl.Int64,
+        "hour": pl.Int64,
+        "active_hours": pl.Int64,
         "people": pl.Int64,
     },
     "stages": {"segment_id": pl.String, "stage": pl.String, "people": pl.Int64},
@@ -203,10 +260,16 @@ class ReportData:
         propensity: People per target and band; probabilities 0 to 1.
         propensity_models: Per target how good its model is, measured forward in time, or why it abstained.
         propensity_by_segment: Per target and persona.
+        propensity_notes: Sentences on a target; kind `not_eligible` (with people), `band` or `suspect`.
+        propensity_moved_by: Per target what its probabilities depend on most: how much worse they are without it.
+        propensity_reliability: Per target and tenth of the people measured on: predicted and observed share.
+        propensity_gains: Per target what contacting the likeliest people (`curve`), or a band, is expected to earn.
+        propensity_backtest: Past predictions against what has happened since, of all weeks up to this one.
+        propensity_fairness: Per target and group of people: predicted and observed.
         k_evidence: Per number of personas tried: silhouette (-1 to 1) and stability (0 to 1).
         deliveries: Rows received per entity; `latest_row_at` in UTC.
         checks: Contract rules per entity; each is counted once, as passed, failed or a warning.
-        rhythms: Per persona, weekday (1 Monday) and part of the day: what its people did, and how many did anything.
+        rhythms: Per persona, weekday (1 Monday) and hour (0 to 23): active hours of its people, and how many had one.
         stages: Per persona: how many people are new, active, cooling and dormant.
         typical: Per persona a few people in its middle under a pseudonym, with values of what sets the persona apart.
         ledger: What became of personas this week; continuations are not told.
@@ -266,6 +329,12 @@ class ReportData:
     value_words: str = ""
     preferences: pl.DataFrame = field(default_factory=pl.DataFrame)
     uplift: pl.DataFrame = field(default_factory=pl.DataFrame)
+    propensity_notes: pl.DataFrame = field(default_factory=pl.DataFrame)
+    propensity_moved_by: pl.DataFrame = field(default_factory=pl.DataFrame)
+    propensity_reliability: pl.DataFrame = field(default_factory=pl.DataFrame)
+    propensity_gains: pl.DataFrame = field(default_factory=pl.DataFrame)
+    propensity_backtest: pl.DataFrame = field(default_factory=pl.DataFrame)
+    propensity_fairness: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     def __post_init__(self) -> None:
         """Hold every frame to its columns and keep only the weeks the report may know of."""

@@ -6,9 +6,9 @@
 {# Events that are counted in one statement, more or less. #}
 {% macro events_at_a_time() %}{{ return(2000000) }}{% endmacro %}
 
-{# What the rows depend on besides the events. #}
+{# What the rows depend on besides the events. The number rises with what is counted below. #}
 {% macro identity_day_rules() -%}
-    {{ return(local_md5(tojson([var('timezone'), var('delivery_grace_hours'), var('event_names')], sort_keys=true))) }}
+    {{ return(local_md5(tojson([2, var('timezone'), var('delivery_grace_hours'), var('event_names')], sort_keys=true))) }}
 {%- endmacro %}
 
 {# Whether the table has rows, all of them counted by today's rules. #}
@@ -171,6 +171,7 @@ identity_days as (
         cast(count(*) filter (where hour_of_day between 6 and 8) as integer) as morning_events,
         cast(count(*) filter (where hour_of_day between 9 and 17) as integer) as daytime_events,
         cast(count(*) filter (where hour_of_day >= 18) as integer) as evening_events,
+        bit_or(cast(1 as integer) << cast(hour_of_day as integer)) as active_hours,
         cast(count(*) filter (where isodow(clocked.event_day) >= 6) as integer) as weekend_events,
         cast(count(*) filter (where device_type in ('mobile', 'tablet', 'phone', 'smartphone')) as integer) as mobile_events,
         {%- for event in var('event_names') %}

@@ -11,6 +11,7 @@ from orchestration.defs.partitions import run_weeks, weekly
 from orchestration.ingest.ledger import Ledger
 from orchestration.ingest.load import IngestResult, ingest
 from orchestration.ingest.retention import count_past_retention
+from orchestration.target_data import check_target_values, horizons_without_history
 from orchestration.warehouse import Warehouse
 from orchestration.weekly_plan import plan_weeks, write_plan
 from orchestration.workspace import Workspace
@@ -89,9 +90,14 @@ def ingest_assets(workspace: Workspace) -> dg.AssetsDefinition:
 
 def plan_asset(workspace: Workspace) -> dg.AssetsDefinition:
     """The weeks of this run, for dbt to read."""
+    key = dg.AssetKey(["raw", "run_weeks"])
+    history = dg.AssetCheckSpec(
+        "horizons_fit_the_history", asset=key, description="Every target's horizon fits into the history there is."
+    )
 
     @dg.asset(
-        key=["raw", "run_weeks"],
+        key=key,
+        check_specs=[history],
         deps=[["raw", entity] for entity in ENTITIES],
         group_name="raw",
         description="The weeks this run is for: those it scores, and the past weeks its models learn from.",
@@ -99,15 +105,26 @@ def plan_asset(workspace: Workspace) -> dg.AssetsDefinition:
         **weekly(workspace),
     )
     def plan_run_weeks(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+        weeks = run_weeks(context)
         with warehouse.connect() as connection:
-            plan = plan_weeks(connection, workspace, run_weeks(context), feature_code_hash())
+            check_target_values(connection, workspace)
+            plan = plan_weeks(connection, workspace, weeks, feature_code_hash())
             write_plan(connection, workspace, plan)
+            too_far = horizons_without_history(connection, workspace, weeks)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": len(plan),
                 "scored": sum(planned.is_scored for planned in plan),
                 "built": sum(planned.build_features for planned in plan),
-            }
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name=history.name,
+                    passed=not too_far,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    description="; ".join(too_far) or None,
+                )
+            ],
         )
 
     return plan_run_weeks

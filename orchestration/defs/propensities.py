@@ -1,5 +1,6 @@
-"""What people are likely to do next, as assets."""
+"""What people are likely to do next, and whether what was said came true, as assets."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,27 +15,44 @@ from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 
 OUTCOMES = dg.AssetKey(["features", "person_outcomes"])
+# What drifted is tested once, for personas; past predictions are compared persona by persona.
+PERSONA_WEEKS = dg.AssetKey(["ml", "persona_weeks"])
+DESCRIPTIONS = {
+    "propensity_scores": "How likely each person is to do what a target names, or why nothing is said of them.",
+    "model_runs": "Each week's propensity models: algorithm, quality out of time, or why there is none.",
+    "propensity_models": "Fitted propensity models as numbers and arrays, why each stands, and their cards.",
+    "propensity_gains": "What contacting the likeliest people, or those of a band, is expected to earn.",
+    "propensity_backtest": "Past predictions against what has happened since, for everybody, per persona and market.",
+    "propensity_fairness": "Gaps of scores and errors across market, language, gender and age, where they are known.",
+}
 
 
 def propensity_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
-    """Probabilities per person and target, and how good each model is."""
-    scores = dg.AssetSpec(
-        ["ml", "propensity_scores"],
-        deps=[FEATURES, OUTCOMES],
-        group_name="ml",
-        description="How likely each person is to do what a target names; null where the target abstains.",
-        kinds={"python", "scikitlearn"},
-    )
-    runs = dg.AssetSpec(
-        ["ml", "model_runs"],
-        deps=[FEATURES, OUTCOMES],
-        group_name="ml",
-        description="Each week's propensity models: algorithm, quality out of time, or why there is none.",
-        kinds={"python", "scikitlearn"},
-    )
-    better = dg.AssetCheckSpec("better_than_chance", asset=runs.key)
+    """Probabilities per person and target, how good each model is, and what became of earlier predictions."""
+    specs = {
+        name: dg.AssetSpec(
+            ["ml", name],
+            deps=[FEATURES, OUTCOMES, PERSONA_WEEKS],
+            group_name="ml",
+            description=text,
+            kinds={"python", "scikitlearn"},
+        )
+        for name, text in DESCRIPTIONS.items()
+    }
+    checks = {
+        name: dg.AssetCheckSpec(name, asset=specs[table].key, description=text)
+        for name, table, text in (
+            ("better_than_chance", "model_runs", "Every target has a model that is surely better than chance."),
+            ("no_feature_knows_the_future", "model_runs", "No feature looks like a leak, a clock or an identifier."),
+            ("new_models_take_over", "propensity_models", "What was fitted this week is not worse than what stood."),
+            ("predictions_came_true", "propensity_backtest", "Past probabilities and what has happened agree."),
+            ("probabilities_hold_for_all_groups", "propensity_fairness", "No group's probabilities are off."),
+        )
+    }
 
-    @dg.multi_asset(name="propensities", specs=[scores, runs], check_specs=[better], **weekly(workspace))
+    @dg.multi_asset(
+        name="propensities", specs=list(specs.values()), check_specs=list(checks.values()), **weekly(workspace)
+    )
     def score_propensities(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
         people = 0
         latest: list[TargetWeek] = []
@@ -44,21 +62,40 @@ def propensity_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefiniti
                 latest = run_propensity_week(connection, workspace, catalogue, week)
                 people += sum(target.people for target in latest)
                 for target in latest:
-                    what = target.abstained_reason or f"AUC {target.evaluation['auc']:.3f}"
-                    context.log.info(f"{week.as_of}: {target.target}: {target.people:,} people; {what}")
-        abstained = {t.target: t.abstained_reason for t in latest if t.abstained_reason}
-        yield dg.MaterializeResult(asset_key=scores.key, metadata={"dagster/row_count": people})
-        yield dg.MaterializeResult(
-            asset_key=runs.key,
-            metadata=_run_metadata(latest),
-            check_results=[
-                dg.AssetCheckResult(
-                    passed=not abstained,
-                    severity=dg.AssetCheckSeverity.WARN,
-                    description="; ".join(f"{name} abstains: {why}" for name, why in abstained.items()) or None,
-                )
+                    what = target.abstained_reason or f"AUC {target.evaluation['auc']:.3f}; {target.refit}"
+                    context.log.info(f"{week.as_of}: {target.target}: {target.eligible:,} people; {what}")
+        found = {
+            "better_than_chance": [f"{t.target} abstains: {t.abstained_reason}" for t in latest if t.abstained_reason],
+            "no_feature_knows_the_future": [f"{t.target}: {words}" for t in latest for words in t.suspects],
+            "new_models_take_over": [f"{t.target}: {t.refit}" for t in latest if t.refit.startswith("rejected")],
+            "predictions_came_true": [
+                f"{t.target}: {words}"
+                for t in latest
+                for words in (t.complaint, t.evaluation.get("calibration_drift"))
+                if words
             ],
-        )
+            "probabilities_hold_for_all_groups": [f"{t.target}: {words}" for t in latest for words in t.unfair],
+        }
+        metadata: dict[str, dict[str, dg.MetadataValue]] = {
+            "propensity_scores": {"dagster/row_count": dg.MetadataValue.int(people)},
+            "model_runs": _run_metadata(latest),
+        }
+        for table, spec in specs.items():
+            yield dg.MaterializeResult(
+                asset_key=spec.key,
+                metadata=metadata.get(table, {}),
+                check_results=[
+                    dg.AssetCheckResult(
+                        check_name=name,
+                        asset_key=check.asset_key,
+                        passed=not found[name],
+                        severity=dg.AssetCheckSeverity.WARN,
+                        description="; ".join(found[name]) or None,
+                    )
+                    for name, check in checks.items()
+                    if check.asset_key == spec.key
+                ],
+            )
 
     return score_propensities
 
@@ -67,7 +104,8 @@ def _run_metadata(latest: list[TargetWeek]) -> dict[str, dg.MetadataValue]:
     metadata: dict[str, dg.MetadataValue] = {"dagster/row_count": dg.MetadataValue.int(len(latest))}
     for target in latest:
         figures = {name: value for name, value in target.evaluation.items() if name != "reliability"}
-        metadata[target.target] = dg.MetadataValue.json(figures | {"abstained": target.abstained_reason})
+        told = figures | {"abstained": target.abstained_reason, "eligible people": target.eligible}
+        metadata[target.target] = dg.MetadataValue.json(json.loads(json.dumps(told, default=str)))
         if target.evaluation.get("reliability"):
             metadata[f"{target.target}: predicted and observed"] = picture(
                 plot_reliability(target.evaluation["reliability"])

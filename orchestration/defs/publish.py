@@ -22,9 +22,11 @@ PUBLISHED_TABLES = {
     "segment_profiles": ("segment_type", "segment_id", "characteristic"),
     "segment_migrations": ("segment_type", "previous_as_of", "from_segment_id", "to_segment_id"),
     "segment_kpis": ("segment_type", "segment_id"),
-    "segment_rhythms": ("segment_type", "segment_id", "weekday", "day_part"),
+    "segment_rhythms": ("segment_type", "segment_id", "weekday", "hour"),
     "segment_stages": ("segment_type", "segment_id", "stage"),
     "person_propensities": ("person_id", "target"),
+    "propensity_backtest": ("target", "segment_type", "segment_id"),
+    "propensity_gains": ("target", "kind", "band", "depth"),
     "person_values": ("person_id",),
     "segment_values": ("segment_type", "segment_id"),
     "person_preferences": ("person_id", "dimension"),
@@ -94,6 +96,7 @@ def _write_week(
         manifest["tables"][table] = count  # type: ignore[index]
     shutil.copyfile(workspace.report_folder / f"{week.key}.html", folder / "report.html")
     _write_card(connection, week, folder)
+    _write_propensity_cards(connection, week, folder)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
@@ -109,6 +112,20 @@ def _write_card(connection: duckdb.DuckDBPyConnection, week: Week, folder: Path)
             json.dumps(json.loads(row[0]), indent=2) + "\n", encoding="utf-8"
         )
         (folder / "persona_model_card.md").write_text(row[1], encoding="utf-8")
+
+
+def _write_propensity_cards(connection: duckdb.DuckDBPyConnection, week: Week, folder: Path) -> None:
+    """The cards of the models that each target was scored with."""
+    rows = connection.execute(
+        "select r.target, m.card, m.markdown from ml.model_runs as r inner join ml.propensity_models as m "
+        "on m.target = r.target and m.as_of = r.fitted_as_of where r.as_of = ? order by r.target",
+        [week.as_of],
+    ).fetchall()
+    for target, card, markdown in rows:
+        (folder / f"propensity_model_card_{target}.json").write_text(
+            json.dumps(json.loads(card), indent=2) + "\n", encoding="utf-8"
+        )
+        (folder / f"propensity_model_card_{target}.md").write_text(markdown, encoding="utf-8")
 
 
 def _made_from(connection: duckdb.DuckDBPyConnection, week: Week) -> dict[str, str | None]:

@@ -18,6 +18,8 @@ REPORT_INPUTS = [
         "segment_rhythms",
         "segment_stages",
         "person_propensities",
+        "propensity_gains",
+        "propensity_backtest",
         "segment_values",
         "segment_preferences",
         "uplift_results",
@@ -28,6 +30,7 @@ REPORT_INPUTS = [
     for name in (
         "persona_models",
         "model_runs",
+        "propensity_fairness",
         "value_models",
         "personas",
         "persona_ledger",

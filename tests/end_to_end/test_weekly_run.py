@@ -64,15 +64,35 @@ def test_migrations_account_for_everybody_of_both_weeks(demo_run: DemoRun) -> No
     assert stayed / before > 0.8
 
 
-def test_a_typical_week_holds_all_that_people_did_in_four_weeks(demo_run: DemoRun) -> None:
+def test_a_typical_week_holds_every_hour_of_four_weeks_in_which_anybody_did_anything(demo_run: DemoRun) -> None:
     import duckdb
 
     rhythms = demo_run.table("segment_rhythms").filter(pl.col("segment_type") == "persona")
     with duckdb.connect(str(demo_run.state / "warehouse.duckdb"), read_only=True) as connection:
         did = connection.execute(
-            "select sum(events_28d) from features.person_features where as_of = ?", [LAST_WEEK.as_of]
-        ).fetchone()
-    assert rhythms["events"].sum() == did[0] > 1000
+            """
+            select
+                isodow(e.local_at) as weekday,
+                hour(e.local_at) as hour,
+                count(distinct (m.person_id, date_trunc('hour', e.local_at))) as active_hours,
+                count(distinct m.person_id) as people
+            from (
+                select *, timezone('Europe/Berlin', timezone('UTC', occurred_at)) as local_at from staging.stg_events
+            ) as e
+            inner join intermediate.int_identities_resolved as i
+                on i.identity_id = coalesce(e.contact_id, e.user_id, e.device_id)
+                and i.valid_from < $as_of_at and coalesce(i.valid_to, timestamp '9999-12-31') >= $as_of_at
+            inner join marts.segment_memberships as m
+                on m.as_of = $as_of and m.segment_type = 'persona' and m.person_id = i.person_id
+            where e.local_at >= $as_of - interval 28 day and e.local_at < $as_of
+            group by all
+            order by all
+            """,
+            {"as_of": LAST_WEEK.as_of, "as_of_at": LAST_WEEK.as_of_at("Europe/Berlin")},
+        ).pl()
+    by_hour = rhythms.group_by("weekday", "hour").agg(pl.col("active_hours", "people").sum()).sort("weekday", "hour")
+    assert by_hour.rows() == did.rows()
+    assert rhythms["active_hours"].sum() > 1000
 
 
 def test_planted_personas_are_found(demo_run: DemoRun) -> None:

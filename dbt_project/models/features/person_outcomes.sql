@@ -1,8 +1,12 @@
 {{ config(materialized='table') }}
 
+{%- set has_orders = is_delivered(['orders', 'order_lines']) %}
 {%- set order_targets = var('targets') | selectattr('outcome', 'equalto', 'order') | list %}
 {%- set event_targets = var('targets') | selectattr('outcome', 'equalto', 'event') | list %}
+{%- set activity_targets = var('targets') | selectattr('outcome', 'equalto', 'activity') | list %}
+{%- set upgrade_targets = var('targets') | selectattr('outcome', 'equalto', 'upgrade') | list %}
 {%- set label_targets = var('targets') | selectattr('outcome', 'equalto', 'label') | list %}
+{%- set by_default = var('targets') | selectattr('happens_by_default', 'defined') | selectattr('happens_by_default') | list %}
 
 with
 
@@ -35,6 +39,14 @@ people as (
     select * from {{ ref('int_people') }}
 
 ),
+{% for target in upgrade_targets %}
+
+{{ target.name }}_upgrades as (
+
+    {{ upgrades_of_contacts(target) }}
+
+),
+{% endfor %}
 
 {# Outcomes are there for the people that have features, and for nobody else. #}
 people_with_features as (
@@ -52,7 +64,7 @@ people_with_features as (
    otherwise a past outcome would change with what we learn later. #}
 happenings as (
 
-    {%- for target in order_targets %}
+    {%- for target in order_targets + (activity_targets if has_orders else []) %}
 
     select
         {{ literal(target.name) }} as target,
@@ -69,7 +81,7 @@ happenings as (
 
     union all
     {%- endfor %}
-    {%- for target in event_targets %}
+    {%- for target in event_targets + (activity_targets if is_delivered('events') else []) %}
 
     select
         {{ literal(target.name) }} as target,
@@ -82,7 +94,22 @@ happenings as (
     inner join weeks
         on identity_days.event_day >= weeks.as_of
         and identity_days.event_day < weeks.as_of + {{ target.within_days | int }}
+    {%- if target.outcome == 'event' %}
     where identity_days.named_{{ target.column }}_events > 0
+    {%- endif %}
+
+    union all
+    {%- endfor %}
+    {%- for target in upgrade_targets %}
+
+    select
+        {{ literal(target.name) }} as target,
+        as_of,
+        as_of_at,
+        'contact' as identity_kind,
+        contact_id as identity_id,
+        upgraded_at as known_at
+    from {{ target.name }}_upgrades
 
     union all
     {%- endfor %}
@@ -99,14 +126,19 @@ happenings as (
 
 ),
 
-{# Who it happened to: the person the week knew, or, of an identity that came later, the person it first was. #}
-positives as (
+{# Who it happened to: the person the week knew, or, of an identity that came later, the person it first was. Of a target
+   that asks for nothing to happen, it says that the outcome did not come true. #}
+happened as (
 
     select
         happenings.target,
         happenings.as_of,
         identities.person_id,
+        {%- if by_default %}
+        happenings.target not in ({% for target in by_default %}{{ literal(target.name) }}{{ ', ' if not loop.last }}{% endfor %}) as outcome,
+        {%- else %}
         true as outcome,
+        {%- endif %}
         min(happenings.known_at) as outcome_known_at
     from happenings
     inner join identities
@@ -128,7 +160,7 @@ positives as (
 
 person_outcomes as (
 
-    select * from positives
+    select * from happened
     {%- for target in label_targets %}
 
     union all

@@ -33,48 +33,42 @@ days_of_weeks as (
 
     select
         as_of,
-        as_of - cast(days_before as integer) as event_day
+        as_of - cast(days_before as integer) as event_day,
+        cast((days_before - 1) // 7 as integer) as weeks_before
     from weeks
     cross join (select unnest(range(1, 29)) as days_before) as window_days
 
 ),
 
-{# Summed by identity and weekday before ids are looked up. #}
-identity_weekdays as (
+active_days as (
 
     select
         days_of_weeks.as_of,
         {{ acting_identity_kind('identity_days') }} as identity_kind,
         {{ acting_identity_id('identity_days') }} as identity_id,
         isodow(identity_days.event_day) as weekday,
-        sum(cast(identity_days.night_events as double)) as night,
-        sum(cast(identity_days.morning_events as double)) as morning,
-        sum(cast(identity_days.daytime_events as double)) as daytime,
-        sum(cast(identity_days.evening_events as double)) as evening
+        {{ hours_of_weeks('identity_days.active_hours', 'days_of_weeks.weeks_before') }} as active_hours
     from identity_days
     inner join days_of_weeks
         on identity_days.event_day = days_of_weeks.event_day
         and (identity_days.delivered_on is null or identity_days.delivered_on < days_of_weeks.as_of)
-    group by 1, 2, 3, 4
 
 ),
 
+{# Bits are put together, not counted: an hour in which a person used two devices is one hour. #}
 person_weekdays as (
 
     select
-        identity_weekdays.as_of,
+        active_days.as_of,
         identities.person_id,
-        identity_weekdays.weekday,
-        sum(identity_weekdays.night) as night,
-        sum(identity_weekdays.morning) as morning,
-        sum(identity_weekdays.daytime) as daytime,
-        sum(identity_weekdays.evening) as evening
-    from identity_weekdays
+        active_days.weekday,
+        bit_or(active_days.active_hours) as active_hours
+    from active_days
     inner join weeks
-        on identity_weekdays.as_of = weeks.as_of
+        on active_days.as_of = weeks.as_of
     inner join identities
-        on identity_weekdays.identity_kind = identities.identity_kind
-        and identity_weekdays.identity_id = identities.identity_id
+        on active_days.identity_kind = identities.identity_kind
+        and active_days.identity_id = identities.identity_id
         and {{ is_valid_at('identities', 'weeks.as_of_at') }}
     group by 1, 2, 3
 
@@ -88,11 +82,11 @@ segment_weekdays as (
         memberships.segment_id,
         person_weekdays.weekday,
         unnest([
-            {%- for part in ['night', 'morning', 'daytime', 'evening'] %}
+            {%- for hour in range(24) %}
             {
-                'day_part': '{{ part }}',
-                'events': sum(person_weekdays.{{ part }}),
-                'people': count(*) filter (where person_weekdays.{{ part }} > 0)
+                'hour': {{ hour }},
+                'active_hours': sum(bit_count(person_weekdays.active_hours & {{ bits_of_hour(hour) }})),
+                'people': count(*) filter (where person_weekdays.active_hours & {{ bits_of_hour(hour) }} <> 0)
             }{{ ',' if not loop.last }}
             {%- endfor %}
         ]) as cell
@@ -111,8 +105,8 @@ segment_rhythms as (
         cast(segment_type as varchar) as segment_type,
         cast(segment_id as varchar) as segment_id,
         cast(weekday as bigint) as weekday,
-        cast(cell.day_part as varchar) as day_part,
-        cast(cell.events as bigint) as events,
+        cast(cell.hour as bigint) as hour,
+        cast(cell.active_hours as bigint) as active_hours,
         cast(cell.people as bigint) as people
     from segment_weekdays
     where cell.people > 0

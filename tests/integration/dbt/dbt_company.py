@@ -34,6 +34,24 @@ VARIABLES = {
         {"name": "order_soon", "outcome": "order", "within_days": 14},
         {"name": "export_soon", "outcome": "event", "within_days": 14, "column": "export_report"},
         {"name": "churned", "outcome": "label", "label_attribute": "churned", "positive_value": "Yes"},
+        {"name": "no_order", "outcome": "order", "within_days": 3, "happens_by_default": True},
+        {"name": "active_soon", "outcome": "activity", "within_days": 3},
+        {
+            "name": "account_up",
+            "outcome": "upgrade",
+            "within_days": 14,
+            "entity": "accounts",
+            "attribute_column": "industry",
+            "values": ["software", "Mining"],
+        },
+        {
+            "name": "tier_up",
+            "outcome": "upgrade",
+            "within_days": 14,
+            "entity": "contacts",
+            "attribute_column": "attr_tier",
+            "values": ["gold", "none"],
+        },
     ],
 }
 
@@ -287,6 +305,22 @@ def assign_personas(warehouse: DbtWarehouse) -> None:
         score | dict(person_id=BOB, probability=0.2, band="low"),
         score | dict(person_id=EVE, abstained_reason="too few positives"),
     )
+    warehouse.add(
+        "ml.propensity_backtest",
+        dict(
+            as_of=AS_OF,
+            scored_as_of="2026-02-09",
+            target="order_soon",
+            segment_type="everybody",
+            segment_id="everybody",
+            people=200,
+            positives=20,
+            predicted_mean=0.12345678,
+            observed_share=0.1,
+        ),
+    )
+    gain = dict(target="order_soon", kind="band", band="high", depth=0.1, people=20, lift=2.0)
+    warehouse.add("ml.propensity_gains", gain | dict(as_of=AS_OF), gain | dict(as_of="2026-01-05"))
 
 
 def _consent(contact_id: str, recorded_at: str, state: str, purpose: str = "email_marketing") -> dict[str, str]:

@@ -19,6 +19,7 @@ import polars as pl
 from orchestration.affinity_week import AFFINITY_TABLES
 from orchestration.ingest.tables import make_raw_tables
 from orchestration.preference_week import PREFERENCE_TABLES
+from orchestration.propensity_store import PROPENSITY_TABLES
 from orchestration.uplift_week import UPLIFT_TABLES
 from orchestration.value_week import VALUE_TABLES
 from orchestration.warehouse import make_tables
@@ -38,13 +39,9 @@ create table ml.personas (
     as_of date, persona_type varchar default 'persona', persona_id varchar, persona_name varchar, description varchar,
     people bigint, model_id varchar
 );
-create table ml.propensity_scores (
-    as_of date, person_id varchar, target varchar, probability double,
-    band varchar, abstained_reason varchar, model_id varchar
-);
 """
 # Tables of schema `ml` whose columns are those that the pipeline makes.
-MADE_BY_THE_PIPELINE = AFFINITY_TABLES | VALUE_TABLES | PREFERENCE_TABLES | UPLIFT_TABLES
+MADE_BY_THE_PIPELINE = AFFINITY_TABLES | VALUE_TABLES | PREFERENCE_TABLES | UPLIFT_TABLES | PROPENSITY_TABLES
 
 
 def person(identity_id: str, kind: str = "contact") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from dbt_company import ANN, BOB, DELETED, EVE, SHOPPER
+from dbt_company import ANN, AS_OF, BOB, DELETED, EVE, SHOPPER
 
 from orchestration.dbt_runs import DBT_PROJECT_FOLDER
 
@@ -169,6 +169,20 @@ def test_memberships_are_personas_and_bands(company):
     assert rows.rows() == [("k1", "Readers", 0.9), ("order_soon:high", "order soon: high", 0.8)]
 
 
+def test_the_typical_week_has_hours_of_the_time_zone_of_the_workspace(company):
+    # Ann at ten and eleven on a Tuesday, and late on Sunday; Bob at one on that Tuesday and on a Thursday, the first
+    # time on a device that was known to be his only later. Eve on a Wednesday, delivered within the grace period.
+    rhythms = company.table("marts.segment_rhythms").select("segment_id", "weekday", "hour", "active_hours", "people")
+    assert rhythms.rows() == [
+        ("k1", 2, 10, 1, 1),
+        ("k1", 2, 11, 1, 1),
+        ("k1", 2, 13, 1, 1),
+        ("k1", 4, 13, 1, 1),
+        ("k1", 7, 23, 1, 1),
+        ("k2", 3, 13, 1, 1),
+    ]
+
+
 def test_key_figures_list_a_persona_without_people_too(company):
     rows = company.table("marts.segment_kpis").to_dicts()
     assert [(row["segment_name"], row["people"], row["people_share"]) for row in rows] == [
@@ -202,6 +216,13 @@ def test_profiles_of_categories_are_shares_of_the_people_whose_level_is_known(co
     row = profiles.filter(segment_id="k1", characteristic="contact_country=AT").row(0, named=True)
     assert (row["label"], row["unit"]) == ("Country: AT", "share")
     assert (row["segment_value"], row["base_value"]) == (1.0, 0.5)
+
+
+def test_what_became_of_predictions_and_what_they_earn_is_published_for_scored_weeks(company):
+    past = company.table("marts.propensity_backtest").row(0, named=True)
+    assert (past["people"], past["positives"], past["predicted_mean"]) == (200, 20, 0.123457)
+    gains = company.warehouse.read("select as_of::varchar as as_of, band, people, profit from marts.propensity_gains")
+    assert gains.rows() == [(AS_OF, "high", 20, None)]
 
 
 def test_propensities_keep_the_reason_where_a_model_abstains(company):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from dbt_company import ANN, AS_OF, BOB, NEXT_WEEK, SHOPPER
+from dbt_company import ANN, AS_OF, BOB, EVE, NEXT_WEEK, SHOPPER
 from polars.testing import assert_frame_equal
 
 
@@ -34,10 +34,35 @@ def test_building_week_by_week_equals_building_from_nothing(later_company):
 def test_outcomes_lie_after_the_week_and_say_when_they_were_known(later_company):
     outcomes = later_company.after.read(
         f"select target, person_id, outcome_known_at from features.person_outcomes where as_of = '{AS_OF}' "
-        "and target <> 'churned' order by target, outcome_known_at"
+        "and target in ('export_soon', 'order_soon') order by target, outcome_known_at"
     )
     assert [(target, person_id, known_at.date()) for target, person_id, known_at in outcomes.rows()] == [
         ("export_soon", ANN, date(2026, 3, 3)),
         ("order_soon", BOB, date(2026, 3, 4)),
         ("order_soon", SHOPPER, date(2026, 3, 7)),
+    ]
+
+
+def test_of_a_target_that_asks_for_nothing_to_happen_whoever_did_it_is_told(later_company):
+    outcomes = later_company.after.read(
+        f"select person_id, outcome from features.person_outcomes where as_of = '{AS_OF}' and target = 'no_order'"
+    )
+    assert outcomes.rows() == [(BOB, False)]  # the shopper's order came after three days
+
+
+def test_activity_is_an_event_or_an_order_of_anybody_the_week_knew(later_company):
+    outcomes = later_company.after.read(
+        f"select person_id, outcome from features.person_outcomes where as_of = '{AS_OF}' and target = 'active_soon'"
+    )
+    assert dict(outcomes.rows()) == dict.fromkeys([ANN, BOB, EVE, SHOPPER], True)
+
+
+def test_an_upgrade_is_a_higher_value_than_at_the_weeks_end(later_company):
+    outcomes = later_company.after.read(
+        "select target, person_id, outcome_known_at from features.person_outcomes "
+        f"where as_of = '{AS_OF}' and target in ('account_up', 'tier_up') order by target"
+    )
+    assert [(target, person_id, known_at.date()) for target, person_id, known_at in outcomes.rows()] == [
+        ("account_up", ANN, date(2026, 3, 3)),
+        ("tier_up", ANN, date(2026, 3, 3)),
     ]

@@ -54,11 +54,33 @@ def test_more_or_less_revenue_than_the_number_suggests_is_said():
     assert "but only" in paragraph(sample_report(), "persona-06")
 
 
-def test_a_cell_of_the_week_with_few_people_is_hidden():
+def test_a_typical_week_has_every_hour_and_hides_those_with_few_people():
     heat = dict(cards(sample_report())["persona-01"].portrait.heat)
-    monday_night = heat["night"][0]
-    assert monday_night.shade is None and "too few people" in monday_night.words
+    assert list(heat) == ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+    assert {len(line) for line in heat.values()} == {24}
+    early = heat["Monday"][5]
+    assert (early.moment, early.shade, early.share) == ("Monday, 5 to 6", None, "too few people")
+    assert heat["Monday"][4].shade == 0.0
     assert max(cell.shade or 0 for line in heat.values() for cell in line) == 1.0
+
+
+def week_of(*cells):
+    """A week of persona-01, of cells (weekday, hour, active hours, people)."""
+    rows = [("persona-01", *cell) for cell in cells]
+    return pl.DataFrame(rows, schema=["segment_id", "weekday", "hour", "active_hours", "people"], orient="row")
+
+
+def test_the_busiest_hours_are_told_and_none_that_has_to_be_hidden():
+    busy = [(2, 14, 60, 30), (2, 15, 80, 40), (2, 16, 60, 30), (6, 10, 100, 50)]
+    told = paragraph(sample_report(rhythms=week_of(*busy)))
+    assert "Tuesday between 14 and 17 o’clock, and 33% of their active hours fall on the weekend." in told
+    told = paragraph(sample_report(rhythms=week_of(*busy, (1, 9, 900, 9), (1, 10, 300, 50))))
+    assert "Monday between 10 and 13 o’clock; 17% of their active hours" in told
+
+
+def test_people_of_the_evening_are_told_as_such():
+    told = paragraph(sample_report(rhythms=week_of((3, 20, 90, 40), (4, 12, 60, 40))))
+    assert "Wednesday between 18 and 21 o’clock, and 60% of their active hours lie after six in the evening" in told
 
 
 def test_a_stage_with_few_people_takes_the_next_smallest_with_it():

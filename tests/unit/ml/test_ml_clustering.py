@@ -2,7 +2,6 @@ import json
 
 import numpy as np
 import pytest
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from benchmarks.segment_worlds import planted_world, survey_world
 from ml.catalogue import inputs_of
@@ -10,11 +9,6 @@ from ml.clustering import ALGORITHMS, GroupRule, LatentClassGroups
 from ml.many_starts import best_of_many_starts, k_means_runs, move_to_rest, nearest, within_sum_of_squares
 from ml.preparation import Preparation
 from ml.stability import adjusted_rand
-
-
-@parametrize_with_checks([algorithm(n_clusters=3, starts=5) for algorithm in ALGORITHMS.values()])
-def test_every_way_to_find_groups_keeps_the_manners_of_scikit_learn(estimator, check):
-    check(estimator)
 
 
 def scores_of(world):

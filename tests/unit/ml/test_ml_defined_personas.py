@@ -7,15 +7,9 @@ from planted_people import CATALOGUE, planted_people
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.defined_worlds import measure_world
-from ml.defined_personas import (
-    DefinedModel,
-    FeatureRule,
-    PersonaDefinition,
-    fit_defined_personas,
-    judge_support,
-    suggest_groups,
-    suggest_ranges,
-)
+from ml.defined_personas import DefinedModel, fit_defined_personas
+from ml.defined_support import judge_support, suggest_groups, suggest_ranges
+from ml.persona_definitions import FeatureRule, PersonaDefinition
 
 READERS = PersonaDefinition("defined-readers", (FeatureRule("reports_28d", low=10), FeatureRule("orders_365d", high=0)))
 ADMINS = PersonaDefinition(

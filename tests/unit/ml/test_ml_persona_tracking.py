@@ -6,21 +6,14 @@ import pytest
 from planted_people import CATALOGUE, planted_people
 
 from benchmarks.persona_worlds import WorldSettings, catalogue_of_world, simulate_weeks
-from benchmarks.tracking_measures import track_world
+from benchmarks.tracking_bound import Alive
+from benchmarks.tracking_measures import count_changes, track_world
 from ml.membership_reasons import deciding_features, evidence_for, learn_scales
-from ml.persona_tracking import (
-    INCUMBENT_SCHEMA,
-    ODDS_TO_MOVE,
-    GateSettings,
-    StandingPersonas,
-    count_movement,
-    fit_challenger,
-    odds_for_week,
-    place_people,
-    tell_movement,
-    typical_people,
-)
+from ml.persona_challenge import GateSettings, fit_challenger
+from ml.persona_movement import count_movement, tell_movement
+from ml.persona_tracking import INCUMBENT_SCHEMA, ODDS_TO_MOVE, StandingPersonas, odds_for_week, place_people
 from ml.personas import PersonaSettings, fit_personas
+from ml.typical_people import typical_people
 
 NOBODY = pl.DataFrame(schema=INCUMBENT_SCHEMA)
 SETTINGS = PersonaSettings(k=4, k_range=(4, 4), starts=5)
@@ -178,3 +171,12 @@ def test_a_single_persona_is_nobodys_runner_up():
     placed = place_people(StandingPersonas(model, {0: "persona-01"}), few, NOBODY)
     assert placed["runner_up_persona_id"].null_count() == few.height
     assert deciding_features(model.preparation, few, placed)["deciding_feature_1"].null_count() == few.height
+
+
+def test_a_correction_counts_as_churn_but_not_as_going_astray():
+    planted = dict.fromkeys("abcde", "readers") | dict.fromkeys("fgh", "builders")
+    truth = pl.DataFrame({"person_id": list(planted), "persona": list(planted.values()), "moved": False})
+    right = {person: "persona-01" if persona == "readers" else "persona-02" for person, persona in planted.items()}
+    labels = [right | {"a": "persona-02"}, right | {"b": "persona-02"}]
+    changes = count_changes(labels, [Alive(truth), Alive(truth)])
+    assert (changes.spurious, changes.astray) == ([2 / 8], [1 / 8])

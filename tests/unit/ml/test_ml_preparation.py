@@ -4,21 +4,14 @@ import numpy as np
 import polars as pl
 import pytest
 from planted_people import CATALOGUE, planted_people
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from benchmarks.segment_worlds import MIXED_SETTINGS, mixed_world, planted_world
 from ml.catalogue import inputs_of
-from ml.decorrelation import Decorrelation
 from ml.encoding import learn_encoding
 from ml.many_starts import best_of_many_starts, nearest
 from ml.people_order import hash_sample, person_fold, person_hash
 from ml.preparation import Preparation
 from ml.stability import adjusted_rand
-
-
-@parametrize_with_checks([Decorrelation()])
-def test_decorrelation_keeps_the_manners_of_scikit_learn(estimator, check):
-    check(estimator)
 
 
 def encoded(column, kind, other=()):

@@ -5,13 +5,14 @@ import polars as pl
 import pytest
 from planted_people import CATALOGUE, WEEK, catalogue_of, planted_weeks
 
-from ml.evaluation import area_under_curve, calibration_error
+from benchmarks.propensity_worlds import simulated_weeks
+from ml.evaluation import calibration_error, evaluate, log_loss
+from ml.negative_sampling import draw_common_outcome
 from ml.propensity import (
     Abstention,
     PropensitySettings,
     cross_fit_scores,
     fit_propensity,
-    propensity_bands,
 )
 
 LAST = WEEK + timedelta(weeks=3)
@@ -71,7 +72,7 @@ def test_measured_on_other_people_in_the_last_week_where_outcomes_may_overlap(mo
 
 
 def test_measured_on_everybody_of_the_last_week_where_outcomes_had_closed(weeks):
-    closed = fit_propensity(weeks, CATALOGUE, PropensitySettings(horizon_days=14))
+    closed = fit_propensity(weeks, CATALOGUE, PropensitySettings(horizon_days=14), "logistic")
     assert (
         closed.evaluation["measured_on"] == f"the week of {LAST}, learned from weeks up to {LAST - timedelta(weeks=2)}"
     )
@@ -79,7 +80,7 @@ def test_measured_on_everybody_of_the_last_week_where_outcomes_had_closed(weeks)
 
 
 def test_a_single_week_is_split_by_people_and_says_so(weeks):
-    single = fit_propensity(weeks.filter(pl.col("as_of") == LAST), CATALOGUE)
+    single = fit_propensity(weeks.filter(pl.col("as_of") == LAST), CATALOGUE, standing="logistic")
     assert single.evaluation["measured_on"] == f"other people of the same week, {LAST}; not out of time"
     assert not single.evaluation["is_out_of_time"]
 
@@ -87,7 +88,7 @@ def test_a_single_week_is_split_by_people_and_says_so(weeks):
 def test_no_signal_abstains(weeks):
     random = np.random.default_rng(12)  # one draw in twenty is better than chance by chance
     chance = weeks.with_columns(outcome=pl.Series((random.random(weeks.height) < 0.1).astype(int)))
-    abstained = fit_propensity(chance, CATALOGUE)
+    abstained = fit_propensity(chance, CATALOGUE, standing="boosting")
     assert isinstance(abstained, Abstention)
     assert abstained.reason.startswith("no better than chance for sure (AUC 0.")
     assert abstained.evaluation["auc_low"] <= 0.5
@@ -109,20 +110,114 @@ def test_no_usable_feature_abstains(weeks):
     assert fit_propensity(weeks, CATALOGUE.with_columns(is_propensity_input=False)).reason == "no feature may be used"
 
 
-def test_outcomes_that_are_not_known_yet_are_left_out(weeks, model):
+def test_outcomes_that_are_not_known_yet_are_left_out(weeks):
     unknown = pl.concat([weeks, weeks.with_columns(pl.col("as_of").dt.offset_by("70d"), outcome=pl.lit(None, pl.Int8))])
-    assert fit_propensity(unknown, CATALOGUE).model_id == model.model_id
+    expected = fit_propensity(weeks, CATALOGUE, standing="logistic").model_id
+    assert fit_propensity(unknown, CATALOGUE, standing="logistic").model_id == expected
 
 
-def test_a_perfectly_predicted_outcome_does_not_crash(weeks):
-    perfect = weeks.with_columns(outcome=(pl.col("events_28d") > 30).cast(pl.Int8))
-    found = fit_propensity(perfect, CATALOGUE)
-    assert found.evaluation["auc"] == pytest.approx(1.0, abs=1e-3)
-    assert np.isfinite(found.evaluation["log_loss"])
+def test_a_feature_that_predicts_perfectly_is_left_out_blocks_or_is_kept_as_asked(weeks):
+    perfect = weeks.with_columns(noise=pl.col("outcome") * 3.0)
+    catalogue = pl.concat([CATALOGUE, catalogue_of(("noise", "f", "noise", None, None, "number"))])
+    left_out = fit_propensity(perfect, catalogue, standing="logistic")
+    assert [suspect.feature for suspect in left_out.suspects] == ["noise"]
+    assert "noise" not in left_out.inputs
+    assert 0.7 < left_out.evaluation["auc"] < 0.9
+    blocked = fit_propensity(perfect, catalogue, PropensitySettings(suspects="block"))
+    assert blocked.reason.startswith("suspected of knowing the outcome: noise: it is all but the outcome itself")
+    kept = fit_propensity(perfect, catalogue, PropensitySettings(suspects="keep"), "logistic")
+    assert kept.evaluation["auc"] == pytest.approx(1.0, abs=1e-3)
+    assert np.isfinite(kept.evaluation["log_loss"])
+    assert [suspect.feature for suspect in kept.suspects] == ["noise"]
+
+
+def test_nothing_but_suspects_abstains(weeks):
+    only = weeks.select("person_id", "as_of", "outcome", noise=pl.col("outcome") * 3.0)
+    catalogue = catalogue_of(("noise", "f", "noise", None, None, "number"))
+    assert fit_propensity(only, catalogue).reason.startswith("no feature is left without the suspects: noise")
+
+
+def test_the_standing_algorithm_is_kept_without_comparing(weeks, model):
+    kept = fit_propensity(weeks, CATALOGUE, standing="logistic")
+    assert kept.evaluation["compared"] is None
+    assert kept.evaluation["chosen_because"] == "logistic was chosen before, and a comparison was not due"
+    assert kept.model_id == model.model_id
+    assert set(model.evaluation["compared"]) == {"logistic", "boosting", "forest", "network"}
+
+
+def test_the_last_week_neither_chooses_nor_calibrates(weeks):
+    random = np.random.default_rng(8)
+    shuffled = pl.Series(random.integers(0, 2, weeks.height))
+    spoiled = weeks.with_columns(outcome=pl.when(pl.col("as_of") == LAST).then(shuffled).otherwise("outcome"))
+    keep = PropensitySettings(suspects="keep", comparison_rows=3_000)
+    as_is, other = (fit_propensity(frame, CATALOGUE, keep).evaluation for frame in (weeks, spoiled))
+    assert as_is["compared"] == other["compared"]
+    assert as_is["calibration"] == other["calibration"]
+    assert other["auc"] < 0.6
+
+
+def test_rows_drawn_of_the_common_outcome_give_the_probabilities_of_all_rows():
+    weeks = planted_weeks(count=8_000, seed=21)
+    drawn = draw_common_outcome(weeks, seed=7, enough=1)
+    assert drawn.height < 0.5 * weeks.height
+    whole, part = (fit_propensity(rows, CATALOGUE, standing="logistic") for rows in (weeks, drawn))
+    assert part.evaluation["base_rate"] == pytest.approx(whole.evaluation["base_rate"], abs=0.01)
+    assert part.evaluation["log_loss"] == pytest.approx(whole.evaluation["log_loss"], abs=0.015)
+    assert part.evaluation["drawn"].endswith("figures are those of all rows")
+    fresh = planted_weeks(weeks=1, count=20_000, seed=78)
+    told = part.score(fresh)["probability"].mean()
+    assert told == pytest.approx(fresh["true_probability"].mean(), abs=0.01)
+
+
+@pytest.mark.parametrize(("standing", "is_bent"), [("logistic", False), ("boosting", True)])
+def test_probabilities_that_are_known_are_found(standing, is_bent):
+    weeks = draw_common_outcome(simulated_weeks(100_000, 2, 1, is_bent), seed=7, enough=1)
+    inputs = [name for name in weeks.columns if name not in ("person_id", "as_of", "truth", "outcome", "sampled_at")]
+    kinds = {"country": "category", "has_app": "flag"}
+    catalogue = catalogue_of(*((name, "f", name, None, None, kinds.get(name, "number")) for name in inputs))
+    found = fit_propensity(weeks, catalogue, PropensitySettings(horizon_days=7), standing)
+    fresh = simulated_weeks(100_000, 1, 101, is_bent).sort("person_id")
+    said, truth = found.score(fresh)["probability"].to_numpy(), fresh["truth"].to_numpy()
+    figures = evaluate(fresh["outcome"].cast(pl.Float64).to_numpy(), said)
+    assert figures["calibration_slope"] == pytest.approx(1, abs=0.05)
+    assert figures["calibration_error"] <= 0.01
+    assert log_loss(truth, said) <= (1.015 if is_bent else 1.01) * log_loss(truth, truth)
+
+
+def test_a_constraint_keeps_to_the_algorithms_that_can_promise_it(weeks):
+    settings = PropensitySettings(monotonic={"tickets_91d": 1, "not_delivered": -1})
+    constrained = fit_propensity(weeks, CATALOGUE, settings)
+    assert set(constrained.evaluation["compared"]) == {"logistic", "boosting"}
+    with pytest.raises(ValueError, match="'forest' cannot be the standing algorithm"):
+        fit_propensity(weeks, CATALOGUE, settings, "forest")
+    with pytest.raises(ValueError, match="country is a category"):
+        fit_propensity(weeks, CATALOGUE, PropensitySettings(monotonic={"country": 1}))
+
+
+def test_drift_of_the_base_rate_is_said_in_words():
+    weeks = planted_weeks(count=8_000, seed=31)
+    random = np.random.default_rng(3)
+    doubled = ((weeks["outcome"] == 1).to_numpy() | (random.random(weeks.height) < 0.15)).astype(np.int8)
+    drifted = weeks.with_columns(outcome=pl.when(pl.col("as_of") == LAST).then(pl.Series(doubled)).otherwise("outcome"))
+    words = fit_propensity(drifted, CATALOGUE, standing="logistic").evaluation["calibration_drift"]
+    assert "probabilities are too low" in words
+
+
+def test_probabilities_that_say_less_than_one_number_for_everybody_abstain_though_they_rank():
+    weeks = planted_weeks(count=8_000, seed=31)
+    random = np.random.default_rng(3)
+    hardly_anybody = weeks["outcome"].to_numpy() * (random.random(weeks.height) < 0.05)
+    ended = weeks.with_columns(
+        outcome=pl.when(pl.col("as_of") == LAST).then(pl.Series(hardly_anybody)).otherwise("outcome")
+    )
+    abstained = fit_propensity(ended, CATALOGUE, standing="logistic")
+    assert isinstance(abstained, Abstention)
+    assert abstained.evaluation["auc_low"] > 0.5
+    assert abstained.reason.startswith("its probabilities say less than the share of everybody would (log loss ")
 
 
 def test_the_order_of_the_rows_has_no_say(weeks, model):
-    again = fit_propensity(weeks.sample(fraction=1.0, shuffle=True, seed=4), CATALOGUE)
+    again = fit_propensity(weeks.sample(fraction=1.0, shuffle=True, seed=4), CATALOGUE, standing="logistic")
     assert again.model_id == model.model_id
     week = weeks.filter(pl.col("as_of") == LAST)
     assert again.score(week).equals(model.score(week.reverse()))
@@ -140,12 +235,13 @@ def test_unknown_levels_and_missing_values_are_scored(weeks, model):
 def test_cross_fitting_scores_everybody_out_of_fold(weeks):
     week = weeks.filter(pl.col("as_of") == LAST)
     labelled = week.with_columns(outcome=pl.when(pl.col("person_id") < "p_0003ff").then(None).otherwise("outcome"))
-    fitted = cross_fit_scores(labelled, CATALOGUE)
+    fitted = cross_fit_scores(labelled, CATALOGUE, standing="logistic")
     assert fitted.scores.height == week.height
     assert fitted.evaluation["rows"] == labelled["outcome"].count()
     truth = week.sort("person_id")["true_probability"].to_numpy()
     assert np.corrcoef(fitted.scores["probability"], truth)[0, 1] > 0.9
     assert not fitted.evaluation["is_out_of_time"]
+    assert fitted.model.score(week).height == week.height
 
 
 def test_cross_fitting_does_not_let_a_label_predict_itself(weeks):
@@ -156,27 +252,4 @@ def test_cross_fitting_does_not_let_a_label_predict_itself(weeks):
         "person_id", "as_of", **noise, outcome=pl.Series((random.random(week.height) < 0.3).astype(int))
     )
     catalogue = catalogue_of(*((name, "f", name, None, None, "number") for name in noise))
-    assert isinstance(cross_fit_scores(chance, catalogue), Abstention)
-
-
-def test_bands_follow_the_base_rate():
-    scores = pl.DataFrame({"person_id": list("abcd"), "probability": [0.25, 0.15, 0.05, None]})
-    banded = propensity_bands(scores, base_rate=0.1)
-    assert banded["band"].to_list() == ["high", "medium", "low", None]
-    assert banded["high_from"][0] == pytest.approx(0.2)
-    assert propensity_bands(scores, base_rate=0.6)["high_from"][0] == pytest.approx(0.8)
-    assert propensity_bands(scores, base_rate=0.1, high=0.9, medium=0.2)["band"].to_list()[:2] == ["medium", "low"]
-    with pytest.raises(ValueError, match="medium <= high"):
-        propensity_bands(scores, base_rate=0.1, high=0.2, medium=0.3)
-
-
-def test_the_area_under_the_curve_and_its_interval():
-    assert area_under_curve(np.array([0, 0, 1, 1.0]), np.array([0.1, 0.4, 0.35, 0.8]))[0] == pytest.approx(0.75)
-    assert area_under_curve(np.array([0, 0, 1, 1.0]), np.array([0.1, 0.2, 0.3, 0.4])) == (1.0, 1.0, 1.0)
-    random = np.random.default_rng(0)
-    covered = 0
-    for _ in range(300):
-        outcomes = (random.random(200) < 0.3).astype(float)
-        _, low, high = area_under_curve(outcomes, random.random(200))
-        covered += low <= 0.5 <= high
-    assert covered / 300 == pytest.approx(0.95, abs=0.03)
+    assert isinstance(cross_fit_scores(chance, catalogue, standing="boosting"), Abstention)

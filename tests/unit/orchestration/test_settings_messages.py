@@ -28,7 +28,7 @@ def complaint(workspace: WorkspaceBuilder) -> str:
         ),
         (
             "company: X\nfirst_week: 2026-01-05\ntargets:\n  churn: {outcome: order, horizon: 3}\n",
-            "4: unknown key 'horizon'; valid names: description, event, label,",
+            "4: unknown key 'horizon'; valid names: action, attribute, bands, description, eligible,",
         ),
         ("company: X\n", "1: 'first_week' is missing"),
         ("", "'company' is missing"),

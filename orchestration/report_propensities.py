@@ -1,0 +1,113 @@
+"""What the report says of propensities: how good, what they earn, what moved them, and whether they came true.
+
+What belongs here: reading figures from the marts and the ledgers of the models. How they are told stands in
+`activation/report/outlook.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from ml.bands import wilson
+from orchestration.eligibility import NOT_ELIGIBLE
+from orchestration.weeks import Week
+
+MOST_MOVING = 8
+FIGURES = (
+    "auc",
+    "auc_low",
+    "auc_high",
+    "log_loss",
+    "brier",
+    "calibration_error",
+    "calibration_slope",
+    "base_rate",
+    "training_rows",
+    "measured_on",
+    "chosen_because",
+    "calibration_drift",
+)
+
+
+def propensity_frames(connection: duckdb.DuckDBPyConnection, week: Week) -> dict[str, pl.DataFrame]:
+    """The frames of `ReportData` that tell of propensities, but the counts of people."""
+    runs = connection.execute(
+        "select target, label, action, algorithm, abstained_reason, eligible_people, not_eligible, band_notes, refit, "
+        "evaluation, importance, suspects from ml.model_runs where as_of = ? order by target",
+        [week.as_of],
+    ).pl()
+    rows = list(runs.iter_rows(named=True))
+    return {
+        "propensity_models": _frame([_model(row) for row in rows]),
+        "propensity_notes": _frame([note for row in rows for note in _notes(row)]),
+        "propensity_moved_by": _frame([one for row in rows for one in _moved_by(row)]),
+        "propensity_reliability": _frame([one for row in rows for one in _reliability(row)]),
+        "propensity_gains": connection.execute(
+            "select * from marts.propensity_gains where as_of = ? order by target, kind, depth", [week.as_of]
+        ).pl(),
+        "propensity_backtest": connection.execute(
+            "select * from marts.propensity_backtest where as_of <= ? and (segment_type = 'everybody' or as_of = ?) "
+            "order by target, segment_type, segment_id, as_of",
+            [week.as_of, week.as_of],
+        ).pl(),
+        "propensity_fairness": connection.execute(
+            'select * from ml.propensity_fairness where as_of = ? order by target, attribute, "group"', [week.as_of]
+        ).pl(),
+    }
+
+
+def _frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _model(row: dict[str, Any]) -> dict[str, Any]:
+    evaluation = json.loads(row["evaluation"] or "{}")
+    kept = ("target", "label", "action", "algorithm", "abstained_reason", "eligible_people", "refit")
+    return {name: row[name] for name in kept} | {name: evaluation.get(name) for name in FIGURES}
+
+
+def _notes(row: dict[str, Any]) -> list[dict[str, Any]]:
+    target = row["target"]
+    not_eligible = [
+        {"target": target, "kind": "not_eligible", "words": reason.removeprefix(NOT_ELIGIBLE), "people": people}
+        for reason, people in json.loads(row["not_eligible"] or "{}").items()
+    ]
+    bands = [
+        {"target": target, "kind": "band", "words": words, "people": None}
+        for words in json.loads(row["band_notes"] or "[]")
+    ]
+    suspects = [
+        {
+            "target": target,
+            "kind": "suspect",
+            "words": f"{one.get('label', one['feature'])}: {one['reason']}",
+            "people": None,
+        }
+        for one in json.loads(row["suspects"] or "[]")
+    ]
+    return [*not_eligible, *bands, *suspects]
+
+
+def _moved_by(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """What probabilities depend on most; what makes them no better is left out."""
+    told = [one for one in json.loads(row["importance"] or "[]") if one["log_loss_increase"] > 0]
+    return [
+        {
+            "target": row["target"],
+            "label": one.get("label", one["feature"]),
+            "log_loss_increase": one["log_loss_increase"],
+        }
+        for one in told[:MOST_MOVING]
+    ]
+
+
+def _reliability(row: dict[str, Any]) -> list[dict[str, Any]]:
+    parts = []
+    for part in json.loads(row["evaluation"] or "{}").get("reliability", []):
+        low, high = wilson(part["observed_share"], part["people"])
+        parts.append({"target": row["target"], **part, "observed_low": low, "observed_high": high})
+    return parts
