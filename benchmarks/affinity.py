@@ -242,12 +242,14 @@ def _fill(connection, week: Week, people: int, distinct: int, is_later: bool) ->
     )
     there = distinct + (new if is_later else 0)
     connection.execute(
-        "create or replace table intermediate.int_contact_texts as select p.as_of, p.person_id, "
-        "['page', 'ticket', 'search', 'product'][1 + k % 4] as source, t.text_id, p.as_of - 1 as seen_on, "
-        "0.5 + (k % 3) * 0.25 as weight from intermediate.int_people as p cross join range(?) as copies (k) "
-        "inner join intermediate.int_texts as t "
-        "on t.place = 1 + cast(floor(pow((hash(p.person_id || k) % 1000000) / 1e6, 3) * ?) as bigint)",
-        [TEXTS_PER_PERSON, there],
+        "create or replace table intermediate.int_contact_texts as "
+        "with said as materialized (select as_of, person_id, k, "
+        "1 + cast(floor(pow((hash(person_id || k) % 1000000) / 1e6, 3) * $there) as bigint) as place "
+        "from intermediate.int_people cross join range($copies) as copies (k)) "
+        "select said.as_of, said.person_id, ['page', 'ticket', 'search', 'product'][1 + k % 4] as source, t.text_id, "
+        "said.as_of - 1 as seen_on, 0.5 + (k % 3) * 0.25 as weight from said "
+        "inner join intermediate.int_texts as t on t.place = said.place",
+        {"copies": TEXTS_PER_PERSON, "there": there},
     )
 
 

@@ -22,7 +22,7 @@ import polars as pl
 import scipy.sparse as sp
 from sklearn.feature_extraction.text import HashingVectorizer
 
-from ml.phrases import Phrase, Words, words_of
+from ml.phrases import Phrase, Words, words_by_text, words_of
 
 ALIKE = 0.7
 """Cosine from which on two words are taken for forms of one."""
@@ -67,7 +67,7 @@ class SimilarityModel:
         """
         words = words_of(texts)
         weights = _word_weights(words)
-        own = [_own_words(phrase, weights) for phrase in phrases]
+        own = _own_words(phrases, weights)
         if len(texts) < FEWEST_TEXTS:
             return cls(weights, tuple(own))
         bags = _bags(words, weights)
@@ -126,16 +126,19 @@ def _word_weights(words: Words) -> dict[str, float]:
     return {words.vocabulary[int(place)]: round(float(weight[place]), 4) for place in order if frequency[place] > 1}
 
 
-def _own_words(phrase: Phrase, weights: Mapping[str, float]) -> dict[str, float]:
-    """The words of a phrase and of its examples: the phrase counts for as much as three of them."""
-    total: dict[str, float] = {}
-    for text, times in ((phrase.text, 3.0 if phrase.examples else 1.0), *((one, 1.0) for one in phrase.examples)):
-        inner = words_of(pl.Series([text]))
-        vector = {word: weights.get(word, 1.0) for word in inner.vocabulary}
-        norm = _norm(vector)
-        for word, weight in vector.items():
-            total[word] = total.get(word, 0.0) + times * weight / norm
-    return _normalized(total)
+def _own_words(phrases: Sequence[Phrase], weights: Mapping[str, float]) -> list[dict[str, float]]:
+    """The words of each phrase and of its examples: the phrase counts for as much as three of them."""
+    spelled = iter(words_by_text([text for phrase in phrases for text in (phrase.text, *phrase.examples)]))
+    own = []
+    for phrase in phrases:
+        total: dict[str, float] = {}
+        for times in (3.0, *(1.0 for _ in phrase.examples)):
+            vector = {word: weights.get(word, 1.0) for word in sorted(set(next(spelled)))}
+            norm = _norm(vector)
+            for word, weight in vector.items():
+                total[word] = total.get(word, 0.0) + times * weight / norm
+        own.append(_normalized(total))
+    return own
 
 
 def _with_related(

@@ -111,6 +111,20 @@ def words_of(texts: pl.Series) -> Words:
     return Words(vocabulary, word, kept["text"].to_numpy(), clause[is_word.to_numpy()], len(texts))
 
 
+def words_by_text(texts: Sequence[str]) -> list[list[str]]:
+    """The words of each of some texts, in their order.
+
+    Examples:
+        >>> words_by_text(["New job!", "", "at Acme"])
+        [['new', 'job'], [], ['at', 'acme']]
+    """
+    words = words_of(pl.Series(list(texts), dtype=pl.String))
+    found: list[list[str]] = [[] for _ in texts]
+    for word, text in zip(words.vocabulary.gather(words.word), words.text, strict=True):
+        found[text].append(word)
+    return found
+
+
 def stem(word: str, language: str = "en") -> str:
     """A word without its inflection.
 
@@ -175,9 +189,8 @@ def _find_in_one_language(
     numbers: dict[str, int] = {}
     of_vocabulary = np.array([numbers.setdefault(one, len(numbers) + 1) for one in stems.values()], dtype=np.uint64)
     by_length: dict[int, dict[int, list[int]]] = {}
-    for number in mine:
-        inner = words_of(pl.Series([phrases[number].text]))
-        parts = [stem(inner.vocabulary[int(place)], language) for place in inner.word]
+    for number, spelled in zip(mine, words_by_text([phrases[number].text for number in mine]), strict=True):
+        parts = [stem(word, language) for word in spelled]
         if parts and all(part in numbers for part in parts):
             key = _hash(np.array([[numbers[part] for part in parts]], dtype=np.uint64))[0]
             by_length.setdefault(len(parts), {}).setdefault(int(key), []).append(number)
