@@ -58,6 +58,7 @@ LEARN_FROM = 20_000
 """Texts that weights and related words are learned from, by their numbers, which are hashes: a sample."""
 TEXTS_AT_A_TIME = 200_000
 PEOPLE_AT_A_TIME = 100_000
+ROWS_AT_A_TIME = 1_000_000
 SNIPPET = 80
 """Letters of a text that are told as evidence."""
 
@@ -119,14 +120,16 @@ def run_affinity_week(connection: duckdb.DuckDBPyConnection, workspace: Workspac
         model_id, model = _standing_model(connection, workspace, week)
         texts, new_texts = _score_new_texts(connection, workspace, model_id, model)
         scores, judged = _scores(connection, workspace, model_id, people.height)
-        rows = _as_rows(connection, scores, people["person_id"], week, model_id)
+        with transaction(connection):
+            replace_weeks(connection, "ml.affinity_scores", pl.DataFrame(schema=AFFINITY_SCORE_SCHEMA), [week.as_of])
+            for part in scores.iter_slices(ROWS_AT_A_TIME):
+                rows = _as_rows(connection, part, people["person_id"], week, model_id)  # noqa: F841 - DuckDB reads it
+                connection.execute("insert into ml.affinity_scores by name select * from rows")
     finally:
         connection.execute("drop table if exists week_texts")
         connection.execute("drop table if exists distinct_texts")
-    with transaction(connection):
-        replace_weeks(connection, "ml.affinity_scores", rows, [week.as_of])
-    found = rows.drop_nulls("phrase")["phrase"].n_unique()
-    return AffinityWeek(people.height, judged, rows.height, texts, new_texts, found, len(workspace.brand.phrases))
+    found = scores.drop_nulls("phrase")["phrase"].n_unique()
+    return AffinityWeek(people.height, judged, scores.height, texts, new_texts, found, len(workspace.brand.phrases))
 
 
 def forget_texts_of_nobody(connection: duckdb.DuckDBPyConnection) -> None:
