@@ -31,7 +31,7 @@ FEEDBACK_TEXTS = 100
 RELATED_WORDS = 80
 FEEDBACK_WEIGHT = 2.0
 """What the related words together weigh against the words of the phrase."""
-FEWEST_TEXTS = 200
+FEWEST_TEXTS = 1000
 """Texts to learn from; fewer say too little of which words belong together."""
 FEWEST_TEXTS_OF_A_WORD = 3
 """A related word stands in so many texts at least: a name that somebody mentions once is none."""
