@@ -56,6 +56,8 @@ PREDICTED_FROM = 0.65
 had .65 and more in all of 27 simulated worlds, and the next one less."""
 CLEARLY_BETTER = 0.2
 """By how much fewer personas have to be found better in the other half than those that stand, if all of these are."""
+AS_WELL_FOUND = 0.05
+"""By how much less one more persona may be found in the other half than those that stand, where nothing else speaks."""
 ACTIONABLE = (4, 5)
 """Numbers preferred where evidence is equal: a brand can act on that many."""
 REFERENCE_STARTS = 3
@@ -221,13 +223,19 @@ def _origins(labels: Labels, before: Labels, k: int) -> list[dict[str, float]]:
 
 
 def choose_count(evidence: pl.DataFrame, minimum_share: float, standing: int | None = None) -> tuple[int, str]:
-    """Choose the number of personas: the median of four votes.
+    """Choose the number of personas: the median of up to four votes.
 
     Stability votes for the largest number that comes within `STABLE_WITHIN` of the best; prediction strength for the
     largest that reaches `PREDICTED_FROM`; the mixture for its lowest BIC; the gap statistic for the first number that
     the next one does not beat by more than its error. Where the four fall apart into two halves, four or five personas
     are preferred, because a brand can act on that many; else the number prediction strength voted for, if it lies
     between the halves; else the smaller one.
+
+    The mixture and the gap look for an optimum. Where the best they find is the largest number there is, and its groups
+    are not found again in the other half of the people, they found none, and abstain: much that is measured of
+    customers is skewed or mostly zero, and the more people are known, the surer any normal mixture gains by one more
+    piece of such a shape. Where both abstain, all numbers that are stable and found again are equal, and four or five
+    are preferred; else the largest. One more than stand is then chosen only if it is found as well as those.
 
     Where there are personas already, their number stays unless the other half of the people says otherwise: there are
     more only if each of them is found there, and fewer only if one of those that stand is not, or hardly. Votes waver
@@ -246,28 +254,58 @@ def choose_count(evidence: pl.DataFrame, minimum_share: float, standing: int | N
     large_enough = evidence.filter(pl.col("smallest_share") >= minimum_share)
     eligible = large_enough if large_enough.height else evidence.head(1)
     votes = {
-        "stability": _largest(eligible, "stability", pl.col("stability").max() - STABLE_WITHIN),
+        "stability": _largest(eligible, "stability", _stable_from(eligible)),
         "prediction strength": _largest(eligible, "prediction_strength", pl.lit(PREDICTED_FROM)),
+    }
+    optima = {
         "the information criterion": int(eligible.sort("bic", "k")["k"][0]),
         "the gap": _first_that_is_not_beaten(eligible),
     }
-    ordered = sorted(votes.values())
-    middle = [k for k in eligible["k"] if ordered[1] <= k <= ordered[2]]
-    preferred = [k for k in middle if k in ACTIONABLE]
-    if votes["prediction strength"] in middle and not preferred:
-        preferred = [votes["prediction strength"]]
-    voted = preferred[0] if preferred else middle[0]
+    largest, largest_found = evidence.sort("k").select("k", "prediction_strength").row(-1)
+    is_open = evidence.height > 1 and largest_found < PREDICTED_FROM
+    abstaining = [name for name, k in optima.items() if is_open and k == largest]
+    votes |= {name: k for name, k in optima.items() if name not in abstaining}
+    voted = _equally_good(eligible, votes, standing) if len(abstaining) == len(optima) else _median(eligible, votes)
     chosen = voted if standing is None else _kept_number(eligible, voted, standing)
-    lead = ", the median of the votes"
+    lead = ", the median of the votes" if len(abstaining) < len(optima) else ", stable and found again"
     if chosen != voted:
         lead = f" as before, where the votes are for {voted}, because {_why_kept(evidence, chosen, voted)}"
-    words = _choice_in_words(evidence, votes, chosen, lead)
+    words = _choice_in_words(evidence, votes, chosen, lead, abstaining)
     left_out = sorted(set(evidence["k"]) - set(eligible["k"]))
     if left_out:
         words += (
             f" Not eligible: {', '.join(map(str, left_out))}, with a persona under {minimum_share:.1%} of the people."
         )
     return chosen, words
+
+
+def _stable_from(eligible: pl.DataFrame) -> pl.Expr:
+    return pl.lit(eligible["stability"].max() - STABLE_WITHIN)  # type: ignore[operator]
+
+
+def _median(eligible: pl.DataFrame, votes: dict[str, int]) -> int:
+    """The middle of three or four votes; between the two in the middle, what can be acted on."""
+    ordered = sorted(votes.values())
+    low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    middle = [k for k in eligible["k"] if low <= k <= high]
+    preferred = [k for k in middle if k in ACTIONABLE]
+    if votes["prediction strength"] in middle and not preferred:
+        preferred = [votes["prediction strength"]]
+    return preferred[0] if preferred else middle[0]
+
+
+def _equally_good(eligible: pl.DataFrame, votes: dict[str, int], standing: int | None) -> int:
+    """Of the numbers that are stable and found again, what can be acted on; where none is both, the median."""
+    good = eligible.filter(
+        (pl.col("stability") >= _stable_from(eligible)) & (pl.col("prediction_strength") >= PREDICTED_FROM)
+    )
+    found = dict(good.select("k", "prediction_strength").iter_rows())
+    if not found:
+        return _median(eligible, votes)
+    if standing in found:
+        as_well = [k for k in found if k > standing and found[k] >= found[standing] - AS_WELL_FOUND]
+        return max([standing, *as_well])
+    return max([k for k in found if k in ACTIONABLE] or found)
 
 
 def _kept_number(eligible: pl.DataFrame, voted: int, standing: int) -> int:
@@ -302,11 +340,15 @@ def _first_that_is_not_beaten(evidence: pl.DataFrame) -> int:
     return int(first["k"][0])
 
 
-def _choice_in_words(evidence: pl.DataFrame, votes: dict[str, int], chosen: int, lead: str) -> str:
+def _choice_in_words(
+    evidence: pl.DataFrame, votes: dict[str, int], chosen: int, lead: str, abstaining: Sequence[str]
+) -> str:
     by_number: dict[int, list[str]] = {}
     for name, k in votes.items():
         by_number.setdefault(k, []).append(name)
     told = "; ".join(f"{k} by {' and '.join(names)}" for k, names in sorted(by_number.items()))
+    if abstaining:
+        told += f"; none by {' and '.join(abstaining)}, still better with the most"
     row = evidence.filter(pl.col("k") == chosen).row(0, named=True)
     words = (
         f"{chosen} personas{lead} ({told}). Drawn anew, people fall into the same {chosen} "

@@ -5,7 +5,7 @@ moved in `persona_movement`, which persona a group continues in `persona_identit
 
 People keep their persona until the odds of another one are four to one: on simulated weeks this cuts label changes that
 nobody's behaviour explains from three in a hundred people to one in two hundred, and finds those who did move as well.
-What people did of late is weighed in `weekly_habits`.
+What people did of late is weighed in `weekly_habits`; where it says much, lower odds are enough.
 """
 
 from dataclasses import dataclass
@@ -23,6 +23,9 @@ ODDS_TO_MOVE = 4.0
 WAVERS_TO_MOVE = 2.0
 """... and when the odds are beyond what people's behaviour wavers from week to week, by this many standard
 deviations."""
+RIGHT_WHEN_MOVED = 0.9
+"""Where what people did of late is known, odds below four to one are enough as long as so many of those who change
+persona are expected to be right."""
 BORDER_WITHIN = 5.0
 """Log odds against the runner-up up to which people stand near a border, where wavering matters."""
 FEWEST_WAVERING = 50
@@ -67,7 +70,8 @@ def place_people(
             hold people where they were. A persona the model does not know holds nobody back.
         odds_to_move: How many times as probable another persona has to be before a person moves; 1 moves at once.
         recent: What people did of late. With it, what was believed of a person a week ago is weighed with what they
-            did since; without it, the model's probabilities of the week count alone.
+            did since, and lower odds are enough where `odds_of_beliefs` says so; without it, the model's probabilities
+            of the week count alone.
 
     Returns:
         By person_id: person_id; persona_id; strength 0..1, the probability of that persona; runner_up_persona_id, the
@@ -86,7 +90,8 @@ def place_people(
         .to_numpy()
     )
     if recent is not None:
-        probabilities = _believe(probabilities, people, ids, before, incumbents, recent)
+        probabilities, has_past = _believe(probabilities, people, ids, before, incumbents, recent)
+        odds_to_move = odds_of_beliefs(probabilities[has_past], before[has_past], odds_to_move)
     rows = np.arange(len(people))
     chosen = probabilities.argmax(axis=1)
     held = (before >= 0) & (probabilities[rows, chosen] < odds_to_move * probabilities[rows, np.maximum(before, 0)])
@@ -112,6 +117,36 @@ def place_people(
     )
 
 
+def odds_of_beliefs(
+    believed: NDArray[np.float64], before: NDArray[np.int64], odds_to_move: float = ODDS_TO_MOVE
+) -> float:
+    """From which odds people may move on what is believed of them: as low as those who do are mostly expected right.
+
+    Beliefs hold people where they were already: a week that says little leaves them as they are. Where weeks say much,
+    all but a few changes are beyond doubt, and holding the few back to four to one too would find movers late; where
+    weeks say little, most changes are doubtful, and the odds stay. So the odds are the lowest at which
+    `RIGHT_WHEN_MOVED` of the changes are expected to be right (a false discovery rate, as Storey 2003 takes it from
+    posterior probabilities).
+
+    Args:
+        believed: (people, personas), probabilities; of people with a past only.
+        before: (people,), the persona of each a week ago.
+        odds_to_move: The most that is asked.
+
+    Returns:
+        The odds, from 1 to `odds_to_move`.
+    """
+    rows = np.flatnonzero(believed.argmax(axis=1) != before)
+    new, old = believed[rows].max(axis=1, initial=0.0), believed[rows, before[rows]]
+    odds = new / np.maximum(old, 1e-300)
+    surest_first = np.argsort(-odds, kind="stable")
+    expected_right = np.cumsum(new[surest_first]) / np.arange(1, len(rows) + 1)
+    enough = np.flatnonzero(expected_right >= RIGHT_WHEN_MOVED)
+    if not len(enough):
+        return odds_to_move
+    return min(odds_to_move, float(odds[surest_first][enough[-1]]))
+
+
 def _believe(
     probabilities: NDArray[np.float64],
     people: pl.Series,
@@ -119,14 +154,15 @@ def _believe(
     before: NDArray[np.int64],
     incumbents: pl.DataFrame,
     recent: RecentBehaviour,
-) -> NDArray[np.float64]:
-    """Weigh the model's probabilities with last week's beliefs and this week's behaviour.
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Weigh the model's probabilities with last week's beliefs and this week's behaviour; says of whom that was done.
 
     Whom the model puts in a persona that nobody was in, and whose persona it does not know, has no past: a persona that
     is born takes its people, one that ends lets them go.
     """
+    nobody = np.zeros(len(people), dtype=bool)
     if len(ids) < 2 or not BELIEF_COLUMNS <= set(incumbents.columns):
-        return probabilities
+        return probabilities, nobody
     likeliest = probabilities.argmax(axis=1)
     is_born = np.bincount(before[before >= 0], minlength=len(ids)) == 0
     has_past = (before >= 0) & ~is_born[likeliest]
@@ -141,9 +177,9 @@ def _believe(
     )
     habits = learn_habits(recent, labels, len(ids))
     if habits is None:
-        return probabilities
+        return probabilities, nobody
     believed = _believed_before(people, ids, before, incumbents)
-    return update_beliefs(probabilities, believed, has_past, weekly_evidence(habits, recent, people))
+    return update_beliefs(probabilities, believed, has_past, weekly_evidence(habits, recent, people)), has_past
 
 
 def _believed_before(

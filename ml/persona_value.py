@@ -3,8 +3,10 @@
 Here belong the tests and figures. Over-segmentation as seen by the features themselves stands in `persona_evidence`.
 
 Groups always differ in the columns they were cut by; what counts is what happens after. With many people everything is
-significant, so that a difference needs a size as well (Cohen 1988: eta squared 0.01 is small), and with many
-comparisons something is by chance, so that the false discovery rate is held (Benjamini and Hochberg 1995).
+significant, so a difference needs a size as well (Cohen 1988: eta squared 0.01 is small; or, of what few people do,
+half as much again), and with many comparisons something is by chance, so the false discovery rate is held (Benjamini
+and Hochberg 1995). That no difference was seen shows none: two personas do the same only where the interval of their
+ratio leaves no room for half as much again (Schuirmann 1987, "A comparison of the two one-sided tests procedure").
 """
 
 from collections.abc import Sequence
@@ -17,6 +19,10 @@ from scipy.stats import chi2, norm, rankdata
 FALSE_DISCOVERY_RATE = 0.05
 SMALLEST_EFFECT = 0.01
 """Share of the variance of ranks between two personas below which a difference is not worth a campaign."""
+LARGE_RATIO = 1.5
+"""Means that lie this far apart are a difference, even where few people have anything: two orders in a hundred people
+against four are three thousandths of the variance, and twice the orders."""
+RATIO_CONFIDENCE = 0.95
 NET_VALUE_CONFIDENCE = 0.9
 
 DIFFERENCE_SCHEMA = {
@@ -26,7 +32,11 @@ DIFFERENCE_SCHEMA = {
     "effect": pl.Float64,
     "p_value": pl.Float64,
     "q_value": pl.Float64,
+    "ratio": pl.Float64,
+    "ratio_low": pl.Float64,
+    "ratio_high": pl.Float64,
     "is_different": pl.Boolean,
+    "is_alike": pl.Boolean,
 }
 NET_VALUE_SCHEMA = {
     "persona_id": pl.String,
@@ -47,7 +57,9 @@ def compare_personas(outcomes: pl.DataFrame, kpis: Sequence[str]) -> pl.DataFram
     Returns:
         By persona_id, other_id and kpi: effect 0..1, the share of the variance of ranks that lies between the two
         (of truth values the square of Cramér's V); p_value of Kruskal and Wallis' test; q_value, adjusted to the false
-        discovery rate over all rows; is_different, where the effect is at least 0.01 and q at most 0.05.
+        discovery rate over all rows; ratio of the means, above 0, with its 95 % interval, null where one is not above
+        zero; is_different, where q is at most 0.05 and the effect at least 0.01 or the ratio at least 1.5 (or its
+        inverse); is_alike, where it is not different and the interval leaves no such ratio open.
     """
     personas = sorted(outcomes["persona_id"].drop_nulls().unique().to_list())
     labels = outcomes["persona_id"].to_numpy()
@@ -57,14 +69,20 @@ def compare_personas(outcomes: pl.DataFrame, kpis: Sequence[str]) -> pl.DataFram
         groups = {persona: values[(labels == persona) & ~np.isnan(values)] for persona in personas}
         for one, other in combinations(personas, 2):
             effect, p_value = _kruskal_wallis(groups[one], groups[other])
-            rows.append({"persona_id": one, "other_id": other, "kpi": kpi, "effect": effect, "p_value": p_value})
+            ratio, low, high = _ratio(groups[one], groups[other])
+            rows.append(
+                {"persona_id": one, "other_id": other, "kpi": kpi, "effect": effect, "p_value": p_value}
+                | {"ratio": ratio, "ratio_low": low, "ratio_high": high}
+            )
     if not rows:
         return pl.DataFrame(schema=DIFFERENCE_SCHEMA)
-    told = pl.DataFrame(rows).sort("persona_id", "other_id", "kpi")
+    told = pl.DataFrame(rows, schema_overrides=DIFFERENCE_SCHEMA).sort("persona_id", "other_id", "kpi")
     adjusted = pl.Series("q_value", _adjusted(told["p_value"].to_numpy()))
+    has_size = (pl.col("effect") >= SMALLEST_EFFECT) | _is_large("ratio", "ratio")
     return (
         told.with_columns(adjusted)
-        .with_columns(is_different=(pl.col("q_value") <= FALSE_DISCOVERY_RATE) & (pl.col("effect") >= SMALLEST_EFFECT))
+        .with_columns(is_different=(pl.col("q_value") <= FALSE_DISCOVERY_RATE) & has_size)
+        .with_columns(is_alike=~pl.col("is_different") & ~_is_large("ratio_low", "ratio_high"))
         .select(list(DIFFERENCE_SCHEMA))
     )
 
@@ -76,12 +94,10 @@ def not_worth_separating(differences: pl.DataFrame) -> dict[str, str]:
         differences: As `compare_personas` returns them.
 
     Returns:
-        By persona_id, the persona it does not differ from in any figure; of several, the most similar one.
+        By persona_id, the persona it is alike to in every figure; of several, the most similar one.
     """
-    pairs = differences.group_by("persona_id", "other_id").agg(
-        pl.col("is_different").any(), largest=pl.col("effect").max()
-    )
-    alike = pairs.filter(~pl.col("is_different"))
+    pairs = differences.group_by("persona_id", "other_id").agg(pl.col("is_alike").all(), largest=pl.col("effect").max())
+    alike = pairs.filter("is_alike")
     both = pl.concat([alike, alike.rename({"persona_id": "other_id", "other_id": "persona_id"}).select(alike.columns)])
     nearest = both.sort("persona_id", "largest", "other_id").unique("persona_id", keep="first", maintain_order=True)
     return dict(nearest.select("persona_id", "other_id").iter_rows())
@@ -126,6 +142,19 @@ def _kruskal_wallis(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     between = len(one) * centred[: len(one)].mean() ** 2 + len(other) * centred[len(one) :].mean() ** 2
     effect = float(between / people / variance)
     return round(effect, 9), float(chi2.sf(effect * (people - 1), 1))
+
+
+def _ratio(one: np.ndarray, other: np.ndarray) -> tuple[float | None, float | None, float | None]:
+    """Ratio of two means and its interval (delta method on its logarithm); nothing where one is not above zero."""
+    if min(len(one), len(other)) < 2 or min(one.mean(), other.mean()) <= 0:
+        return None, None, None
+    error = np.sqrt(sum(group.var(ddof=1) / len(group) / group.mean() ** 2 for group in (one, other)))
+    ratio, factor = one.mean() / other.mean(), np.exp(norm.ppf(0.5 + RATIO_CONFIDENCE / 2) * error)
+    return float(ratio), float(ratio / factor), float(ratio * factor)
+
+
+def _is_large(low: str, high: str) -> pl.Expr:
+    return ((pl.col(low) <= 1 / LARGE_RATIO) | (pl.col(high) >= LARGE_RATIO)).fill_null(False)
 
 
 def _adjusted(p_values: np.ndarray) -> np.ndarray:

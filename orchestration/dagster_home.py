@@ -15,6 +15,8 @@ PROCESS_TAG = "personae/process"
 DAGSTER_YAML = """\
 telemetry:
   enabled: false
+nux: # no invitation to a newsletter before the lineage is seen
+  enabled: false
 # DuckDB takes one writing process, so runs wait for each other.
 concurrency:
   runs:

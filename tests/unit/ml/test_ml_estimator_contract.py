@@ -64,6 +64,7 @@ def test_no_estimator_over_arrays_is_left_out():
         for module in modules
         for name, one in inspect.getmembers(module, inspect.isclass)
         if issubclass(one, BaseEstimator) and one.__module__ == module.__name__ and not name.startswith("_")
+        if hasattr(one, "fit")  # what several of them share has none
     }
     over_arrays = {one for one in classes if "X" in inspect.signature(one.fit).parameters}
     assert over_arrays == {type(one) for one in OVER_ARRAYS}

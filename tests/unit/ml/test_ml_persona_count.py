@@ -75,3 +75,53 @@ def test_the_standing_number_stays_unless_the_other_half_says_otherwise(standing
     chosen, words = choose_count(votes, 0.0, standing)
     assert chosen == expected
     assert ("as before, where the votes are for 4" in words) == (expected != 4)
+
+
+def open_ended(**changed):
+    """As rich behaviour looks: each further piece of a skewed shape gains, to the largest number there is."""
+    rising = {"gap": [1.0, 1.1, 1.2, 1.3], "bic": [9.0, 8.0, 7.0, 6.0]}
+    sure = {"stability": [0.5, 0.7, 0.99, 0.91], "prediction_strength": [0.5, 0.6, 0.97, 0.58]}
+    return evidence(**(rising | sure | changed))
+
+
+def test_a_criterion_that_finds_no_optimum_abstains_where_its_groups_are_not_found_again():
+    chosen, words = choose_count(open_ended(), 0.0)
+    assert chosen == 5
+    assert words.startswith(
+        "5 personas, stable and found again (5 by prediction strength; 6 by stability; none by the information "
+        "criterion and the gap, still better with the most)."
+    )
+
+
+def test_the_largest_number_counts_where_its_groups_are_found_again():
+    strength = [0.5, 0.6, 0.7, 0.95]
+    assert choose_count(open_ended(prediction_strength=strength, stability=[0.5, 0.6, 0.7, 0.98]), 0.0)[0] == 6
+
+
+def test_where_only_one_abstains_the_median_of_three_votes_wins():
+    chosen, words = choose_count(open_ended(bic=[9.0, 1.0, 7.0, 6.0]), 0.0)
+    assert chosen == 5
+    assert words.startswith("5 personas, the median of the votes (4 by the information criterion; 5 by prediction")
+
+
+@pytest.mark.parametrize(
+    ("standing", "found_again", "expected"),
+    [
+        (None, [0.5, 0.7, 0.97, 0.9], 5),  # all but the first are found, and five can be acted on
+        (4, [0.5, 0.97, 0.7, 0.5], 4),  # five are found less well than the four that stand
+        (4, [0.5, 0.95, 0.97, 0.5], 5),  # a fifth that is found as well is born
+        (6, [0.5, 0.7, 0.8, 0.7], 6),  # what stands and is found goes on
+        (6, [0.5, 0.7, 0.97, 0.6], 5),  # what is found no more ends
+    ],
+)
+def test_where_both_abstain_what_is_stable_and_found_again_is_equal(standing, found_again, expected):
+    table = open_ended(
+        k=[3, 4, 5, 6, 7],
+        stability=[0.5, 0.95, 0.99, 0.95, 0.5],
+        prediction_strength=[*found_again, 0.3],
+        gap=[1.0, 1.1, 1.2, 1.3, 1.4],
+        gap_error=[0.01] * 5,
+        bic=[9.0, 8.0, 7.0, 6.0, 5.0],
+        smallest_share=[0.1] * 5,
+    )
+    assert choose_count(table, 0.0, standing)[0] == expected

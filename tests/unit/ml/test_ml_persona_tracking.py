@@ -11,7 +11,15 @@ from benchmarks.tracking_measures import count_changes, track_world
 from ml.membership_reasons import deciding_features, evidence_for, learn_scales
 from ml.persona_challenge import GateSettings, fit_challenger
 from ml.persona_movement import count_movement, tell_movement
-from ml.persona_tracking import INCUMBENT_SCHEMA, ODDS_TO_MOVE, StandingPersonas, odds_for_week, place_people
+from ml.persona_tracking import (
+    INCUMBENT_SCHEMA,
+    ODDS_TO_MOVE,
+    RIGHT_WHEN_MOVED,
+    StandingPersonas,
+    odds_for_week,
+    odds_of_beliefs,
+    place_people,
+)
 from ml.personas import PersonaSettings, fit_personas
 from ml.typical_people import typical_people
 
@@ -72,6 +80,32 @@ def test_people_who_waver_more_move_at_longer_odds():
     calm, wavering = odds(0.999), odds(0.8)
     assert calm == ODDS_TO_MOVE
     assert wavering > 5 * ODDS_TO_MOVE
+
+
+def beliefs_of(*strengths):
+    """People of the first of two personas, and how probable the second has become."""
+    second = np.array(strengths)
+    return np.column_stack([1 - second, second]), np.zeros(len(second), dtype=np.int64)
+
+
+def test_among_sure_changes_a_few_doubtful_ones_move_too():
+    assert odds_of_beliefs(*beliefs_of(*[0.999] * 8, 0.6, 0.1)) == pytest.approx(0.6 / 0.4)
+
+
+def test_where_most_changes_are_doubtful_it_takes_four_to_one():
+    assert odds_of_beliefs(*beliefs_of(0.85, 0.6, 0.6, 0.55, 0.1)) == ODDS_TO_MOVE
+    assert odds_of_beliefs(*beliefs_of(0.1, 0.4)) == ODDS_TO_MOVE, "nobody changes"
+    assert odds_of_beliefs(*beliefs_of()) == ODDS_TO_MOVE
+
+
+def test_those_who_move_below_four_to_one_are_expected_right_as_often_as_promised():
+    random = np.random.default_rng(2)
+    second = np.concatenate([random.beta(0.3, 20, 5_000), random.beta(20, 0.3, 60), random.beta(2, 2, 60)])
+    believed, before = beliefs_of(*second)
+    odds = odds_of_beliefs(believed, before)
+    assert 1 < odds < ODDS_TO_MOVE
+    moving = second[second >= odds * (1 - second) * (1 - 1e-9)]
+    assert RIGHT_WHEN_MOVED <= moving.mean() < RIGHT_WHEN_MOVED + 0.02
 
 
 def test_a_refit_among_the_same_people_keeps_ids_and_people(standing, people, placed):

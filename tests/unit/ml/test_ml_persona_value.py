@@ -51,6 +51,21 @@ def test_a_difference_without_size_is_no_difference():
     assert found["q_value"][0] < 0.05 and not found["is_different"][0]
 
 
+def test_twice_as_much_of_something_rare_is_a_difference():
+    random = np.random.default_rng(0)
+    persona = random.integers(0, 2, 8_000)
+    rare = pl.DataFrame({"persona_id": persona.astype(str), "bought": random.random(8_000) < 0.02 * (1 + persona)})
+    found = compare_personas(rare, ["bought"])
+    assert found["effect"][0] < 0.01 and found["is_different"][0]
+    assert found["ratio_low"][0] < 0.5 < found["ratio_high"][0]
+
+
+def test_too_few_people_to_tell_are_neither_different_nor_alike():
+    few = compare_personas(outcomes(people=90), ["clicked"])
+    assert not few["is_different"].any() and not few["is_alike"].any()
+    assert not_worth_separating(few) == {}
+
+
 def test_unprofitable_is_below_zero_with_its_upper_bound():
     random = np.random.default_rng(0)
     people = pl.DataFrame(
