@@ -155,6 +155,29 @@ def why(
         console.print(line, markup=False)
 
 
+@app.command(name="suggest-phrases")
+def suggest_phrases(folder: Folder, data: DataFolder = None) -> None:
+    """Propose phrases for brand/phrases.yml, from the brief and from what people say; nothing enters by itself."""
+    from contextlib import nullcontext
+
+    from orchestration.phrase_suggestions import suggest_phrases as suggest
+    from orchestration.phrase_suggestions import write_proposal
+    from orchestration.warehouse import Warehouse
+
+    with _settings_errors():
+        workspace = Workspace.open(folder, data)
+        has_run = workspace.warehouse_file.is_file()
+        with Warehouse.of(workspace).connect() if has_run else nullcontext() as connection:
+            candidates = suggest(connection, workspace)
+    for one in candidates:
+        console.print(f"{one.list_name[:-1]:8} {one.phrase}", style="bold", markup=False)
+        console.print(f"         {'; '.join(one.reasons)}", markup=False)
+        for sample in one.samples:
+            console.print(f"           {sample}", markup=False, style="dim")
+    path = write_proposal(workspace, candidates)
+    console.print(f"{len(candidates)} proposals. Copy what you accept from {path} to {path.with_name('phrases.yml')}.")
+
+
 @app.command()
 def rollback(
     folder: Folder,

@@ -109,7 +109,7 @@ class ColumnSource(Part):
 class AttributeSettings(Part):
     """What a mapping says of an extra column."""
 
-    role: Literal["feature", "label", "identifier", "sensitive", "ignore"]
+    role: Literal["feature", "label", "text", "identifier", "sensitive", "ignore"]
     sensitive: Annotated[Category | Literal[False] | None, BeforeValidator(check_category)] = None
     legal_basis: Condition | None = None
     type: Literal["text", "number"] | None = None
@@ -408,7 +408,7 @@ def _check_declared_attribute(
             ("entities", contract.entity, "attributes", source),
             f"the contract of {contract.entity} says that {name} is {declared.type}; leave out `type:`",
         )
-    if declared.is_personal and attribute.role in ("feature", "label"):
+    if declared.is_personal and attribute.role in ("feature", "label", "text"):
         raise file.error(
             ("entities", contract.entity, "attributes", source),
             f"{name} is {declared.classification} data by the contract of {contract.entity}: no {attribute.role}",

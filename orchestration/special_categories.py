@@ -120,11 +120,11 @@ def complaint_about(
 
     Args:
         name: the column, as its extract calls it.
-        role: what it is for; only features and labels are looked at.
+        role: what it is for; only features, labels and texts are looked at.
         sensitive: the category the mapping states; false says that it is none, null says nothing.
         condition: the condition of art. 9(2) that the mapping states.
     """
-    if role not in ("feature", "label"):
+    if role not in ("feature", "label", "text"):
         return None
     if sensitive is None and (category := looks_like(name)):
         return (

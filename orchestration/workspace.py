@@ -18,6 +18,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from orchestration.affinity_settings import AffinitySettings, affinity_vars
+from orchestration.brand import Brand, read_brand
 from orchestration.connectors.settings import Connector, read_connectors
 from orchestration.contracts import Contracts, read_contracts
 from orchestration.dimension_settings import (
@@ -203,6 +205,7 @@ class WorkspaceSettings(Settings):
     value: CustomerValueSettings = CustomerValueSettings()
     preferences: PreferenceSettings = PreferenceSettings()
     uplift: UpliftSettings = UpliftSettings()
+    affinity: AffinitySettings = AffinitySettings()
     activation: ActivationSettings = ActivationSettings()
     legal_basis: LegalBasis = Field(default_factory=dict)
     schedule: ScheduleSettings = ScheduleSettings()
@@ -229,6 +232,7 @@ class Workspace:
     compared: tuple[tuple[str, str], ...] = ()
     personas_file: PersonasFile = field(default_factory=PersonasFile)
     rollbacks: tuple[Rollback, ...] = ()
+    brand: Brand = field(default_factory=Brand)
 
     @classmethod
     def open(cls, folder: Path, data_folder: Path | None = None) -> Workspace:
@@ -260,6 +264,7 @@ class Workspace:
             compared=workspace._compared_columns(file),
             personas_file=read_personas_file(folder, workspace.feature_kinds()),
             rollbacks=read_rollbacks(folder),
+            brand=read_brand(folder),
         )
 
     def feature_kinds(self) -> dict[str, str]:
@@ -461,6 +466,7 @@ class Workspace:
             "activation": settings.activation.model_dump(),
             "legal_basis": legal_basis_var(settings.legal_basis),
             "minimum_cell": settings.minimum_cell,
+            "affinity": affinity_vars(settings.affinity, self.brand.is_declared),
             **dimension_vars(
                 settings.preferences, settings.uplift, slug(settings.uplift.event) if settings.uplift.event else None
             ),
@@ -469,6 +475,7 @@ class Workspace:
     def settings_hash(self) -> str:
         """A short hash of everything the workspace's files say."""
         content = {
+            "brand": self.brand.fingerprint,
             "settings": self.settings.model_dump(mode="json"),
             "mappings": [mapping.content_hash for mapping in self.mappings],
             "personas": self.personas_file.model_dump(mode="json"),
@@ -478,7 +485,7 @@ class Workspace:
 
     def fingerprint(self) -> str:
         """A short hash of every setting that may change a feature."""
-        no_feature = {"minimum_cell", "preferences", "uplift", "targets"}
+        no_feature = {"minimum_cell", "preferences", "uplift", "affinity", "targets"}
         variables = {name: value for name, value in self.dbt_vars().items() if name not in no_feature}
         kept = self.folder / MODEL_FILE
         model = hashlib.sha256(kept.read_bytes()).hexdigest() if kept.is_file() else None

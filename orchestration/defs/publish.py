@@ -31,6 +31,7 @@ PUBLISHED_TABLES = {
     "segment_values": ("segment_type", "segment_id"),
     "person_preferences": ("person_id", "dimension"),
     "segment_preferences": ("segment_type", "segment_id", "dimension"),
+    "person_affinities": ("person_id", "phrase_group", "phrase"),
     "uplift_results": ("campaign", "learner"),
     "people_left_out": ("purpose", "reason"),
 }

@@ -1,17 +1,20 @@
 """The demo company of the end-to-end tests, and what is read of its published weeks."""
 
 import hashlib
+import shutil
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 
+from examples.demo import generate
 from examples.demo.generate import generate_demo
 from orchestration.weeks import Week
 
 LAST_WEEK = Week(date(2026, 10, 26))
 PEOPLE, HISTORY, WEEKS = 1500, 22, 3
+BRAND = Path(generate.__file__).parent / "brand"
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,9 @@ class DemoRun:
 
 
 def make_demo(folder: Path) -> Path:
-    """The same company every time."""
+    """The same company every time, with the brand that its examples describe."""
     generate_demo(folder, people=PEOPLE, weeks=HISTORY, seed=11, last_week=LAST_WEEK.monday)
+    shutil.copytree(BRAND, folder / "brand")
     return folder
 
 

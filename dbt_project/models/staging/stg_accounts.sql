@@ -18,7 +18,7 @@ stated as (
         annual_revenue,
         country,
         plan,
-        {%- for attribute in attributes('accounts', 'feature') + attributes('accounts', 'label') %}
+        {%- for attribute in attributes('accounts', 'feature') + attributes('accounts', 'label') + attributes('accounts', 'text') %}
         attr_{{ attribute.name }},
         {%- endfor %}
         _load_sequence,

@@ -26,7 +26,7 @@ stated as (
         language,
         timezone,
         coalesce(is_deleted, false) as is_deleted,
-        {%- for attribute in attributes('contacts', 'feature') + attributes('contacts', 'label') %}
+        {%- for attribute in attributes('contacts', 'feature') + attributes('contacts', 'label') + attributes('contacts', 'text') %}
         attr_{{ attribute.name }},
         {%- endfor %}
         _load_sequence,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dbt_warehouse import DbtWarehouse, person
 
+from orchestration.affinity_settings import SOURCES
+
 AS_OF = "2026-03-02"
 THIS_WEEK = (AS_OF, "2026-03-01 23:00", True, True)
 NEXT_WEEK = ("2026-03-09", "2026-03-08 23:00", True, True)
@@ -15,11 +17,17 @@ WEEK_BEFORE = ("2026-02-23", "2026-02-22 23:00", True, True)
 ANN, BOB, EVE, SHOPPER, DELETED = person("c1"), person("c3"), person("c6"), person("c5"), person("c4")
 
 VARIABLES = {
+    "affinity": {
+        "enabled": True,
+        "half_life_days": dict.fromkeys(SOURCES, 10),
+        "source_weights": {source: 0.5 if source == "page" else 1.0 for source in SOURCES},
+    },
     "timezone": "Europe/Berlin",
     "events_of_a_turn": 1,  # every week takes a turn of its own
     "contact_attributes": [
         {"name": "tier", "role": "feature", "label": "Tier"},
         {"name": "churned", "role": "label", "label": "Churned"},
+        {"name": "notes", "role": "text", "label": "Notes"},
     ],
     "event_names": [{"event_name": "export report", "column": "export_report"}],
     "targets": [
@@ -68,18 +76,49 @@ def fill(warehouse: DbtWarehouse) -> None:
         dict(contact_id="c3", email="bob@x.org", created_at="2026-02-01", updated_at="2026-02-01", attr_churned="yes"),
         dict(contact_id="c4", email="dan@x.org", created_at="2026-01-01", updated_at="2026-01-01"),
         dict(contact_id="c4", updated_at="2026-02-20", is_deleted=True),
-        dict(contact_id="c6", created_at="2026-02-01", updated_at="2026-02-01", country="DE"),
+        dict(
+            contact_id="c6",
+            created_at="2026-02-01",
+            updated_at="2026-02-01",
+            country="DE",
+            job_title="Security  Engineer",
+            attr_notes="Asked eve@x.org about  +49 30 1234567, wants single_sign-on",
+        ),
     )
     add(
         "raw.events",
         # Sunday 23:30 in Berlin is the last moment of the week, half an hour past midnight the first of the next.
-        dict(contact_id="c1", occurred_at="2026-03-01 22:30", event_type="page_view", session_id="s1"),
-        dict(contact_id="c1", occurred_at="2026-03-01 23:30", event_type="page_view", session_id="s1"),
+        dict(
+            contact_id="c1",
+            occurred_at="2026-03-01 22:30",
+            event_type="page_view",
+            session_id="s1",
+            page_title="Pricing",
+        ),
+        dict(
+            contact_id="c1",
+            occurred_at="2026-03-01 23:30",
+            event_type="page_view",
+            session_id="s1",
+            page_title="Roadmap",
+        ),
         # Two contacts of one person on the same day.
-        dict(contact_id="c1", occurred_at="2026-02-10 09:00", event_type="page_view", session_id="s2"),
+        dict(
+            contact_id="c1",
+            occurred_at="2026-02-10 09:00",
+            event_type="page_view",
+            session_id="s2",
+            page_title="PRICING",
+        ),
         dict(contact_id="c2", occurred_at="2026-02-10 10:00", event_type="product_use", session_id="s3"),
         # An anonymous visit, two days before Bob identifies on the device.
-        dict(device_id="d1", occurred_at="2026-02-10 12:00", event_type="page_view", device_type="Mobile"),
+        dict(
+            device_id="d1",
+            occurred_at="2026-02-10 12:00",
+            event_type="page_view",
+            device_type="Mobile",
+            keyword="move house",
+        ),
         dict(
             contact_id="c3",
             device_id="d1",
@@ -107,7 +146,15 @@ def fill(warehouse: DbtWarehouse) -> None:
     )
     add(
         "raw.order_lines",
-        dict(order_id="i1", contact_id="c5", ordered_at="2026-02-15", line_amount=10.0, product_id="x", quantity=1.0),
+        dict(
+            order_id="i1",
+            contact_id="c5",
+            ordered_at="2026-02-15",
+            line_amount=10.0,
+            product_id="x",
+            quantity=1.0,
+            product_name="Garden chair",
+        ),
         dict(order_id="i1", contact_id="c5", ordered_at="2026-02-15", unit_price=5.0, product_id="y", quantity=3.0),
         dict(
             order_id="C1",
@@ -135,7 +182,14 @@ def fill(warehouse: DbtWarehouse) -> None:
     add(
         "raw.tickets",
         # Solved after the week: the week sees an open request, and no opinion of the solution.
-        dict(ticket_id="t1", contact_id="c3", created_at="2026-02-20", solved_at="2026-03-04", satisfaction=1.0),
+        dict(
+            ticket_id="t1",
+            contact_id="c3",
+            created_at="2026-02-20",
+            solved_at="2026-03-04",
+            satisfaction=1.0,
+            subject="No export",
+        ),
         dict(ticket_id="t2", contact_id="c3", created_at="2026-02-01 00:00", solved_at="2026-02-01 06:00"),
     )
     add(
@@ -172,7 +226,13 @@ def add_what_came_later(warehouse: DbtWarehouse) -> None:
         dict(contact_id="c5", device_id="d1", occurred_at="2026-03-03 13:00", event_type="page_view"),
         dict(contact_id="c6", device_id="d1", occurred_at="2026-03-03 14:00", event_type="page_view"),
         dict(contact_id="c1", occurred_at="2026-03-03 12:00", event_type="other", event_name="export report"),
-        dict(contact_id="c3", occurred_at="2026-02-25 12:00", event_type="page_view", _delivered_at="2026-03-05 06:00"),
+        dict(
+            contact_id="c3",
+            occurred_at="2026-02-25 12:00",
+            event_type="page_view",
+            _delivered_at="2026-03-05 06:00",
+            page_title="Careers",
+        ),
     )
     add(
         "raw.orders",
@@ -199,7 +259,10 @@ def add_what_came_later(warehouse: DbtWarehouse) -> None:
             _delivered_at="2026-03-05",
         ),
     )
-    add("raw.tickets", dict(ticket_id="t1", contact_id="c1", created_at="2026-02-20", updated_at="2026-03-04"))
+    add(
+        "raw.tickets",
+        dict(ticket_id="t1", contact_id="c1", created_at="2026-02-20", updated_at="2026-03-04", subject="Now solved"),
+    )
     add("raw.survey_answers", dict(contact_id="c1", answered_at="2026-03-04", question="recommend", answer="1"))
     add(
         "raw.deals",

@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from orchestration.affinity_week import AFFINITY_TABLES
 from orchestration.ingest.tables import make_raw_tables
 from orchestration.preference_week import PREFERENCE_TABLES
 from orchestration.propensity_store import PROPENSITY_TABLES
@@ -40,7 +41,7 @@ create table ml.personas (
 );
 """
 # Tables of schema `ml` whose columns are those that the pipeline makes.
-MADE_BY_THE_PIPELINE = VALUE_TABLES | PREFERENCE_TABLES | UPLIFT_TABLES | PROPENSITY_TABLES
+MADE_BY_THE_PIPELINE = AFFINITY_TABLES | VALUE_TABLES | PREFERENCE_TABLES | UPLIFT_TABLES | PROPENSITY_TABLES
 
 
 def person(identity_id: str, kind: str = "contact") -> str:
@@ -63,7 +64,9 @@ class DbtWarehouse:
         if self.file.exists():
             return
         with self.connect() as connection:
-            make_raw_tables(connection, {"contacts": {"attr_tier": "VARCHAR", "attr_churned": "VARCHAR"}})
+            make_raw_tables(
+                connection, {"contacts": {"attr_tier": "VARCHAR", "attr_churned": "VARCHAR", "attr_notes": "VARCHAR"}}
+            )
             connection.execute(ML_TABLES)
             make_tables(connection, MADE_BY_THE_PIPELINE)
 
