@@ -9,7 +9,6 @@ from planted_people import CATALOGUE, WEEK, planted_weeks
 from ml.catalogue import inputs_of
 from ml.leakage import find_suspects, identifiers, in_words
 
-DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
 LAST = WEEK + timedelta(weeks=3)
 
 
@@ -101,10 +100,9 @@ def test_suspects_are_named_in_one_line(weeks):
     assert in_words(list(found.values())) == f"copy: {found['copy'].reason}"
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason=f"the public data sets are not at {DATA.name}")
 @pytest.mark.parametrize("left_out", [[], ["duration"]])
-def test_how_long_a_call_took_is_named_without_being_told(left_out):
-    calls = pl.read_csv(DATA / "bank_marketing" / "bank-full.csv", separator=";").drop(left_out)
+def test_how_long_a_call_took_is_named_without_being_told(shared_data: Path, left_out):
+    calls = pl.read_csv(shared_data / "bank_marketing" / "bank-full.csv", separator=";").drop(left_out)
     calls = calls.with_columns(
         person_id=pl.format("p{}", pl.int_range(pl.len())),
         as_of=pl.lit(WEEK),
