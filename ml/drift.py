@@ -108,10 +108,11 @@ def _learn_reference(column: pl.Series, kind: Kind) -> ColumnReference:
         # Where many have the same value, bins fall together; the value then has a bin of its own.
         edges = tuple(float(edge) for edge in np.unique(quantiles))
         empty = ColumnReference(column.name, kind, edges, (), ())
-    return ColumnReference(column.name, kind, empty.edges, empty.levels, tuple(_counts(column, empty).tolist()))
+    return ColumnReference(column.name, kind, empty.edges, empty.levels, tuple(column_counts(column, empty).tolist()))
 
 
-def _counts(column: pl.Series, reference: ColumnReference) -> NDArray[np.int64]:
+def column_counts(column: pl.Series, reference: ColumnReference) -> NDArray[np.int64]:
+    """Count people per bin or level, in the order of `ColumnReference.counts`."""
     if reference.kind == "category":
         text = column.cast(pl.String)
         places = text.replace_strict(
@@ -158,7 +159,7 @@ def test_columns(
         if reference.feature not in features.columns:
             continue
         before = np.asarray(reference.counts, dtype=np.float64)
-        now = _counts(features[reference.feature], reference).astype(np.float64)
+        now = column_counts(features[reference.feature], reference).astype(np.float64)
         before, now = _join_sparse(before, now)
         psi, js, degrees = stability_index(before, now)
         scale = 1 / max(before.sum(), 1) + 1 / max(now.sum(), 1)

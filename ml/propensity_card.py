@@ -7,6 +7,8 @@ from dataclasses import asdict
 from datetime import date
 from typing import Any
 
+import polars as pl
+
 from ml.propensity import CrossFit, PropensityModel
 
 LIMITS = (
@@ -24,6 +26,7 @@ def propensity_card(
     snapshots: list[date],
     fitted_as_of: date,
     window_start: date | None = None,
+    drift: pl.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Tell what a fitted model is, as a JSON object.
 
@@ -33,11 +36,12 @@ def propensity_card(
         snapshots: The weeks its rows are of.
         fitted_as_of: Exclusive end of the week it was fitted in: nothing after it was known.
         window_start: First day that any feature looks at, where that is known.
+        drift: How the people it was fitted to score differ from those it learned from, as `feature_drift` gives it.
 
     Returns:
         model_id, target, data (window, snapshots, rows, positives, base rate, how rows were drawn), method, features,
         quality (each figure with low and high where there is an interval, and what it was measured on), calibration,
-        comparison, suspects, importance and limits.
+        comparison, suspects, importance, drift (features tested, and those that drifted) and limits.
     """
     fitted = model.model if isinstance(model, CrossFit) else model
     figures = model.evaluation
@@ -92,5 +96,11 @@ def propensity_card(
         "suspects": [asdict(suspect) for suspect in model.suspects],
         "suspects_are": fitted.settings.suspects,
         "importance": model.importance[:MOST_IMPORTANT],
+        "drift": None
+        if drift is None or drift.is_empty()
+        else {
+            "tested": drift.height,
+            "drifted": drift.filter("is_drifted").drop("is_drifted", "kind").to_dicts(),
+        },
         "limits": limits,
     }

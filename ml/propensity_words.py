@@ -59,6 +59,15 @@ def propensity_markdown(card: dict[str, Any]) -> str:
         lines += ["## What matters most", "", "| feature | log loss without it |", "|---|---:|"]
         lines += [f"| {one['feature']} | +{one['log_loss_increase']:.4f} |" for one in card["importance"]]
         lines.append("")
+    if card["drift"]:
+        drifted = card["drift"]["drifted"]
+        lines += ["## Features that have drifted", ""]
+        lines += [
+            f"Since the weeks it learned from, {len(drifted)} of {card['drift']['tested']} features have drifted"
+            f"{':' if drifted else '.'}",
+            "",
+        ]
+        lines += [*(f"- {one['feature']}: {one['words']}" for one in drifted), *([""] if drifted else [])]
     lines += [f"Features: {', '.join(one['feature'] for one in card['features'])}.", ""]
     lines += ["## Limits", "", *(f"- {sentence}" for sentence in card["limits"]), ""]
     return "\n".join(lines)

@@ -5,7 +5,6 @@ What belongs here: the decisions, as pure functions. Reading, fitting and writin
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -14,8 +13,6 @@ from orchestration.target_settings import ModelSettings
 
 FEWEST_WEEKS_BETWEEN_COMPARISONS = 4
 """Weeks before drift or a broken calibration bring another comparison: what broke takes that long to show anything."""
-DRIFTED_SHARE = 0.2
-"""Share of a model's features that have to drift for a comparison."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +63,6 @@ def what_is_due(
         return Due(True, True, "drift")
     is_due = (as_of - fitted_as_of).days // 7 >= settings.refit_every_weeks
     return Due(is_due, False, "refit" if is_due else "")
-
-
-def features_have_drifted(drift: str | None, features: set[str]) -> bool:
-    """Whether the persona step found many of a model's features drifted this week; they are not tested twice.
-
-    Args:
-        drift: `ml.persona_weeks.drift`: the columns that drifted.
-        features: what the model reads.
-    """
-    drifted = {row["feature"] for row in json.loads(drift or "[]")} & features
-    return len(drifted) >= max(1, DRIFTED_SHARE * len(features))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from typing import Any
@@ -16,9 +16,11 @@ import duckdb
 import polars as pl
 
 from ml.bands import BandRule, Bands
+from ml.drift import ColumnReference
 from ml.fairness import FAIRNESS_SCHEMA
 from ml.gains import GAIN_SCHEMA
 from ml.propensity import PropensityModel
+from ml.propensity_drift import DRIFT_SCHEMA
 from ml.propensity_store import model_from_bytes
 from orchestration.persona_store import CHAMPION
 from orchestration.rollbacks import Rollback
@@ -64,6 +66,7 @@ MODEL_SCHEMA = {
     "compared_as_of": pl.Date,
     "definition_hash": pl.String,
     "bands": pl.String,
+    "drift_references": pl.String,
     "evaluation": pl.String,
     "sha256": pl.String,
     "model": pl.Binary,
@@ -101,6 +104,7 @@ PROPENSITY_TABLES: dict[str, dict[str, Any]] = {
     "propensity_gains": TARGET_WEEK | GAIN_SCHEMA,
     "propensity_backtest": BACKTEST_SCHEMA,
     "propensity_fairness": TARGET_WEEK | FAIRNESS_SCHEMA,
+    "propensity_drift": TARGET_WEEK | {"model_id": pl.String, "label": pl.String} | DRIFT_SCHEMA,
 }
 
 
@@ -116,6 +120,7 @@ class StandingPropensity:
     evaluation: dict[str, Any]
     sha256: str
     content: bytes
+    references: list[ColumnReference] = field(default_factory=list)
 
     @cached_property
     def model(self) -> PropensityModel:
@@ -160,15 +165,23 @@ def standing_propensity(
 def read_propensity(connection: duckdb.DuckDBPyConnection, name: str, fitted_as_of: date) -> StandingPropensity | None:
     """The model of a target that was fitted in a week, whatever became of it."""
     row = connection.execute(
-        "select as_of, compared_as_of, algorithm, model_id, bands, evaluation, sha256, model from ml.propensity_models "
-        "where as_of = ? and target = ? and model is not null",
+        "select as_of, compared_as_of, algorithm, model_id, bands, evaluation, sha256, model, drift_references "
+        "from ml.propensity_models where as_of = ? and target = ? and model is not null",
         [fitted_as_of, name],
     ).fetchone()
     if row is None:
         return None
-    as_of, compared, algorithm, model_id, bands, evaluation, sha256, content = row
+    as_of, compared, algorithm, model_id, bands, evaluation, sha256, content, references = row
     return StandingPropensity(
-        as_of, compared, algorithm, model_id, bands_from_json(bands), json.loads(evaluation), sha256, bytes(content)
+        as_of,
+        compared,
+        algorithm,
+        model_id,
+        bands_from_json(bands),
+        json.loads(evaluation),
+        sha256,
+        bytes(content),
+        [ColumnReference.from_dict(one) for one in json.loads(references or "[]")],
     )
 
 

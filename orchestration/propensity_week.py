@@ -18,6 +18,7 @@ import polars as pl
 
 from ml.bands import BandRule, Bands, decide_bands
 from ml.catalogue import inputs_of
+from ml.drift import ColumnReference
 from ml.fairness import gaps_in_words, group_gaps
 from ml.gains import expected_gains
 from ml.negative_sampling import draw_common_outcome
@@ -30,6 +31,14 @@ from ml.propensity import (
     fit_propensity,
 )
 from ml.propensity_card import propensity_card
+from ml.propensity_drift import (
+    DRIFT_SCHEMA,
+    MATTERS_FROM,
+    drift_in_words,
+    drifted_share,
+    feature_drift,
+    training_references,
+)
 from ml.propensity_store import model_to_bytes
 from ml.propensity_words import propensity_markdown
 from orchestration.eligibility import not_eligible_reason
@@ -37,7 +46,7 @@ from orchestration.persona_store import CHAMPION, REJECTED, ROLLED_BACK
 from orchestration.persona_week import read_features
 from orchestration.propensity_backtest import backtest, complaint_of
 from orchestration.propensity_groups import with_groups
-from orchestration.propensity_refits import Due, features_have_drifted, judge, what_is_due
+from orchestration.propensity_refits import Due, judge, what_is_due
 from orchestration.propensity_store import (
     PROPENSITY_TABLES,
     StandingPropensity,
@@ -69,6 +78,7 @@ class TargetWeek:
         complaint: what is wrong with past predictions, in words; None where they held.
         unfair: groups whose probabilities are off, in words.
         suspects: features that look as if they knew the future, in words.
+        drifted: what of the model in use has drifted, in words; None where too little for it to matter.
     """
 
     target: str
@@ -80,6 +90,7 @@ class TargetWeek:
     complaint: str | None = None
     unfair: list[str] = field(default_factory=list)
     suspects: list[str] = field(default_factory=list)
+    drifted: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +108,10 @@ class _Asked:
     def features(self) -> set[str]:
         return set(self.catalogue["feature"].to_list())
 
+    @property
+    def seed(self) -> int:
+        return self.workspace.settings.personas.seed
+
 
 @dataclass(frozen=True)
 class _Found:
@@ -111,6 +126,8 @@ class _Found:
     suspects: list[dict[str, Any]]
     bands: Bands
     measured: pl.DataFrame | None
+    references: list[ColumnReference]
+    drift: pl.DataFrame
 
 
 def run_propensity_week(
@@ -175,8 +192,18 @@ def _run_target(asked: _Asked, people: pl.DataFrame) -> tuple[TargetWeek, dict[s
             "importance": _json(_labelled(asked, found.importance)),
         }
         frames |= {"propensity_gains": gains, "propensity_fairness": _table("propensity_fairness", asked, gaps)}
+        label = pl.col("feature").replace(dict(asked.catalogue.select("feature", "label").iter_rows()))
+        drift = found.drift.with_columns(label=label, model_id=pl.lit(found.model_id))
+        frames["propensity_drift"] = _table("propensity_drift", asked, drift)
         outcome = TargetWeek(
-            name, people.height, eligible.height, None, found.evaluation, refit, unfair=gaps_in_words(gaps)
+            name,
+            people.height,
+            eligible.height,
+            None,
+            found.evaluation,
+            refit,
+            unfair=gaps_in_words(gaps),
+            drifted=drift_in_words(drift),
         )
     run["suspects"] = _json(_labelled(asked, suspects))
     frames["propensity_scores"] = _scores(asked, people, reasons, scored)
@@ -226,7 +253,7 @@ def _learn(
     if isinstance(fitted, Abstention):
         return fitted, None, ""
     status, reason = _status(asked, fitted, standing)
-    found = _with_new(asked, fitted, training, eligible)
+    found = _with_new(asked, fitted, training, eligible, standing)
     row = _model_row(asked, fitted, training, found, standing, due, status, reason)
     words = f"{status} ({due.trigger}): {reason}"
     if status == CHAMPION:
@@ -246,7 +273,7 @@ def _fit(
         horizon_days=None if target.outcome == "label" else target.within_days,
         monotonic={feature: SIGNS[way] for feature, way in target.monotonic.items()},
         suspects=target.model.suspects,
-        seed=asked.workspace.settings.personas.seed,
+        seed=asked.seed,
     )
     if target.outcome == "label":
         labelled = _with_labels(asked.connection, eligible, asked.week, asked.name)
@@ -265,10 +292,7 @@ def _due(asked: _Asked, standing: StandingPropensity | None, eligible: pl.DataFr
     if standing is not None:
         inputs = set(standing.model.inputs)
         there = inputs <= set(eligible.columns)
-        row = asked.connection.execute(
-            "select max(drift) from ml.persona_weeks where as_of = ?", [asked.week.as_of]
-        ).fetchone()
-        drifted = features_have_drifted(row[0] if row else None, inputs)
+        drifted = there and drifted_share(_drift(asked, standing, eligible)) >= MATTERS_FROM
     due = what_is_due(
         asked.week.as_of,
         standing.fitted_as_of if standing else None,
@@ -294,15 +318,24 @@ def _status(asked: _Asked, fitted: PropensityModel | CrossFit, standing: Standin
 
 
 def _with_new(
-    asked: _Asked, fitted: PropensityModel | CrossFit, training: pl.DataFrame, eligible: pl.DataFrame
+    asked: _Asked,
+    fitted: PropensityModel | CrossFit,
+    training: pl.DataFrame,
+    eligible: pl.DataFrame,
+    standing: StandingPropensity | None,
 ) -> _Found:
+    model = fitted.model if isinstance(fitted, CrossFit) else fitted
+    references = training_references(training, model.inputs, asked.seed)
     if isinstance(fitted, CrossFit):
+        # It learned from this very week: what it is compared with is the week before, which the last one learned from.
+        drift = _drift(asked, standing, eligible)
         scores = fitted.scores
         labels = training.select("person_id", "outcome").drop_nulls()
         measured = labels.join(scores, on="person_id", how="inner").with_columns(as_of=pl.lit(asked.week.as_of))
         measured = measured.sort("person_id")
     else:
         scores, measured = fitted.score(eligible), fitted.measured
+        drift = feature_drift(references, eligible, fitted.importance, asked.seed)
     measured = _with_amounts(asked, measured, measured["as_of"][0] if measured.height else asked.week.as_of)
     bands = decide_bands(_rule(asked.target), fitted.evaluation["training_base_rate"], measured, eligible.height)
     return _Found(
@@ -315,6 +348,8 @@ def _with_new(
         [asdict(one) for one in fitted.suspects],
         bands,
         measured,
+        references,
+        drift,
     )
 
 
@@ -332,7 +367,16 @@ def _with_standing(asked: _Asked, standing: StandingPropensity, eligible: pl.Dat
         [asdict(one) for one in model.suspects],
         replace(bands, usual_amount=learned.usual_amount, joined=learned.joined, notes=learned.notes),
         None,
+        standing.references,
+        _drift(asked, standing, eligible),
     )
+
+
+def _drift(asked: _Asked, standing: StandingPropensity | None, eligible: pl.DataFrame) -> pl.DataFrame:
+    """How the people of this week differ from those a standing model was fitted on; nothing where that is not known."""
+    if standing is None or not {one.feature for one in standing.references} <= set(eligible.columns):
+        return pl.DataFrame(schema=DRIFT_SCHEMA)
+    return feature_drift(standing.references, eligible, standing.model.importance, asked.seed)
 
 
 def _rule(target: Target) -> BandRule:
@@ -361,7 +405,7 @@ def _banded(asked: _Asked, found: _Found) -> tuple[pl.DataFrame, pl.DataFrame]:
     scored = found.scores.with_columns(band=found.bands.names(people), model_id=pl.lit(found.model_id))
     sizes = dict(scored["band"].value_counts().iter_rows())
     if found.measured is not None:
-        gains = expected_gains(found.measured, found.bands, sizes, asked.workspace.settings.personas.seed)
+        gains = expected_gains(found.measured, found.bands, sizes, asked.seed)
         return scored, _table("propensity_gains", asked, gains)
     return scored, _table("propensity_gains", asked, _gains_of(asked, found.fitted_as_of, sizes))
 
@@ -401,7 +445,11 @@ def _model_row(
 ) -> pl.DataFrame:
     content = model_to_bytes(fitted.model if isinstance(fitted, CrossFit) else fitted)
     card = propensity_card(
-        fitted, asked.target.in_words(asked.name), training["as_of"].unique().sort().to_list(), asked.week.as_of
+        fitted,
+        asked.target.in_words(asked.name),
+        training["as_of"].unique().sort().to_list(),
+        asked.week.as_of,
+        drift=found.drift,
     )
     compared = asked.week.as_of if due.compare or standing is None else standing.compared_as_of
     row = {
@@ -413,6 +461,7 @@ def _model_row(
         "compared_as_of": compared,
         "definition_hash": definition_hash(asked.target),
         "bands": bands_to_json(found.bands),
+        "drift_references": _json([one.to_dict() for one in found.references]),
         "evaluation": _json(fitted.evaluation),
         "sha256": hashlib.sha256(content).hexdigest(),
         "model": content,

@@ -36,14 +36,14 @@ FIGURES = (
 def propensity_frames(connection: duckdb.DuckDBPyConnection, week: Week) -> dict[str, pl.DataFrame]:
     """The frames of `ReportData` that tell of propensities, but the counts of people."""
     runs = connection.execute(
-        "select target, label, action, algorithm, abstained_reason, eligible_people, not_eligible, band_notes, refit, "
-        "evaluation, importance, suspects from ml.model_runs where as_of = ? order by target",
+        "select target, label, action, algorithm, abstained_reason, eligible_people, refit, evaluation, "
+        "importance from ml.model_runs where as_of = ? order by target",
         [week.as_of],
     ).pl()
     rows = list(runs.iter_rows(named=True))
     return {
         "propensity_models": _frame([_model(row) for row in rows]),
-        "propensity_notes": _frame([note for row in rows for note in _notes(row)]),
+        "propensity_notes": _frame(propensity_notes(connection, week)),
         "propensity_moved_by": _frame([one for row in rows for one in _moved_by(row)]),
         "propensity_reliability": _frame([one for row in rows for one in _reliability(row)]),
         "propensity_gains": connection.execute(
@@ -70,6 +70,16 @@ def _model(row: dict[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in kept} | {name: evaluation.get(name) for name in FIGURES}
 
 
+def propensity_notes(connection: duckdb.DuckDBPyConnection, week: Week) -> list[dict[str, Any]]:
+    """Sentences on each target: who is not eligible, what became of bands, suspects, and what has drifted."""
+    runs = connection.execute(
+        "select target, not_eligible, band_notes, suspects from ml.model_runs where as_of = ? order by target",
+        [week.as_of],
+    ).pl()
+    notes = [note for row in runs.iter_rows(named=True) for note in _notes(row)]
+    return [*notes, *_drifted(connection, week)]
+
+
 def _notes(row: dict[str, Any]) -> list[dict[str, Any]]:
     target = row["target"]
     not_eligible = [
@@ -90,6 +100,20 @@ def _notes(row: dict[str, Any]) -> list[dict[str, Any]]:
         for one in json.loads(row["suspects"] or "[]")
     ]
     return [*not_eligible, *bands, *suspects]
+
+
+def _drifted(connection: duckdb.DuckDBPyConnection, week: Week) -> list[dict[str, Any]]:
+    """Features that are distributed otherwise than in the weeks a model was fitted on, what it leans on most first."""
+    return (
+        connection.execute(
+            "select target, 'drift' as kind, label || ': ' || words as words, null::bigint as people "
+            "from ml.propensity_drift where as_of = ? and is_drifted "
+            "order by target, importance_share desc, js_distance desc, feature",
+            [week.as_of],
+        )
+        .pl()
+        .to_dicts()
+    )
 
 
 def _moved_by(row: dict[str, Any]) -> list[dict[str, Any]]:

@@ -84,6 +84,7 @@ class TargetView:
     not_eligible: list[str] = field(default_factory=list)
     band_notes: list[str] = field(default_factory=list)
     suspects: list[str] = field(default_factory=list)
+    drifted: list[str] = field(default_factory=list)
     charts: list[Chart] = field(default_factory=list)
     earnings: list[str] = field(default_factory=list)
     moved_by: list[tuple[str, float]] = field(default_factory=list)
@@ -114,7 +115,8 @@ def _tell_target(target: str, label: str, data: ReportData, personas: dict[str, 
     reason = (model["abstained_reason"] or "") if model else ""
     expected = expected_people(data, target)
     action = (model["action"] or "") if model else ""
-    notes = _of(data.propensity_notes, target).drop_nulls("words").sort("words")
+    told = _of(data.propensity_notes, target).drop_nulls("words")
+    notes = told.sort("words")
     not_eligible = [
         f"{row['words']}: {people_words(row['people'], data.minimum_cell)} people"
         for row in notes.filter(pl.col("kind") == "not_eligible").iter_rows(named=True)
@@ -150,6 +152,7 @@ def _tell_target(target: str, label: str, data: ReportData, personas: dict[str, 
         not_eligible=not_eligible,
         band_notes=notes.filter(pl.col("kind") == "band")["words"].to_list(),
         suspects=suspects,
+        drifted=told.filter(pl.col("kind") == "drift")["words"].to_list(),  # what matters most first
         charts=tell_charts(target, data),
         earnings=_tell_earnings(target, data),
         moved_by=_tell_moved_by(target, data),

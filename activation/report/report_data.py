@@ -260,7 +260,8 @@ class ReportData:
         propensity: People per target and band; probabilities 0 to 1.
         propensity_models: Per target how good its model is, measured forward in time, or why it abstained.
         propensity_by_segment: Per target and persona.
-        propensity_notes: Sentences on a target; kind `not_eligible` (with people), `band` or `suspect`.
+        propensity_notes: Sentences on a target; kind `not_eligible` (with people), `band`, `suspect` or
+            `drift`.
         propensity_moved_by: Per target what its probabilities depend on most: how much worse they are without it.
         propensity_reliability: Per target and tenth of the people measured on: predicted and observed share.
         propensity_gains: Per target what contacting the likeliest people (`curve`), or a band, is expected to earn.

@@ -15,7 +15,7 @@ from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 
 OUTCOMES = dg.AssetKey(["features", "person_outcomes"])
-# What drifted is tested once, for personas; past predictions are compared persona by persona.
+# Past predictions are compared persona by persona.
 PERSONA_WEEKS = dg.AssetKey(["ml", "persona_weeks"])
 DESCRIPTIONS = {
     "propensity_scores": "How likely each person is to do what a target names, or why nothing is said of them.",
@@ -24,6 +24,7 @@ DESCRIPTIONS = {
     "propensity_gains": "What contacting the likeliest people, or those of a band, is expected to earn.",
     "propensity_backtest": "Past predictions against what has happened since, for everybody, per persona and market.",
     "propensity_fairness": "Gaps of scores and errors across market, language, gender and age, where they are known.",
+    "propensity_drift": "How each input of the models in use is distributed, against the weeks they were fitted on.",
 }
 
 
@@ -47,6 +48,7 @@ def propensity_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefiniti
             ("new_models_take_over", "propensity_models", "What was fitted this week is not worse than what stood."),
             ("predictions_came_true", "propensity_backtest", "Past probabilities and what has happened agree."),
             ("probabilities_hold_for_all_groups", "propensity_fairness", "No group's probabilities are off."),
+            ("features_are_as_in_training", "propensity_drift", "Models see people like those they learned from."),
         )
     }
 
@@ -75,6 +77,7 @@ def propensity_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefiniti
                 if words
             ],
             "probabilities_hold_for_all_groups": [f"{t.target}: {words}" for t in latest for words in t.unfair],
+            "features_are_as_in_training": [f"{t.target}: {t.drifted}" for t in latest if t.drifted],
         }
         metadata: dict[str, dict[str, dg.MetadataValue]] = {
             "propensity_scores": {"dagster/row_count": dg.MetadataValue.int(people)},

@@ -317,6 +317,7 @@ def _notes() -> pl.DataFrame:
             {"target": target, "kind": "not_eligible", "words": "known for less than 60 days", "people": 4},
             {"target": target, "kind": "band", "words": "nobody measured was in the band high", "people": None},
             {"target": target, "kind": "suspect", "words": "invoice number: names single people", "people": None},
+            {"target": target, "kind": "drift", "words": "sessions: lower than before", "people": None},
         ]
     )
 

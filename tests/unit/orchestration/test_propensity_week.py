@@ -15,9 +15,10 @@ from workspace_builder import WorkspaceBuilder
 
 from orchestration.ingest.tables import make_raw_tables
 from orchestration.persona_store import PERSONA_TABLES
-from orchestration.propensity_refits import Due, features_have_drifted, judge, what_is_due
+from orchestration.propensity_refits import Due, judge, what_is_due
 from orchestration.propensity_store import PROPENSITY_TABLES, model_used
 from orchestration.propensity_week import run_propensity_week
+from orchestration.report_propensities import propensity_notes
 from orchestration.rollbacks import Rollback, add_rollback
 from orchestration.target_settings import ModelSettings
 from orchestration.turning_back import NothingToTurnBackFrom, turn_back
@@ -36,7 +37,7 @@ CATALOGUE = pl.DataFrame(
         "high_words": None,
         "low_words": None,
         "kind": ["number", "number", "number", "category", "number"],
-        "is_persona_input": True,
+        "is_persona_input": [True, True, True, True, False],
         "is_propensity_input": True,
     },
     schema_overrides={"high_words": pl.String, "low_words": pl.String},
@@ -425,11 +426,35 @@ def test_a_model_that_is_refitted_seldom_stands_in_between() -> None:
     assert what_is_due(now, None, None, settings, False, False, False) == Due(True, True, "first")
 
 
-def test_drift_counts_only_where_the_model_looks() -> None:
-    drift = json.dumps([{"feature": name} for name in ("a", "b", "c")])
-    assert features_have_drifted(drift, {"a", "b", "x", "y", "z"})
-    assert not features_have_drifted(drift, {"a", *"ghijklmno"})
-    assert not features_have_drifted(None, {"a"})
+def test_every_input_is_tested_against_the_weeks_it_was_learned_from(warehouse: duckdb.DuckDBPyConnection) -> None:
+    drift = rows(warehouse, "propensity_drift", f"as_of = '{WEEKS[8].as_of}'")
+    model = rows(warehouse, "model_runs", f"as_of = '{WEEKS[8].as_of}' and target = 'soon'").row(0, named=True)
+    told = drift.filter(target="soon")
+    assert set(told["feature"]) == set(CATALOGUE["feature"]) and set(told["model_id"]) == {model["model_id"]}
+    assert not told["is_drifted"].any()  # nothing was moved
+    assert drift.filter(target="luck").is_empty()  # it abstains: no model is in use
+
+
+def test_a_feature_that_only_propensities_use_is_found_drifted_told_and_brings_a_comparison(tmp_path: Path) -> None:
+    builder = WorkspaceBuilder(tmp_path / "shop").orders().settings(targets={"soon": TARGETS["soon"]})
+    connection = duckdb.connect()
+    fill(connection)
+    run(connection, builder.folder, WEEKS[4:8])
+    for moved in ("noise = noise + 1.5", "contact_country = 'DE'"):
+        connection.execute(f"update features.person_features set {moved} where as_of = ?", [WEEKS[8].as_of])
+    [told] = run_propensity_week(connection, builder.open(), CATALOGUE, WEEKS[8])
+    drifted = rows(connection, "propensity_drift", f"as_of = '{WEEKS[8].as_of}' and is_drifted")
+    words = dict(drifted.select("feature", "words").iter_rows())
+    assert set(words) == {"noise", "contact_country"}
+    assert words["noise"].startswith("higher than in the weeks it was learned from")
+    assert words["contact_country"].startswith("'DE': 100% of people, 41%")
+    assert told.drifted is not None and told.drifted.startswith("2 of 5 features, with ")
+    model = rows(connection, "propensity_models", f"as_of = '{WEEKS[8].as_of}'").row(0, named=True)
+    assert (model["trigger"], model["compared_as_of"]) == ("drift", WEEKS[8].as_of)
+    assert {one["feature"] for one in json.loads(model["card"])["drift"]["drifted"]} == set(words)
+    assert "2 of 5 features have drifted" in model["markdown"] and f"- noise: {words['noise']}" in model["markdown"]
+    notes = propensity_notes(connection, WEEKS[8])
+    assert {one["words"].split(":")[0] for one in notes if one["kind"] == "drift"} == {"noise", "country"}
 
 
 def evaluation(log_loss: float, base: float = 0.4, low: float | None = None) -> dict[str, object]:
