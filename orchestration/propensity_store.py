@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -24,7 +25,7 @@ from ml.propensity_drift import DRIFT_SCHEMA
 from ml.propensity_store import model_from_bytes
 from orchestration.persona_store import CHAMPION
 from orchestration.rollbacks import Rollback
-from orchestration.target_settings import Target
+from orchestration.target_settings import ModelSettings, Target
 from orchestration.weeks import Week
 
 SCORE_SCHEMA = {
@@ -67,9 +68,11 @@ MODEL_SCHEMA = {
     "definition_hash": pl.String,
     "bands": pl.String,
     "drift_references": pl.String,
+    "importance": pl.String,
     "evaluation": pl.String,
     "sha256": pl.String,
     "model": pl.Binary,
+    "pruned_as_of": pl.Date,
     "card": pl.String,
     "markdown": pl.String,
 }
@@ -96,6 +99,8 @@ BACKTEST_SCHEMA = {
     "intercept_error": pl.Float64,
     "complaint": pl.String,
 }
+KEPT_CHAMPIONS = 2
+"""The standing model, and the one before it."""
 TARGET_WEEK = {"as_of": pl.Date, "target": pl.String}
 PROPENSITY_TABLES: dict[str, dict[str, Any]] = {
     "propensity_scores": SCORE_SCHEMA,
@@ -119,17 +124,36 @@ class StandingPropensity:
     bands: Bands
     evaluation: dict[str, Any]
     sha256: str
-    content: bytes
+    content: bytes | None
     references: list[ColumnReference] = field(default_factory=list)
+    told_importance: list[dict[str, Any]] | None = None
 
     @cached_property
     def model(self) -> PropensityModel:
         """The model itself.
 
         Raises:
-            ValueError: the bytes are not what was recorded, or of another version of the library that made them.
+            ValueError: the bytes were pruned, are not what was recorded, or of another version of the library that made
+                them.
         """
+        if self.content is None:
+            raise ValueError(f"the model fitted in the week that ended on {self.fitted_as_of} was pruned")
         return model_from_bytes(self.content, self.sha256)
+
+    @property
+    def is_pruned(self) -> bool:
+        """Whether only what is told of the model is left."""
+        return self.content is None
+
+    @property
+    def inputs(self) -> set[str]:
+        """The features it reads; known of a pruned one too."""
+        return {one.feature for one in self.references} or set(self.model.inputs)
+
+    @property
+    def importance(self) -> list[dict[str, Any]]:
+        """What it leans on; known of a pruned one too."""
+        return self.model.importance if self.told_importance is None else self.told_importance
 
     @property
     def is_readable(self) -> bool:
@@ -151,27 +175,63 @@ def standing_propensity(
     connection: duckdb.DuckDBPyConnection, name: str, target: Target, week: Week, rollbacks: tuple[Rollback, ...]
 ) -> StandingPropensity | None:
     """The latest champion of a target fitted before `week` that nobody has turned back from."""
-    fitted = connection.execute(
-        "select as_of from ml.propensity_models where as_of < ? and target = ? and status = ? and definition_hash = ? "
-        "order by as_of desc",
-        [week.as_of, name, CHAMPION, definition_hash(target)],
-    ).fetchall()
-    for (as_of,) in fitted:
-        if not any(one.excludes(as_of, week, name) for one in rollbacks):
+    for as_of in champions(connection, name, target, week, rollbacks):
+        if as_of < week.as_of:
             return read_propensity(connection, name, as_of)
     return None
 
 
+def champions(
+    connection: duckdb.DuckDBPyConnection, name: str, target: Target, week: Week, rollbacks: tuple[Rollback, ...]
+) -> list[date]:
+    """When the champions of a target were fitted up to `week` that nobody has turned back from, the latest first."""
+    fitted = connection.execute(
+        "select as_of from ml.propensity_models where as_of <= ? and target = ? and status = ? and definition_hash = ? "
+        "order by as_of desc",
+        [week.as_of, name, CHAMPION, definition_hash(target)],
+    ).fetchall()
+    return [as_of for (as_of,) in fitted if not any(one.excludes(as_of, week, name) for one in rollbacks)]
+
+
+def prune_models(
+    connection: duckdb.DuckDBPyConnection, targets: Mapping[str, Target], week: Week, rollbacks: tuple[Rollback, ...]
+) -> int:
+    """Forget the bytes of models that nothing can go back to any more; their rows stay and say so.
+
+    Kept whole are, of each target, the standing model and the champion before it, which a rollback turns back to, and
+    everything fitted within the last `keep_weeks`. A pruned model comes back, byte by byte (`sha256`), when its week is
+    run again. Only what was fitted before `week` is looked at, so weeks run again prune what they pruned.
+
+    Returns:
+        How many were pruned.
+    """
+    pruned = 0
+    known = connection.execute(
+        "select distinct target from ml.propensity_models where as_of < ? and model is not null order by 1",
+        [week.as_of],
+    ).fetchall()
+    for (name,) in known:
+        target = targets.get(name)
+        kept = champions(connection, name, target, week, rollbacks)[:KEPT_CHAMPIONS] if target else []
+        weeks = target.model.keep_weeks if target else ModelSettings().keep_weeks
+        pruned += connection.execute(
+            "update ml.propensity_models set model = null, pruned_as_of = ? where target = ? and as_of < ? "
+            "and model is not null and not list_contains(?::date[], as_of)",
+            [week.as_of, name, week.back(weeks).as_of, kept],
+        ).fetchall()[0][0]
+    return pruned
+
+
 def read_propensity(connection: duckdb.DuckDBPyConnection, name: str, fitted_as_of: date) -> StandingPropensity | None:
-    """The model of a target that was fitted in a week, whatever became of it."""
+    """The model of a target that was fitted in a week, whatever became of it; pruned or whole."""
     row = connection.execute(
-        "select as_of, compared_as_of, algorithm, model_id, bands, evaluation, sha256, model, drift_references "
-        "from ml.propensity_models where as_of = ? and target = ? and model is not null",
+        "select as_of, compared_as_of, algorithm, model_id, bands, evaluation, sha256, model, drift_references, "
+        "importance from ml.propensity_models where as_of = ? and target = ?",
         [fitted_as_of, name],
     ).fetchone()
     if row is None:
         return None
-    as_of, compared, algorithm, model_id, bands, evaluation, sha256, content, references = row
+    as_of, compared, algorithm, model_id, bands, evaluation, sha256, content, references, importance = row
     return StandingPropensity(
         as_of,
         compared,
@@ -180,8 +240,9 @@ def read_propensity(connection: duckdb.DuckDBPyConnection, name: str, fitted_as_
         bands_from_json(bands),
         json.loads(evaluation),
         sha256,
-        bytes(content),
+        None if content is None else bytes(content),
         [ColumnReference.from_dict(one) for one in json.loads(references or "[]")],
+        json.loads(importance) if importance else None,
     )
 
 

@@ -52,6 +52,7 @@ from orchestration.propensity_store import (
     StandingPropensity,
     bands_to_json,
     definition_hash,
+    prune_models,
     standing_propensity,
 )
 from orchestration.sql import identifier
@@ -152,6 +153,7 @@ def run_propensity_week(
         for table, schema in PROPENSITY_TABLES.items():
             rows = pl.concat([pl.DataFrame(schema=schema), *frames[table]])
             replace_weeks(connection, f"ml.{table}", rows, [week.as_of])
+        prune_models(connection, workspace.settings.targets, week, workspace.rollbacks)
     return outcomes
 
 
@@ -244,10 +246,10 @@ def _learn(
     if eligible.is_empty():
         return Abstention("nobody is eligible this week", 0, 0), None, ""
     standing = standing_propensity(asked.connection, name, target, week, asked.workspace.rollbacks)
-    if standing is not None and not standing.is_readable:
+    if standing is not None and not standing.is_pruned and not standing.is_readable:
         standing = None  # another version of the library wrote it: it is fitted again
     due = _due(asked, standing, eligible, complaint)
-    if not due.refit and standing is not None:
+    if not due.refit and standing is not None and not standing.is_pruned:
         return _with_standing(asked, standing, eligible), None, "scored with the standing model"
     fitted, training = _fit(asked, eligible, None if due.compare or standing is None else standing.algorithm)
     if isinstance(fitted, Abstention):
@@ -260,7 +262,16 @@ def _learn(
         return found, row, words
     if standing is None or isinstance(fitted, CrossFit):
         return Abstention(f"{reason}; no earlier model can take its place", 0, 0), row, words
-    return _with_standing(asked, standing, eligible), row, words
+    return _instead(asked, standing, eligible, reason), row, words
+
+
+def _instead(asked: _Asked, standing: StandingPropensity, eligible: pl.DataFrame, reason: str) -> _Found | Abstention:
+    """What the standing model says, where the one that was fitted does not take over."""
+    if not standing.is_pruned:
+        return _with_standing(asked, standing, eligible)
+    again = Week.ending(standing.fitted_as_of).key
+    why = f"the model before it was pruned; run the week {again} again, which fits the same one"
+    return Abstention(f"{reason}; {why}", 0, 0)
 
 
 def _fit(
@@ -290,8 +301,7 @@ def _due(asked: _Asked, standing: StandingPropensity | None, eligible: pl.DataFr
     """What has to be done about the model this week."""
     there = drifted = False
     if standing is not None:
-        inputs = set(standing.model.inputs)
-        there = inputs <= set(eligible.columns)
+        there = standing.inputs <= set(eligible.columns)
         drifted = there and drifted_share(_drift(asked, standing, eligible)) >= MATTERS_FROM
     due = what_is_due(
         asked.week.as_of,
@@ -376,7 +386,7 @@ def _drift(asked: _Asked, standing: StandingPropensity | None, eligible: pl.Data
     """How the people of this week differ from those a standing model was fitted on; nothing where that is not known."""
     if standing is None or not {one.feature for one in standing.references} <= set(eligible.columns):
         return pl.DataFrame(schema=DRIFT_SCHEMA)
-    return feature_drift(standing.references, eligible, standing.model.importance, asked.seed)
+    return feature_drift(standing.references, eligible, standing.importance, asked.seed)
 
 
 def _rule(target: Target) -> BandRule:
@@ -462,6 +472,7 @@ def _model_row(
         "definition_hash": definition_hash(asked.target),
         "bands": bands_to_json(found.bands),
         "drift_references": _json([one.to_dict() for one in found.references]),
+        "importance": _json(fitted.importance),
         "evaluation": _json(fitted.evaluation),
         "sha256": hashlib.sha256(content).hexdigest(),
         "model": content,

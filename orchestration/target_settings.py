@@ -219,12 +219,15 @@ class ModelSettings(_Settings):
         worse_at_most: a newly fitted model takes over where its log loss on the measured week is at most by this share
             above the standing model's.
         suspects: what becomes of features that look as if they knew the future.
+        keep_weeks: weeks for which every fitted model is kept whole; of older ones, only the standing one and the one
+            before it.
     """
 
     refit_every_weeks: Annotated[int, Field(ge=1, le=52)] = 1
     compare_every_weeks: Annotated[int, Field(ge=1, le=520)] = 13
     worse_at_most: Annotated[float, Field(ge=0, le=1)] = 0.02
     suspects: Literal["leave_out", "block", "keep"] = "leave_out"
+    keep_weeks: Annotated[int, Field(ge=0, le=520)] = 8
 
 
 class Target(_Settings):

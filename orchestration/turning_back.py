@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from orchestration.persona_store import CHAMPION, standing_model
-from orchestration.propensity_store import standing_propensity
+from orchestration.propensity_store import StandingPropensity, standing_propensity
 from orchestration.rollbacks import Rollback, add_rollback
 from orchestration.settings_file import nearest
 from orchestration.weeks import Week
@@ -86,6 +86,12 @@ def turn_back(
         ).fetchall()[0][0]
         raise NothingToTurnBackFrom(
             f"the model of week {fitted.key} is the first one; there is none to go back to ({count} fitted in all)"
+        )
+    if isinstance(back_to, StandingPropensity) and back_to.is_pruned:
+        before = Week.ending(back_to.fitted_as_of).key
+        raise NothingToTurnBackFrom(
+            f"the model before it, of week {before}, was pruned: run that week again, which fits the same one, "
+            "and then this command"
         )
     path = add_rollback(workspace.folder, rollback)
     return TurnedBack(path, fitted, Week.ending(back_to.fitted_as_of), week, last)

@@ -321,6 +321,56 @@ def test_a_model_that_was_turned_back_from_is_not_used(tmp_path: Path) -> None:
     assert rows(connection, "model_runs", f"as_of = '{WEEKS[8].as_of}'")["fitted_as_of"].to_list() == [WEEKS[8].as_of]
 
 
+def test_models_nothing_can_go_back_to_are_pruned_and_come_back_when_their_week_is_run_again(tmp_path: Path) -> None:
+    target = TARGETS["soon"] | {"model": {"keep_weeks": 2}}
+    builder = WorkspaceBuilder(tmp_path / "shop").orders().settings(targets={"soon": target})
+    connection = duckdb.connect()
+    fill(connection)
+    run(connection, builder.folder, [WEEKS[4]])
+    first = rows(connection, "propensity_models").row(0, named=True)
+    run(connection, builder.folder, WEEKS[5:9])
+    kept = "select as_of, pruned_as_of, model is null from ml.propensity_models order by 1"
+    assert connection.execute(kept).fetchall() == [
+        (WEEKS[4].as_of, WEEKS[7].as_of, True),
+        (WEEKS[5].as_of, WEEKS[8].as_of, True),
+        *((WEEKS[number].as_of, None, False) for number in (6, 7, 8)),
+    ]
+    pruned = rows(connection, "propensity_models", f"as_of = '{WEEKS[4].as_of}'").row(0, named=True)
+    assert {**pruned, "model": first["model"], "pruned_as_of": None} == first  # all but the bytes is there
+    likeliest = connection.execute("select person_id from ml.propensity_scores order by all limit 1").fetchone()[0]
+    assert "the model is not kept" in "\n".join(propensity_lines(connection, WEEKS[4], likeliest, {}))
+
+    # Turning back finds the model before; of a week whose model before it is gone, it says what to do.
+    connection.executemany(
+        "insert into ml.persona_weeks (as_of, people) values (?, 1)", [[week.as_of] for week in WEEKS[4:9]]
+    )
+    with pytest.raises(NothingToTurnBackFrom, match=f"of week {WEEKS[4].key}, was pruned: run that week again"):
+        turn_back(connection, builder.open(), WEEKS[5], "", "soon")
+    scores = rows(connection, "propensity_scores", f"as_of <= '{WEEKS[5].as_of}'")
+    run(connection, builder.folder, WEEKS[4:6])
+    again = rows(connection, "propensity_models", f"as_of = '{WEEKS[4].as_of}'").row(0, named=True)
+    assert again == first
+    assert_frame_equal(rows(connection, "propensity_scores", f"as_of <= '{WEEKS[5].as_of}'"), scores)
+    assert turn_back(connection, builder.open(), WEEKS[8], "", "soon").back_to == WEEKS[7]
+    run(connection, builder.folder, [WEEKS[8]])
+    told = rows(connection, "model_runs", f"as_of = '{WEEKS[8].as_of}'").row(0, named=True)
+    assert told["fitted_as_of"] == WEEKS[7].as_of and told["abstained_reason"] is None
+
+
+def test_a_week_run_again_without_the_bytes_of_the_model_before_says_the_same(tmp_path: Path) -> None:
+    target = TARGETS["soon"] | {"model": {"keep_weeks": 0}}
+    builder = WorkspaceBuilder(tmp_path / "shop").orders().settings(targets={"soon": target})
+    connection = duckdb.connect()
+    fill(connection)
+    run(connection, builder.folder, WEEKS[4:8])
+    before = {table: rows(connection, table, f"as_of = '{WEEKS[5].as_of}'") for table in PROPENSITY_TABLES}
+    assert before["propensity_models"]["pruned_as_of"].to_list() == [WEEKS[7].as_of]
+    run(connection, builder.folder, [WEEKS[5]])  # the model of the week before is gone
+    for table, frame in before.items():
+        left_out = ["model", "pruned_as_of"] if table == "propensity_models" else []
+        assert_frame_equal(rows(connection, table, f"as_of = '{WEEKS[5].as_of}'").drop(left_out), frame.drop(left_out))
+
+
 def test_a_rollback_of_a_target_leaves_personas_alone(tmp_path: Path) -> None:
     (tmp_path / "shop").mkdir()
     rollback = Rollback(fitted=WEEKS[5].monday, from_week=WEEKS[5].monday, target="soon")
