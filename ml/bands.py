@@ -23,12 +23,12 @@ class BandRule:
     """How probabilities are banded.
 
     Attributes:
-        by: `threshold`: by the probability; `capacity`: the most likely people, so many; `expected_value`: high is who
-            is worth more than a contact costs.
+        by: `threshold`: by the probability; `capacity`: the most likely people, down to the last of so many who may be
+            contacted; `expected_value`: high is who is worth more than a contact costs.
         high: Probability from which it is high; by default cost / (value x margin), and where these are not known
             twice the base rate, but no more than half way from it to 1.
         medium: Probability from which it is medium; by default the base rate (or `high`, if that is lower).
-        people: People there is capacity for (`capacity`).
+        people: People there is capacity to contact (`capacity`).
         medium_people: People who come next (`capacity`); by default twice as many.
         cost: Cost of contacting one person.
         value: What it brings when the outcome comes true; None where people's own amounts say so, or nothing does.
@@ -69,8 +69,10 @@ class Bands:
         """Band of each person by the rule alone: 2 high, 1 medium, 0 low.
 
         Args:
-            people: person_id, probability 0..1, where the rule needs it amount (nullable), optionally weight.
-            population: How many people capacity is counted in, if these rows are a sample; by default these.
+            people: person_id, probability 0..1, where the rule needs it amount (nullable), optionally weight, and
+                may_be_contacted: only they take up capacity. Others stand in the band of those as likely as they are.
+            population: How many people who may be contacted there are, if these rows are a sample of them; by default
+                these.
         """
         probability = people["probability"].to_numpy()
         if self.rule.by == "capacity":
@@ -91,14 +93,17 @@ class Bands:
         return np.full(people.height, (self.rule.value or 0.0) * self.rule.margin)
 
     def _by_capacity(self, people: pl.DataFrame, population: float | None) -> NDArray[np.int8]:
-        order, reached = _likeliest_first(people)
+        order, counts = _likeliest_first(people)
+        reached = np.cumsum(counts)
         everybody = reached[-1] if len(reached) else 0.0
-        scale = everybody / population if population else 1.0
+        scale = 1.0 if population is None else everybody / max(population, 1)
         high = (self.rule.people or 0) * scale
         further = 2 * (self.rule.people or 0) if self.rule.medium_people is None else self.rule.medium_people
         place = np.zeros(people.height, np.int8)
-        place[order[reached <= high + further * scale + 1e-9]] = MEDIUM
-        place[order[reached <= high + 1e-9]] = HIGH
+        for limit, band in ((high + further * scale, MEDIUM), (high, HIGH)):
+            # Down to the last one who takes up capacity, with everybody likelier than they.
+            last = np.flatnonzero((reached <= limit + 1e-9) & (counts > 0))
+            place[order[: last[-1] + 1 if len(last) else 0]] = band
         return place
 
     def names(self, people: pl.DataFrame) -> pl.Series:
@@ -129,7 +134,7 @@ def decide_bands(rule: BandRule, base_rate: float, measured: pl.DataFrame | None
         base_rate: Share of people with the outcome, 0..1.
         measured: Of a week not learned from: person_id, probability, outcome 0 or 1, optionally weight and amount; None
             where nothing was measured, and nothing is joined.
-        people: How many people are to be banded.
+        people: How many people are to be banded; by capacity, who may be contacted.
 
     Raises:
         ValueError: The thresholds are not 0 <= medium <= high <= 1.
@@ -202,14 +207,17 @@ def _called(names: list[str]) -> str:
 
 
 def _likeliest_first(people: pl.DataFrame) -> tuple[NDArray[np.int64], Floats]:
-    """Rows from the most likely person on, ties by person, and how many people there are up to each."""
+    """Rows from the most likely person on, ties by person, and how much capacity each takes up."""
     order = (
         people.with_row_index("row")
         .sort("probability", "person_id", descending=[True, False])["row"]
         .to_numpy()
         .astype(np.int64)
     )
-    return order, np.cumsum(weights_of(people)[order])
+    counts = weights_of(people)
+    if "may_be_contacted" in people.columns:
+        counts = counts * people["may_be_contacted"].to_numpy()
+    return order, counts[order]
 
 
 def weights_of(rows: pl.DataFrame) -> Floats:

@@ -24,6 +24,7 @@ GAIN_SCHEMA = {
     "band": pl.String,
     "depth": pl.Float64,
     "people": pl.Int64,
+    "contactable_people": pl.Int64,
     "measured_people": pl.Float64,
     "measured_positives": pl.Float64,
     "mean_probability": pl.Float64,
@@ -38,7 +39,31 @@ GAIN_SCHEMA = {
 }
 
 
-def expected_gains(measured: pl.DataFrame, bands: Bands, band_people: dict[str, int], seed: int = 7) -> pl.DataFrame:
+def contactable_people(scored: pl.DataFrame) -> pl.DataFrame:
+    """How many of the likeliest people, and of those of each band, may be contacted.
+
+    Args:
+        scored: person_id, probability, band, may_be_contacted.
+
+    Returns:
+        kind, band, depth (null of a band), contactable_people.
+    """
+    ranked = scored.sort("probability", "person_id", descending=[True, False])
+    reached = np.concatenate([[0], np.cumsum(ranked["may_be_contacted"].to_numpy().astype(np.int64))])
+    curve = [("curve", None, depth, int(reached[round(depth * scored.height)])) for depth in DEPTHS]
+    by_band = scored.group_by("band").agg(pl.col("may_be_contacted").sum()).sort("band").iter_rows()
+    bands = [("band", band, None, int(count)) for band, count in by_band]
+    schema = {"kind": pl.String, "band": pl.String, "depth": pl.Float64, "contactable_people": pl.Int64}
+    return pl.DataFrame([*curve, *bands], schema=schema, orient="row")
+
+
+def expected_gains(
+    measured: pl.DataFrame,
+    bands: Bands,
+    band_people: dict[str, int],
+    seed: int = 7,
+    contactable: pl.DataFrame | None = None,
+) -> pl.DataFrame:
     """Tell what contacting the likeliest people, or those of a band, is expected to earn this week.
 
     Args:
@@ -46,6 +71,8 @@ def expected_gains(measured: pl.DataFrame, bands: Bands, band_people: dict[str, 
         bands: The bands of the target, with cost and value where they are declared.
         band_people: People of this week per published band.
         seed: Of the bootstrap.
+        contactable: As `contactable_people` gives it, where it is known who may be contacted; then only they bring
+            profit, and capacity is counted in them.
 
     Returns:
         `GAIN_SCHEMA`. Of kind `curve` a row per depth: the so many likeliest people of this week; of kind `band` one
@@ -54,6 +81,7 @@ def expected_gains(measured: pl.DataFrame, bands: Bands, band_people: dict[str, 
         within slices of depth, null where cost and value are not declared.
     """
     everybody = sum(band_people.values())
+    reach = {} if contactable is None else {(band or depth): n for _, band, depth, n in contactable.iter_rows()}
     if measured.is_empty() or everybody == 0:
         return pl.DataFrame(schema=GAIN_SCHEMA)
     ranked = measured.sort("probability", "person_id", descending=[True, False])
@@ -69,14 +97,15 @@ def expected_gains(measured: pl.DataFrame, bands: Bands, band_people: dict[str, 
     drawn = _resampled(slices, len(DEPTHS), outcomes, weights, worth, random) if worth is not None else None
     for number, depth in enumerate(DEPTHS):
         part = slices <= number
-        profit = _profit(drawn, slice(0, number + 1), part, outcomes, weights, worth, bands, round(depth * everybody))
-        rows.append(
-            _row("curve", None, depth, round(depth * everybody), part, ranked, weights, outcomes, overall, profit)
-        )
+        people = round(depth * everybody)
+        contacted = reach.get(depth, people)
+        profit = _profit(drawn, slice(0, number + 1), part, outcomes, weights, worth, bands, contacted)
+        row = _row("curve", None, depth, people, part, ranked, weights, outcomes, overall, profit)
+        rows.append(row | {"contactable_people": reach.get(depth)})
     place = (
         ranked.select(band=bands.names(ranked))
         if bands.rule.by != "capacity"
-        else _capacity_names(ranked, bands, everybody)
+        else _capacity_names(ranked, bands, reach.get(1.0, everybody))
     )
     for band in BANDS:
         if band not in band_people:
@@ -85,14 +114,16 @@ def expected_gains(measured: pl.DataFrame, bands: Bands, band_people: dict[str, 
         own = None
         if worth is not None and part.any():
             own = _resampled(np.zeros(int(part.sum()), np.int64), 1, outcomes[part], weights[part], worth[part], random)
-        profit = _profit(own, slice(0, 1), part, outcomes, weights, worth, bands, band_people[band])
+        contacted = reach.get(band, band_people[band])
+        profit = _profit(own, slice(0, 1), part, outcomes, weights, worth, bands, contacted)
         share = band_people[band] / everybody
-        rows.append(_row("band", band, share, band_people[band], part, ranked, weights, outcomes, overall, profit))
+        row = _row("band", band, share, band_people[band], part, ranked, weights, outcomes, overall, profit)
+        rows.append(row | {"contactable_people": reach.get(band)})
     return pl.DataFrame(rows, schema=GAIN_SCHEMA)
 
 
-def _capacity_names(ranked: pl.DataFrame, bands: Bands, everybody: int) -> pl.DataFrame:
-    places = bands.place(ranked, everybody)
+def _capacity_names(ranked: pl.DataFrame, bands: Bands, population: int) -> pl.DataFrame:
+    places = bands.place(ranked, population)
     names = np.array(["low", "medium", "high"])[places]
     return pl.DataFrame({"band": [bands.joined.get(name, name) for name in names.tolist()]})
 

@@ -20,7 +20,7 @@ from ml.bands import BandRule, Bands, decide_bands
 from ml.catalogue import inputs_of
 from ml.drift import ColumnReference
 from ml.fairness import gaps_in_words, group_gaps
-from ml.gains import expected_gains
+from ml.gains import contactable_people, expected_gains
 from ml.negative_sampling import draw_common_outcome
 from ml.propensity import (
     Abstention,
@@ -179,7 +179,7 @@ def _run_target(asked: _Asked, people: pl.DataFrame) -> tuple[TargetWeek, dict[s
         run |= {"abstained_reason": found.reason, "evaluation": _json(found.evaluation or {})}
         outcome = TargetWeek(name, people.height, eligible.height, found.reason, found.evaluation or {}, refit)
     else:
-        scored, gains = _banded(asked, found)
+        scored, gains, list_notes = _banded(asked, found)
         suspects = found.suspects
         gaps = _gaps(asked, found.measured)
         of_high = scored.filter(pl.col("band") == "high")["probability"].min() if scored.height else None
@@ -189,7 +189,7 @@ def _run_target(asked: _Asked, people: pl.DataFrame) -> tuple[TargetWeek, dict[s
             "algorithm": found.algorithm,
             "high_from": of_high if found.bands.high_from is None else found.bands.high_from,
             "medium_from": found.bands.medium_from,
-            "band_notes": json.dumps(found.bands.notes),
+            "band_notes": json.dumps([*found.bands.notes, *list_notes]),
             "evaluation": _json(found.evaluation),
             "importance": _json(_labelled(asked, found.importance)),
         }
@@ -347,7 +347,8 @@ def _with_new(
         scores, measured = fitted.score(eligible), fitted.measured
         drift = feature_drift(references, eligible, fitted.importance, asked.seed)
     measured = _with_amounts(asked, measured, measured["as_of"][0] if measured.height else asked.week.as_of)
-    bands = decide_bands(_rule(asked.target), fitted.evaluation["training_base_rate"], measured, eligible.height)
+    to_band = _listed(asked, eligible).filter("may_be_contacted") if _counts_contactable(asked) else eligible
+    bands = decide_bands(_rule(asked.target), fitted.evaluation["training_base_rate"], measured, to_band.height)
     return _Found(
         scores.select("person_id", "probability"),
         fitted.model_id,
@@ -409,18 +410,58 @@ def _with_amounts(asked: _Asked, rows: pl.DataFrame, as_of: date) -> pl.DataFram
     return rows.join(amounts, on="person_id", how="left", maintain_order="left")
 
 
-def _banded(asked: _Asked, found: _Found) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The scores with their bands, and what these are expected to earn."""
+def _counts_contactable(asked: _Asked) -> bool:
+    """Whether bands need to know who may be contacted: a team's capacity is that of contacting people."""
+    return asked.target.bands.by == "capacity"
+
+
+def _listed(asked: _Asked, people: pl.DataFrame) -> pl.DataFrame:
+    """The people with whether they may be contacted, over the channel and for the purpose that audiences are for."""
+    audience = asked.workspace.settings.activation
+    allowed = asked.connection.execute(
+        "select person_id, true as may_be_contacted from intermediate.int_contactability "
+        "where as_of = ? and channel = ? and purpose = ? and is_allowed",
+        [asked.week.as_of, audience.channel, audience.purpose],
+    ).pl()
+    listed = people.join(allowed, on="person_id", how="left", maintain_order="left")
+    return listed.with_columns(pl.col("may_be_contacted").fill_null(value=False))
+
+
+def _list_notes(asked: _Asked, scored: pl.DataFrame) -> list[str]:
+    """Say of a list by capacity how many of it may be contacted."""
+    high = scored.filter(pl.col("band") == "high")
+    audience = asked.workspace.settings.activation
+    allowed = f"may be contacted over {audience.channel} ({audience.purpose})"
+    if not scored["may_be_contacted"].any():
+        return [f"nobody {allowed}: nobody is on the list"]
+    if high.is_empty():
+        return []
+    count = int(high["may_be_contacted"].sum())
+    told = f"{count:,} of the {high.height:,} people on the list {allowed}"
+    wanted = asked.target.bands.people or 0
+    return [f"{told}; there is capacity for {wanted:,}, and the others as likely take up none of it"]
+
+
+def _banded(asked: _Asked, found: _Found) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
+    """The scores with their bands, what these are expected to earn, and what is to be said of a list."""
     people = _with_amounts(asked, found.scores, asked.week.as_of)
+    people = _listed(asked, people) if _counts_contactable(asked) else people
     scored = found.scores.with_columns(band=found.bands.names(people), model_id=pl.lit(found.model_id))
     sizes = dict(scored["band"].value_counts().iter_rows())
+    contactable, notes = None, []
+    if _counts_contactable(asked):
+        listed = people.with_columns(scored["band"])
+        contactable, notes = contactable_people(listed), _list_notes(asked, listed)
     if found.measured is not None:
-        gains = expected_gains(found.measured, found.bands, sizes, asked.seed)
-        return scored, _table("propensity_gains", asked, gains)
-    return scored, _table("propensity_gains", asked, _gains_of(asked, found.fitted_as_of, sizes))
+        gains = expected_gains(found.measured, found.bands, sizes, asked.seed, contactable)
+    else:
+        gains = _gains_of(asked, found.fitted_as_of, sizes, contactable)
+    return scored, _table("propensity_gains", asked, gains), notes
 
 
-def _gains_of(asked: _Asked, fitted_as_of: date, sizes: dict[str, int]) -> pl.DataFrame:
+def _gains_of(
+    asked: _Asked, fitted_as_of: date, sizes: dict[str, int], contactable: pl.DataFrame | None
+) -> pl.DataFrame:
     """What was expected when the model was fitted, for as many people as there are now."""
     gains = asked.connection.execute(
         "select * exclude (as_of, target) from ml.propensity_gains where as_of = ? and target = ? and people > 0 "
@@ -429,9 +470,16 @@ def _gains_of(asked: _Asked, fitted_as_of: date, sizes: dict[str, int]) -> pl.Da
     ).pl()
     now = pl.col("band").replace_strict(sizes, default=0, return_dtype=pl.Int64)
     people = pl.when(pl.col("kind") == "band").then(now).otherwise((pl.col("depth") * sum(sizes.values())).round())
-    factor = people / pl.col("people")
+    reached = pl.lit(None, pl.Int64)
+    if contactable is not None:
+        place = pl.coalesce("band", pl.col("depth").cast(pl.String))
+        reach = dict(contactable.select(place, "contactable_people").iter_rows())
+        reached = place.replace_strict(reach, default=0, return_dtype=pl.Int64)
+    then = pl.col("contactable_people")
+    factor = pl.coalesce(reached, people) / pl.coalesce(pl.when(then > 0).then(then), "people")
     return gains.with_columns(
         people=people.cast(pl.Int64),
+        contactable_people=reached,
         **{name: pl.col(name) * factor for name in ("profit", "profit_low", "profit_high")},
     )
 

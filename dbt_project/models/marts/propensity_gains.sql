@@ -24,6 +24,7 @@ propensity_gains as (
         cast(gains.band as varchar) as band,
         cast(gains.depth as double) as depth,
         cast(gains.people as bigint) as people,
+        cast(gains.contactable_people as bigint) as contactable_people,
         {%- for measure in gain_measures() %}
         round(cast(gains.{{ measure }} as double), 6) as {{ measure }}{{ ',' if not loop.last }}
         {%- endfor %}

@@ -435,6 +435,63 @@ def test_a_label_is_scored_by_folds_every_week_and_never_held_against_later_week
     assert rows(connection, "propensity_backtest").is_empty()
 
 
+def allow(connection: duckdb.DuckDBPyConnection, condition: str) -> None:
+    """Let the people of whom a condition holds be contacted, and refuse the others."""
+    connection.execute(
+        "create or replace table intermediate.int_contactability as select as_of, person_id, 'email' as channel, "
+        f"'email_marketing' as purpose, {condition} as is_allowed from features.person_features "
+        "union all select as_of, person_id, 'sms', 'email_marketing', true from features.person_features"
+    )
+
+
+def test_a_list_by_capacity_is_as_long_as_people_may_be_contacted(tmp_path: Path) -> None:
+    bands = {"by": "capacity", "people": 60, "cost": 1, "value": 5}
+    builder = (
+        WorkspaceBuilder(tmp_path / "shop").orders().settings(targets={"soon": TARGETS["soon"] | {"bands": bands}})
+    )
+    connection = duckdb.connect()
+    fill(connection)
+    allow(connection, "hash(person_id) % 3 <> 0")
+    run(connection, builder.folder, [WEEKS[6]])
+    people = connection.execute(
+        "select s.*, c.is_allowed from ml.propensity_scores as s inner join intermediate.int_contactability as c "
+        "on c.as_of = s.as_of and c.person_id = s.person_id and c.channel = 'email'"
+    ).pl()
+    high = people.filter(band="high")
+    assert high["is_allowed"].sum() == 60 < high.height
+    assert people.filter(band="medium")["is_allowed"].sum() == 120
+    # Whoever may not be contacted stands where they would stand: bands are by probability still.
+    assert high["probability"].min() >= people.filter(pl.col("band") != "high")["probability"].max()
+    gains = rows(connection, "propensity_gains")
+    told = gains.filter(kind="band", band="high").row(0, named=True)
+    assert (told["people"], told["contactable_people"]) == (high.height, 60)
+    assert told["profit"] == pytest.approx(60 * (5 * told["observed"] - 1))
+    assert gains.filter(kind="curve", depth=1.0)["contactable_people"][0] == people["is_allowed"].sum()
+    [note] = [one["words"] for one in propensity_notes(connection, WEEKS[6]) if "capacity for" in one["words"]]
+    assert note.startswith(f"60 of the {high.height} people on the list may be contacted over email (email_marketing)")
+
+
+def test_a_standing_list_counts_those_who_may_be_contacted_now(tmp_path: Path) -> None:
+    target = {"bands": {"by": "capacity", "people": 60, "cost": 1, "value": 5}, "model": {"refit_every_weeks": 4}}
+    builder = WorkspaceBuilder(tmp_path / "shop").orders().settings(targets={"soon": TARGETS["soon"] | target})
+    connection = duckdb.connect()
+    fill(connection)
+    allow(connection, f"as_of <= '{WEEKS[6].as_of}' and hash(person_id) % 3 <> 0")
+    run(connection, builder.folder, WEEKS[6:8])
+    assert rows(connection, "propensity_models").height == 1
+    first, nobody = (rows(connection, "propensity_gains", f"as_of = '{week.as_of}'") for week in WEEKS[6:8])
+    assert first.filter(band="high")["profit"][0] > 0
+    assert set(nobody["contactable_people"]) == {0} and set(nobody["profit"]) == {0.0}
+    assert set(rows(connection, "propensity_scores", f"as_of = '{WEEKS[7].as_of}'")["band"]) == {"low"}
+    words = [one["words"] for one in propensity_notes(connection, WEEKS[7])]
+    assert "nobody may be contacted over email (email_marketing): nobody is on the list" in words
+    allow(connection, "true")
+    run(connection, builder.folder, [WEEKS[7]])
+    again = rows(connection, "propensity_gains", f"as_of = '{WEEKS[7].as_of}'").filter(band="high").row(0, named=True)
+    assert again["people"] == again["contactable_people"] == 60
+    assert again["profit"] == pytest.approx(first.filter(band="high")["profit"][0])
+
+
 def test_bands_by_each_persons_own_amount(tmp_path: Path) -> None:
     bands = {"by": "expected_value", "cost": 2, "amount": "average_order_amount_365d", "margin": 0.5}
     builder = WorkspaceBuilder(tmp_path / "shop").orders()
