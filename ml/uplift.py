@@ -12,7 +12,7 @@ that of choosing by chance, as a share of the best possible.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -21,6 +21,7 @@ from scipy.stats import chi2, norm
 from sklearn.linear_model import LogisticRegression
 
 from ml.people_order import person_fold
+from ml.person_uplift import everybodys_uplift, nobodys_uplift
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -76,14 +77,12 @@ class Uplift:
             Effects and uplift are differences of shares, intervals hold 95 %. `effect` is that of the message on
             everybody; `qini` says how well a learner finds those in whom it is largest; `uplift_at_30` is the effect
             in the 30 % it puts first.
-        scores: person_id, uplift: what the better learner expects of people it was not fitted on; empty where nothing
-            is said.
+        people: By person_id, `PERSON_UPLIFT_SCHEMA`: what the better learner expects of people it was not fitted on,
+            where its Qini coefficient is above zero beyond chance; else why nothing is told of them.
     """
 
     results: pl.DataFrame
-    scores: pl.DataFrame = field(
-        default_factory=lambda: pl.DataFrame(schema={"person_id": pl.String, "uplift": pl.Float64})
-    )
+    people: pl.DataFrame
 
 
 def measure_uplift(people: pl.DataFrame, settings: UpliftSettings | None = None) -> Uplift:
@@ -96,21 +95,27 @@ def measure_uplift(people: pl.DataFrame, settings: UpliftSettings | None = None)
     """
     settings = settings or UpliftSettings()
     both = int(people["is_in_both"].sum()) if "is_in_both" in people.columns else 0
-    people = people.filter(~pl.col("is_in_both")).drop("is_in_both") if "is_in_both" in people.columns else people
-    people = people.sort("person_id")
+    everybody = people.sort("person_id")
+    people = (
+        everybody.filter(~pl.col("is_in_both")).drop("is_in_both")
+        if both
+        else everybody.drop("is_in_both", strict=False)
+    )
     treated, outcome = people["is_treated"].to_numpy(), people["outcome"].to_numpy()
     counts: dict[str, float] = {"treated": int(treated.sum()), "control": int((~treated).sum())}
     if min(counts.values()) == 0:
         missing = "control" if counts["control"] == 0 else "treatment"
         return _refuse(
-            counts, f"there is no {missing} group: without one, nobody knows what would have happened anyway"
+            counts, f"there is no {missing} group: without one, nobody knows what would have happened anyway", everybody
         )
     if both > 0.05 * (len(treated) + both):
         return _refuse(
-            counts, f"{both / (len(treated) + both):.0%} of the people were in both groups: chance cannot have decided"
+            counts,
+            f"{both / (len(treated) + both):.0%} of the people were in both groups: chance cannot have decided",
+            everybody,
         )
     if min(counts.values()) < settings.minimum_people:
-        return _refuse(counts, f"a group has fewer than {settings.minimum_people:,} people")
+        return _refuse(counts, f"a group has fewer than {settings.minimum_people:,} people", everybody)
     features, names = _features(people)
     p_value, differs = balance(features, names, treated)
     figures = counts | {"balance_p_value": p_value}
@@ -119,13 +124,19 @@ def measure_uplift(people: pl.DataFrame, settings: UpliftSettings | None = None)
             figures,
             f"the groups differed before the message, most in {differs} (p = {p_value:.1g}): chance did not decide "
             "alone, so what they did after it says nothing of the message",
+            everybody,
         )
     figures |= _effect(outcome, treated)
     if min(outcome[treated].sum(), outcome[~treated].sum()) < FEWEST_OUTCOMES:
         return _refuse(
-            figures, f"fewer than {FEWEST_OUTCOMES} people of a group did it: too few to learn in whom it works"
+            figures,
+            f"fewer than {FEWEST_OUTCOMES} people of a group did it: too few to learn in whom it works",
+            everybody,
         )
-    return _judge_learners(people["person_id"], features, treated, outcome, figures, settings)
+    found = _judge_learners(people["person_id"], features, treated, outcome, figures, settings)
+    in_both = everybody["person_id"].filter(~everybody["person_id"].is_in(people["person_id"].implode()))
+    others = nobodys_uplift(in_both, "in both groups of the campaign: chance did not decide")
+    return Uplift(found.results, pl.concat([found.people, others]).sort("person_id"))
 
 
 def balance(features: Floats, names: list[str], treated: Bools) -> tuple[float, str]:
@@ -312,7 +323,14 @@ def _judge_learners(
     for row in rows:
         row["verdict"] = _verdict(row, best)
     results = pl.DataFrame(rows, schema=RESULT_SCHEMA, strict=False)
-    return Uplift(results, pl.DataFrame({"person_id": person_ids, "uplift": expected[str(best["learner"])]}))
+    learner = str(best["learner"])
+    if not best["qini_low"] > 0:
+        reason = (
+            "in whom it works better cannot be told from chance: "
+            f"the Qini coefficient of the better learner, {learner}, is {best['qini']:.3f}, 95 % interval {best['qini_low']:.3f} to {best['qini_high']:.3f}"
+        )
+        return Uplift(results, nobodys_uplift(person_ids, reason))
+    return Uplift(results, everybodys_uplift(person_ids, learner, expected[learner], treated, outcome))
 
 
 def _verdict(row: dict, best: dict) -> str:
@@ -354,5 +372,6 @@ def _probability(features: Floats, outcome: Bools, of: Floats, weight: Floats | 
     return probability
 
 
-def _refuse(figures: dict[str, float], reason: str) -> Uplift:
-    return Uplift(pl.DataFrame([figures | {"abstained_reason": reason}], schema=RESULT_SCHEMA, strict=False))
+def _refuse(figures: dict[str, float], reason: str, people: pl.DataFrame) -> Uplift:
+    results = pl.DataFrame([figures | {"abstained_reason": reason}], schema=RESULT_SCHEMA, strict=False)
+    return Uplift(results, nobodys_uplift(people["person_id"], reason))

@@ -20,7 +20,7 @@ from orchestration.defs.publish import published_assets
 from orchestration.defs.report import report_asset
 from orchestration.defs.schedule import monday_schedule, new_extracts_sensor, weekly_job
 from orchestration.defs.tables import feature_tables, mart_tables
-from orchestration.defs.uplift import uplift_asset
+from orchestration.defs.uplift import uplift_assets
 from orchestration.defs.values import value_assets
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
@@ -45,7 +45,7 @@ def definitions_for(workspace: Workspace, loggers: dict[str, dg.LoggerDefinition
             propensity_assets(workspace, manifest),
             value_assets(workspace),
             preference_assets(workspace),
-            uplift_asset(workspace),
+            uplift_assets(workspace),
             affinity_assets(workspace),
             mart_tables(workspace, manifest),
             activation_asset(workspace),

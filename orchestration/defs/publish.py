@@ -33,6 +33,7 @@ PUBLISHED_TABLES = {
     "segment_preferences": ("segment_type", "segment_id", "dimension"),
     "person_affinities": ("person_id", "phrase_group", "phrase"),
     "uplift_results": ("campaign", "learner"),
+    "person_uplift": ("campaign", "person_id"),
     "people_left_out": ("purpose", "reason"),
 }
 

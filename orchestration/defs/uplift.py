@@ -1,4 +1,6 @@
-"""What campaigns with a control group brought about, as an asset."""
+"""What campaigns with a control group brought about, as assets."""
+
+from collections.abc import Iterator
 
 import dagster as dg
 
@@ -8,25 +10,41 @@ from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 
 
-def uplift_asset(workspace: Workspace) -> dg.AssetsDefinition:
-    """Effect, Qini coefficient and uplift in the first 30 %, or why nothing is told."""
+def uplift_assets(workspace: Workspace) -> dg.AssetsDefinition:
+    """Effect, Qini coefficient, uplift in the first 30 % and per person, or why nothing is told."""
+    descriptions = {
+        "uplift_results": "What campaigns with a control group brought about, and in whom most; or why it is not told.",
+        "person_uplift": "What such a campaign is expected to bring about in each of its people, or why not.",
+    }
+    specs = [
+        dg.AssetSpec(
+            ["ml", name],
+            deps=[dg.AssetKey(["intermediate", "int_experiment_people"])],
+            group_name="ml",
+            description=text,
+            kinds={"python", "scikitlearn"},
+        )
+        for name, text in descriptions.items()
+    ]
 
-    @dg.asset(
-        key=["ml", "uplift_results"],
-        deps=[dg.AssetKey(["intermediate", "int_experiment_people"])],
-        group_name="ml",
-        description="What campaigns with a control group brought about, and in whom most; or why nothing is told.",
-        kinds={"python", "scikitlearn"},
-        **weekly(workspace),
-    )
-    def measure_campaigns(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    @dg.multi_asset(name="uplift", specs=specs, **weekly(workspace))
+    def measure_campaigns(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
         done: list[UpliftWeek] = []
         with warehouse.connect() as connection:
             for week in run_weeks(context):
                 done.append(run_uplift_week(connection, workspace, week))
                 context.log.info(f"{week.as_of}: {done[-1].judged} campaigns judged; not: {done[-1].refused or 'none'}")
-        return dg.MaterializeResult(
-            metadata={"campaigns judged": done[-1].judged, "not judged": dg.MetadataValue.json(done[-1].refused)}
-        )
+        figures = {
+            "uplift_results": {
+                "campaigns judged": dg.MetadataValue.int(done[-1].judged),
+                "not judged": dg.MetadataValue.json(done[-1].refused),
+            },
+            "person_uplift": {
+                "dagster/row_count": dg.MetadataValue.int(sum(week.people for week in done)),
+                "people with an uplift": dg.MetadataValue.int(done[-1].told),
+            },
+        }
+        for spec in specs:
+            yield dg.MaterializeResult(asset_key=spec.key, metadata=figures[spec.key.path[-1]])
 
     return measure_campaigns

@@ -74,8 +74,41 @@ class TestPlanted:
         assert row(planted, TWO_MODELS)["qini"] > row(planted, RESPONSE)["qini"]
 
     def test_everybody_has_a_score_of_a_model_that_did_not_see_them(self, planted: Uplift) -> None:
-        assert planted.scores.height == 12_000
+        assert planted.people.height == 12_000 and planted.people["uplift"].null_count() == 0
         assert planted.results.schema == RESULT_SCHEMA
+
+    def test_people_are_in_the_order_of_what_it_brings_about_in_them(self, planted: Uplift) -> None:
+        told = planted.people.join(experiment(12_000, 1), on="person_id").sort("place")
+        assert told["place"].to_list() == list(range(1, 12_001)) and told["uplift"].is_sorted(descending=True)
+        # The readier half is moved: of the first fifth, surely; of the last, hardly anybody.
+        moved = (told["readiness"] > told["readiness"].median()).cast(pl.Float64)
+        assert moved.filter(told["part"] == 1).mean() > 0.9 and moved.filter(told["part"] == 5).mean() < 0.1
+        assert (told.group_by("part").len()["len"] == 2_400).all()
+
+    def test_the_interval_of_the_people_around_holds_what_was_planted(self, planted: Uplift) -> None:
+        told = planted.people.join(experiment(12_000, 1), on="person_id")
+        truth = pl.when(pl.col("readiness") > pl.col("readiness").median()).then(0.16).otherwise(0.0)
+        parts = (
+            told.with_columns(truth=truth)
+            .group_by("part")
+            .agg(pl.col("truth").mean(), pl.col("^part_effect.*$").first())
+        )
+        holds = parts.filter(pl.col("truth").is_between("part_effect_low", "part_effect_high"))
+        assert parts.height == 5 and holds.height >= 4
+
+    def test_who_was_in_both_groups_is_told_nothing(self) -> None:
+        people = experiment(12_000, 1).with_columns(is_in_both=pl.int_range(pl.len()) % 50 == 0)
+        told = measure_uplift(people).people.join(people, on="person_id")
+        assert told.height == 12_000 and (told["uplift"].is_null() == told["is_in_both"]).all()
+        assert told.filter("is_in_both")["abstained_reason"].str.starts_with("in both groups").all()
+
+    def test_without_a_difference_nobody_is_told_an_uplift(self) -> None:
+        told = 0
+        for seed in range(15):
+            people = measure_uplift(experiment(4_000, 200 + seed, differs=False)).people
+            assert (people["uplift"].is_null() == people["abstained_reason"].is_not_null()).all()
+            told += people["uplift"].count() > 0
+        assert told <= 2
 
     def test_unequal_groups_give_the_same(self) -> None:
         found = row(measure_uplift(experiment(20_000, 2, share=0.85)), CLASS_TRANSFORMATION)
@@ -122,7 +155,7 @@ class TestRefusal:
     @staticmethod
     def _refuses(people: pl.DataFrame, why: str) -> None:
         found = measure_uplift(people)
-        assert found.results.height == 1 and found.scores.is_empty()
+        assert found.results.height == 1 and found.people["uplift"].null_count() == found.people.height
         only = found.results.row(0, named=True)
         assert why in only["abstained_reason"]
         assert only["learner"] is None and only["qini"] is None

@@ -279,3 +279,7 @@ class TestWeeks:
         assert (found.judged, found.refused) == (1, {})
         effect = warehouse.execute("select distinct campaign, effect from ml.uplift_results").fetchall()
         assert len(effect) == 1 and effect[0][1] == pytest.approx(0.1, abs=0.03)
+        # It works alike in everybody: nobody is told to be better than others, and each row says why.
+        of_people = warehouse.execute("select * from ml.person_uplift").pl()
+        assert of_people.height == people == found.people and found.told == of_people["uplift"].count() == 0
+        assert of_people["abstained_reason"].str.starts_with("in whom it works better cannot be told").all()
