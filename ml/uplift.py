@@ -325,10 +325,8 @@ def _judge_learners(
     results = pl.DataFrame(rows, schema=RESULT_SCHEMA, strict=False)
     learner = str(best["learner"])
     if not best["qini_low"] > 0:
-        reason = (
-            "in whom it works better cannot be told from chance: "
-            f"the Qini coefficient of the better learner, {learner}, is {best['qini']:.3f}, 95 % interval {best['qini_low']:.3f} to {best['qini_high']:.3f}"
-        )
+        figures = f"{best['qini']:.3f}, 95 % interval {best['qini_low']:.3f} to {best['qini_high']:.3f}"
+        reason = f"in whom it works better cannot be told from chance: Qini coefficient of the {learner} {figures}"
         return Uplift(results, nobodys_uplift(person_ids, reason))
     return Uplift(results, everybodys_uplift(person_ids, learner, expected[learner], treated, outcome))
 
