@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from ml.neighbouring_values import Circles
 from ml.preferences import PreferenceRules, Preferences, prefer_by_answers
 
 SLOTS = 36
+HOURS = Circles({str(slot): divmod(slot, 12) for slot in range(SLOTS)}, 12)
 # Where each persona's favourite time lies (kind of day, middle of the two-hour slot) and how much it lifts answers.
 FAVOURITES = ((0, 4.0, 1.3), (0, 5.0, 1.2), (1, 6.0, 1.2), (2, 5.0, 1.2), (0, 9.0, 1.2))
 
@@ -27,7 +29,7 @@ class World:
     def learned(self) -> Preferences:
         """What is learned from the messages."""
         in_sample = np.ones(len(self.personas), dtype=np.bool_)
-        return prefer_by_answers(self.messages, self.personas, in_sample, PreferenceRules())
+        return prefer_by_answers(self.messages, self.personas, in_sample, PreferenceRules(), HOURS)
 
     def rate_of(self, slots: np.ndarray) -> float:
         """Mean true rate where each person gets a slot."""

@@ -19,6 +19,8 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import betaln, gammaln, ndtr
 
+from ml.neighbouring_values import SURELY, Circles, smooth
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.integer]
 
@@ -89,7 +91,11 @@ class Preferences:
 
 
 def prefer_by_answers(
-    messages: pl.DataFrame, personas: Integers, in_sample: NDArray[np.bool_], rules: PreferenceRules
+    messages: pl.DataFrame,
+    personas: Integers,
+    in_sample: NDArray[np.bool_],
+    rules: PreferenceRules,
+    circles: Circles | None = None,
 ) -> Preferences:
     """Learn which value of a dimension is answered most, per person.
 
@@ -101,6 +107,8 @@ def prefer_by_answers(
         personas: Per person the number of the persona, -1 for none.
         in_sample: Per person whether strengths are learned from them.
         rules: When something is said.
+        circles: Where values have neighbours, such as hours, how they lie: what a persona answers at one then tells
+            something of the next, as far as the answers say so.
     """
     evidence, reason = _evidence(messages, rules)
     if evidence is not None and not evidence.answered.any():
@@ -108,7 +116,7 @@ def prefer_by_answers(
     if evidence is None or reason:
         return _nothing(reason or "", evidence)
     groups = _groups(personas)
-    model = _AnswerModel.learn(evidence, groups, in_sample)
+    model = _AnswerModel.learn(evidence, groups, in_sample, circles)
     if np.ptp(model.overall) <= 1e-9 and not np.isfinite(model.strengths).any():
         return _nothing("no value is answered more than another", evidence)
     return _decide_all(model, evidence, groups, rules)
@@ -243,12 +251,17 @@ def _binomial_strength(trials: Floats, answers: Floats, expected: Floats) -> flo
         answers: Answers among them.
         expected: The rate that is shrunk to.
     """
+    return _strongest(_binomial_likelihoods(trials, answers, expected))
+
+
+def _binomial_likelihoods(trials: Floats, answers: Floats, expected: Floats) -> Floats:
+    """The marginal log-likelihood of each of `STRENGTHS`, up to the binomial coefficients."""
     likelihoods = []
     for strength in STRENGTHS[:-1]:
         a, b = strength * expected, strength * (1 - expected)
         likelihoods.append(float(np.sum(betaln(answers + a, trials - answers + b) - betaln(a, b))))
     likelihoods.append(float(np.sum(answers * np.log(expected) + (trials - answers) * np.log1p(-expected))))
-    return _strongest(np.array(likelihoods))
+    return np.array(likelihoods)
 
 
 def _strongest(log_likelihoods: Floats) -> float:
@@ -298,7 +311,9 @@ class _AnswerModel:
     usual: Floats
 
     @classmethod
-    def learn(cls, evidence: _Evidence, groups: Integers, in_sample: NDArray[np.bool_]) -> _AnswerModel:
+    def learn(
+        cls, evidence: _Evidence, groups: Integers, in_sample: NDArray[np.bool_], circles: Circles | None
+    ) -> _AnswerModel:
         sample, group_of = _sample_and_groups(evidence, groups, in_sample)
         trials, answers = sample.tables(0, sample.people)
         count = int(groups.max(initial=0)) + 1
@@ -320,8 +335,9 @@ class _AnswerModel:
         group_readiness = _group_readiness(trials, answers, overall, group_of, count)
         # Between groups little depends on who was tried with what, and an effect per person would take evidence away.
         readiness = _readiness(trials, answers, overall, group_readiness[group_of], readiness_strength)
-        overall, overall_variance = _shrink_values(trials, answers, overall, readiness)
-        group, group_variance, persona_strength = _shrink_groups(trials, answers, overall, readiness, group_of, count)
+        overall, overall_variance = _shrink_values(trials, overall, evidence.labels, circles)
+        totals = _group_totals(trials, answers, overall, readiness, group_of, count)
+        group, group_variance, persona_strength = _shrink_groups(*totals, overall, evidence.labels, circles)
         person_strength = _person_strength(trials, answers, group[group_of])
         return cls(
             overall,
@@ -414,19 +430,20 @@ def _readiness(trials: Floats, answers: Floats, rates: Floats, group_odds: Float
     return _odds(shrunk) / _odds(base)
 
 
-def _shrink_values(trials: Floats, answers: Floats, overall: Floats, readiness: Floats) -> tuple[Floats, Floats]:
+def _shrink_values(
+    trials: Floats, overall: Floats, labels: tuple[str, ...], circles: Circles | None
+) -> tuple[Floats, Floats]:
     """Values shrunk to what all of them have in common: the best of many is partly luck."""
     sent = trials.sum(axis=0)
-    shared = _clip(np.array((sent * overall).sum() / sent.sum()))
-    strength = _binomial_strength(sent, sent * overall, np.broadcast_to(shared, sent.shape))
-    shrunk = _clip(_shrunk(sent, sent * overall, shared, strength))
-    return shrunk, _variance(shrunk, sent, strength)
+    shared = np.broadcast_to(_clip(np.array((sent * overall).sum() / sent.sum())), sent.shape)
+    shrunk, variance, _ = _shrunk_cells(sent[None], (sent * overall)[None], shared[None], labels, circles)
+    return shrunk[0], variance[0]
 
 
-def _shrink_groups(
+def _group_totals(
     trials: Floats, answers: Floats, overall: Floats, readiness: Floats, group_of: Integers, count: int
-) -> tuple[Floats, Floats, float]:
-    """Rates per group and value, shrunk to what the group's people would answer if they were like everybody."""
+) -> tuple[Floats, Floats, Floats]:
+    """Per group and value: messages, answers, and the rate if the group's people were like everybody."""
     expected = trials * _rate(readiness[:, None] * _odds(overall))
     size = trials.shape[1]
     sent, answered, of_these = (np.zeros((count, size)) for _ in range(3))
@@ -434,10 +451,37 @@ def _shrink_groups(
         for value in range(size):
             table[:, value] = np.bincount(group_of, by_person[:, value], minlength=count)
     seen = sent > 0
-    base = _clip(np.where(seen, of_these / np.maximum(sent, 1), overall))
-    strength = _binomial_strength(sent[seen], answered[seen], base[seen])
-    shrunk = _clip(_shrunk(sent, answered, base, strength))
-    return _clip(_rate(_odds(overall) * _odds(shrunk) / _odds(base))), _variance(shrunk, sent, strength), strength
+    return sent, answered, _clip(np.where(seen, of_these / np.maximum(sent, 1), overall))
+
+
+def _shrink_groups(
+    sent: Floats, answered: Floats, base: Floats, overall: Floats, labels: tuple[str, ...], circles: Circles | None
+) -> tuple[Floats, Floats, float]:
+    """Rates per group and value, shrunk to those of everybody."""
+    shrunk, variance, strength = _shrunk_cells(sent, answered, base, labels, circles)
+    return _clip(_rate(_odds(overall) * _odds(shrunk) / _odds(base))), variance, strength
+
+
+def _shrunk_cells(
+    sent: Floats, answered: Floats, base: Floats, labels: tuple[str, ...], circles: Circles | None
+) -> tuple[Floats, Floats, float]:
+    """Rates per group and value shrunk to what is expected, and to what neighbours tell if they tell something.
+
+    Returns:
+        The rates, their variances, and how many messages what they are shrunk to is worth.
+    """
+    seen = sent > 0
+    likelihoods = _binomial_likelihoods(sent[seen], answered[seen], base[seen])
+    strength = _strongest(likelihoods)
+    smoothed = smooth(sent, answered, base, labels, circles) if circles else None
+    if smoothed is None or smoothed.log_likelihood <= likelihoods.max() + SURELY:
+        shrunk = _clip(_shrunk(sent, answered, base, strength))
+        return shrunk, _variance(shrunk, sent, strength), strength
+    shrunk = _clip(_rate(_odds(base) * np.exp(smoothed.departures)))
+    variance = smoothed.variances * (shrunk * (1 - shrunk)) ** 2
+    # What a rate of that variance would be worth in messages, beyond those that were sent.
+    worth = float(np.median(shrunk * (1 - shrunk) / np.maximum(variance, 1e-18) - sent))
+    return shrunk, variance, float(np.clip(worth, STRENGTHS[0], STRENGTHS[-2]))
 
 
 @dataclass(frozen=True)

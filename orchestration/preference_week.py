@@ -13,6 +13,7 @@ import duckdb
 import numpy as np
 import polars as pl
 
+from ml.neighbouring_values import Circles
 from ml.preferences import (
     LEARN_FROM,
     PERSONA_SCHEMA,
@@ -55,6 +56,7 @@ DIMENSIONS = {
 }
 KINDS_OF_DAY = ("Monday to Thursday", "Friday", "weekend")
 SLOTS = tuple(f"{kind} {2 * part:02d}:00-{2 * part + 2:02d}:00" for kind in KINDS_OF_DAY for part in range(12))
+HOURS = Circles({slot: divmod(number, 12) for number, slot in enumerate(SLOTS)}, 12)
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 PEOPLE = (
@@ -156,7 +158,8 @@ def _learn(
             continue
         answered = pl.col("opened") | pl.col("clicked") if answer == BY_OPENS or nobody_clicks else pl.col("clicked")
         rows = messages.select("person", pl.col(dimension).alias("value"), answered.alias("answered"))
-        learned[dimension] = prefer_by_answers(rows, personas, in_sample, rules)
+        circles = HOURS if dimension == "send_time" else None
+        learned[dimension] = prefer_by_answers(rows, personas, in_sample, rules, circles)
     return learned
 
 

@@ -19,7 +19,7 @@ def learn(person: np.ndarray, value: np.ndarray, answered: np.ndarray, personas:
 
 
 class TestBestTime:
-    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("seed", range(8))
     def test_closes_three_quarters_of_the_gap_at_twenty_messages(self, seed: int) -> None:
         simulated = world(seed, sends=20)
         gap = simulated.oracle - simulated.overall_best
