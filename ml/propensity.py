@@ -210,7 +210,8 @@ def fit_propensity(
             `negative_sampling` gives it; every figure and probability is then that of all rows.
         catalogue: The feature catalogue, see `catalogue`.
         settings: How it is learned; by default as `PropensitySettings` says.
-        standing: An algorithm that was chosen before; it is fitted, calibrated and measured anew, and not compared.
+        standing: An algorithm that was chosen before; it is fitted, calibrated and measured anew, and not compared,
+            unless it cannot keep to a direction that is declared.
         scored: The features of the week to be scored, so that features are found that are not filled there yet.
 
     Returns:
@@ -219,8 +220,8 @@ def fit_propensity(
         that of the share of everybody though nothing has drifted.
 
     Raises:
-        ValueError: `standing` is no algorithm that may be chosen from, a constraint is no +1 or -1 on a number or flag,
-            or sampled_at is no rate, or several rates for one outcome.
+        ValueError: A constraint is no +1 or -1 on a number or flag, or sampled_at is no rate, or several rates for one
+            outcome.
     """
     settings = settings or PropensitySettings()
     known = training.filter(pl.col("outcome").is_not_null())
@@ -239,8 +240,8 @@ def fit_propensity(
     blocked = _blocked(inputs, suspects, settings, known)
     if blocked:
         return blocked
-    make = _maker(inputs, settings, standing)
-    names = [standing] if standing else candidates(_declared(inputs, settings))
+    make, names = _maker(inputs, settings, standing)
+    standing = standing if names == [standing] else None
     with one_thread(), ThreadPoolExecutor(2) as threads:
         final_fit = None
         measured_fit = None
@@ -333,8 +334,8 @@ def cross_fit_scores(
     if len(folds) < 2 or not all(_has_two(outcomes[fold != number], 1) for number in folds):
         return Abstention("too few outcomes to learn from in one of the folds", known.height, _positives(known))
 
-    make = _maker(inputs, settings, standing)
-    names = [standing] if standing else candidates(_declared(inputs, settings))
+    make, names = _maker(inputs, settings, standing)
+    standing = standing if names == [standing] else None
     splits = [Split(fold != number, fold == number, "other people of the same extract", False) for number in folds]
     with one_thread(), ThreadPoolExecutor(2) as threads:
         first = [_trial(rows, splits[:2], name, make, settings, threads.map) for name in names]
@@ -552,12 +553,18 @@ def _model(
     )
 
 
-def _maker(inputs: dict[str, Kind], settings: PropensitySettings, standing: Algorithm | None) -> Callable[..., Any]:
+def _maker(
+    inputs: dict[str, Kind], settings: PropensitySettings, standing: Algorithm | None
+) -> tuple[Callable[..., Any], list[Algorithm]]:
+    """What makes a classifier, and the algorithms to try.
+
+    That is the standing one. It is all that may be chosen from where there is none, or where it cannot keep to a
+    direction: it was chosen in a week in which the feature of that direction was not there, or was left out.
+    """
     declared = _declared(inputs, settings)
     allowed = candidates(declared)
-    if standing and standing not in allowed:
-        raise ValueError(f"{standing!r} cannot be the standing algorithm; it is one of {allowed}")
-    return lambda name, iterations=None: make_classifier(name, inputs, declared, settings.seed, iterations)
+    names = [standing] if standing in allowed else allowed
+    return lambda name, iterations=None: make_classifier(name, inputs, declared, settings.seed, iterations), names
 
 
 def _declared(inputs: dict[str, Kind], settings: PropensitySettings) -> dict[str, int]:

@@ -509,7 +509,8 @@ def _model_row(
         asked.week.as_of,
         drift=found.drift,
     )
-    compared = asked.week.as_of if due.compare or standing is None else standing.compared_as_of
+    is_compared = due.compare or standing is None or fitted.evaluation["compared"] is not None
+    compared = asked.week.as_of if is_compared or standing is None else standing.compared_as_of
     row = {
         "model_id": fitted.model_id,
         "status": status,
