@@ -66,19 +66,7 @@ def propensity_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefiniti
                 for target in latest:
                     what = target.abstained_reason or f"AUC {target.evaluation['auc']:.3f}; {target.refit}"
                     context.log.info(f"{week.as_of}: {target.target}: {target.eligible:,} people; {what}")
-        found = {
-            "better_than_chance": [f"{t.target} abstains: {t.abstained_reason}" for t in latest if t.abstained_reason],
-            "no_feature_knows_the_future": [f"{t.target}: {words}" for t in latest for words in t.suspects],
-            "new_models_take_over": [f"{t.target}: {t.refit}" for t in latest if t.refit.startswith("rejected")],
-            "predictions_came_true": [
-                f"{t.target}: {words}"
-                for t in latest
-                for words in (t.complaint, t.evaluation.get("calibration_drift"))
-                if words
-            ],
-            "probabilities_hold_for_all_groups": [f"{t.target}: {words}" for t in latest for words in t.unfair],
-            "features_are_as_in_training": [f"{t.target}: {t.drifted}" for t in latest if t.drifted],
-        }
+        found = findings(latest)
         metadata: dict[str, dict[str, dg.MetadataValue]] = {
             "propensity_scores": {"dagster/row_count": dg.MetadataValue.int(people)},
             "model_runs": _run_metadata(latest),
@@ -101,6 +89,23 @@ def propensity_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefiniti
             )
 
     return score_propensities
+
+
+def findings(latest: list[TargetWeek]) -> dict[str, list[str]]:
+    """What each check has to say of the last week, in words; a check without words passes."""
+    return {
+        "better_than_chance": [f"{t.target} abstains: {t.abstained_reason}" for t in latest if t.abstained_reason],
+        "no_feature_knows_the_future": [f"{t.target}: {words}" for t in latest for words in t.suspects],
+        "new_models_take_over": [f"{t.target}: {t.refit}" for t in latest if t.refit.startswith("rejected")],
+        "predictions_came_true": [
+            f"{t.target}: {words}"
+            for t in latest
+            for words in (t.complaint, t.evaluation.get("calibration_drift"))
+            if words
+        ],
+        "probabilities_hold_for_all_groups": [f"{t.target}: {words}" for t in latest for words in t.unfair],
+        "features_are_as_in_training": [f"{t.target}: {t.drifted}" for t in latest if t.drifted],
+    }
 
 
 def _run_metadata(latest: list[TargetWeek]) -> dict[str, dg.MetadataValue]:

@@ -69,7 +69,21 @@ def test_one_rate_per_outcome():
         prior_shift(pl.DataFrame({"outcome": [0, 0, 1], "sampled_at": [0.5, 0.4, 1.0]}))
 
 
-def test_the_shift_is_exact():
+def test_restoration_is_exact_whatever_the_features_are():
+    """Of every cell of the features a quarter of those without the outcome is drawn: odds come back to the digit."""
+    for positives, negatives in ((3, 4_000), (50, 400), (7, 8)):
+        kept = [("with", 1, 1.0)] * positives + [("without", 0, 0.25)] * (negatives // 4)
+        cell = pl.DataFrame(kept, schema=["word", "outcome", "sampled_at"], orient="row")
+        share = cell["outcome"].mean()
+        restored = math.log(share / (1 - share)) + prior_shift(cell)
+        assert restored == pytest.approx(math.log(positives / negatives), abs=1e-12)
+        weights = weights_of(cell)
+        assert (weights * cell["outcome"].to_numpy()).sum() / weights.sum() == pytest.approx(
+            positives / (positives + negatives), abs=1e-12
+        )
+
+
+def test_the_shift_of_drawn_rows_gives_the_share_of_all():
     random = np.random.default_rng(0)
     outcomes = (random.random(200_000) < 0.03).astype(int)
     rows = pl.DataFrame({"person_id": [f"p{n}" for n in range(200_000)], "as_of": WEEK, "outcome": outcomes})

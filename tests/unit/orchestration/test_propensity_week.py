@@ -294,6 +294,37 @@ def test_the_same_weeks_again_give_the_same_rows(folder: Path, warehouse: duckdb
         assert_frame_equal(rows(warehouse, table), frame)
 
 
+@pytest.mark.parametrize("suspects", ["leave_out", "block"])
+def test_a_planted_future_column_and_a_planted_clock_are_both_found(tmp_path: Path, suspects: str) -> None:
+    target = TARGETS["soon"] | {"model": {"suspects": suspects}}
+    builder = WorkspaceBuilder(tmp_path / "shop").orders().settings(targets={"soon": target})
+    connection = duckdb.connect()
+    fill(connection)
+    # Orders counted a fortnight too late, for most people; and a number that grows with the calendar.
+    connection.execute(
+        "create or replace table features.person_features as select f.*, "
+        "case when hash(f.person_id || f.as_of::varchar) % 25 = 0 then 0 else coalesce(o.outcome, false)::integer end "
+        "* (1 + hash(f.person_id) % 3)::integer as later_orders, "
+        f"datediff('week', date '{FIRST.as_of}', f.as_of) + (hash(f.person_id || 'x') % 100) / 300.0 as season "
+        "from features.person_features as f left join features.person_outcomes as o "
+        "on o.person_id = f.person_id and o.as_of = f.as_of and o.target = 'soon'"
+    )
+    planted = CATALOGUE.head(2).with_columns(
+        feature=pl.Series(["later_orders", "season"]), label=pl.Series(["later orders", "season"])
+    )
+    [told] = run_propensity_week(connection, builder.open(), pl.concat([CATALOGUE, planted]), WEEKS[7])
+    assert {words.split(":")[0] for words in told.suspects} == {"later_orders", "season"} or suspects == "block"
+    run_row = rows(connection, "model_runs").row(0, named=True)
+    reasons = {one["feature"]: one["reason"] for one in json.loads(run_row["suspects"])}
+    assert set(reasons) == {"later_orders", "season"} and reasons["season"].startswith("it is a clock: ")
+    if suspects == "block":
+        assert told.abstained_reason is not None and "later_orders" in told.abstained_reason
+        return
+    model = model_used(connection, "soon", WEEKS[7])
+    assert model is not None and model.inputs == set(CATALOGUE["feature"])
+    assert run_row["abstained_reason"] is None
+
+
 def test_a_model_that_was_turned_back_from_is_not_used(tmp_path: Path) -> None:
     builder = WorkspaceBuilder(tmp_path / "shop").orders().settings(targets={"soon": TARGETS["soon"]})
     connection = duckdb.connect()
