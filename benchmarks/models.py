@@ -1,6 +1,6 @@
 """Measures propensities, and writes MODELS.md.
 
-    python -m benchmarks.models [--data FOLDER] [--people 1000000] [--only PART]
+    python -m benchmarks.models [--data FOLDER] [--people 1000000] [--only PART [--algorithm ALGORITHM]]
 
 How good they are is measured on public data, shuffled and, where rows are dated, forward in time; how true the
 probabilities are, in worlds whose probabilities are known; how long a million people take, in a process of its own.
@@ -11,7 +11,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -33,6 +33,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 RESULTS = PROJECT / "benchmarks" / "MODELS.md"
 ROOT = date(2026, 1, 5)
 KEEP = PropensitySettings(suspects="keep")
+SCALE = ("compared", "logistic", "boosting", "forest", "network")
 PARTS = ("public", "forward", "leaks", "truth", "value", "scale")
 MONTHS = ("Feb", "Mar", "May", "June", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 HEAD = """# How good propensities are
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=PROJECT.parent / "shared" / "data", help="the public data sets")
     parser.add_argument("--people", type=int, default=1_000_000)
     parser.add_argument("--only", choices=PARTS, help="print one part, and write nothing")
+    parser.add_argument("--algorithm", choices=SCALE, help="of `--only scale`: one line of the table")
     parser.add_argument("--measure-scale", metavar="ALGORITHM", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure_scale:
@@ -58,7 +60,7 @@ def main() -> None:
         "leaks": lambda: _leaks(arguments.data),
         "truth": _truth,
         "value": lambda: _value(arguments.data),
-        "scale": lambda: _scale(arguments.people),
+        "scale": lambda: _scale(arguments.people, [arguments.algorithm] if arguments.algorithm else SCALE),
     }
     if arguments.only:
         print(parts[arguments.only]())
@@ -300,7 +302,7 @@ def _value(data: Path) -> str:
     return "\n".join(["## Customer value", "", *(_cdnow(source) if source.is_file() else []), ""])
 
 
-def _scale(people: int) -> str:
+def _scale(people: int, algorithms: Sequence[str] = SCALE) -> str:
     lines = [
         "## A million people",
         "",
@@ -310,7 +312,7 @@ def _scale(people: int) -> str:
         "| | rows learned from | fitted | scored | peak memory |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for algorithm in ("compared", "logistic", "boosting"):
+    for algorithm in algorithms:
         command = [sys.executable, "-m", "benchmarks.models", "--people", str(people), "--measure-scale", algorithm]
         lines.append(subprocess.run(command, check=True, capture_output=True, text=True, cwd=PROJECT).stdout.strip())
     return "\n".join([*lines, ""])

@@ -93,7 +93,7 @@ class TreeClassifier(BaseEstimator):
         raise NotImplementedError
 
     def _learn_columns(self, features: pl.DataFrame, outcomes: Floats) -> None:
-        varying = {name: kind for name, kind in self.inputs.items() if features[name].drop_nulls().n_unique() > 1}
+        varying = {name: kind for name, kind in self.inputs.items() if _varies(features[name], kind)}
         self.used_ = dict(sorted(varying.items(), key=lambda item: item[1] != "category"))  # as boosting orders them
         self.levels_ = {
             name: _frequent_levels(features[name]) for name, kind in self.used_.items() if kind == "category"
@@ -207,6 +207,14 @@ class ForestClassifier(TreeClassifier):
         """A share of nothing or of all is drawn in to what a single leaf of all trees could change."""
         smallest = 1 / (20 * FOREST_TREES)
         return logit(np.clip(self.trees_.shares(matrix), smallest, 1 - smallest))
+
+
+def _varies(column: pl.Series, kind: Kind) -> bool:
+    """Whether a column has two values at least; of numbers the ends tell it, which counting values took seconds for."""
+    if kind == "category":
+        return column.drop_nulls().n_unique() > 1
+    values = column.cast(pl.Float64).fill_nan(None)
+    return values.min() != values.max()
 
 
 def _frequent_levels(column: pl.Series) -> list[str]:
