@@ -324,9 +324,10 @@ def _judge_learners(
         row["verdict"] = _verdict(row, best)
     results = pl.DataFrame(rows, schema=RESULT_SCHEMA, strict=False)
     learner = str(best["learner"])
-    if not best["qini_low"] > 0:
-        figures = f"{best['qini']:.3f}, 95 % interval {best['qini_low']:.3f} to {best['qini_high']:.3f}"
-        reason = f"in whom it works better cannot be told from chance: Qini coefficient of the {learner} {figures}"
+    qini, low, high = (float(str(best[name])) for name in ("qini", "qini_low", "qini_high"))
+    if not low > 0:
+        told = f"Qini coefficient of the {learner} {qini:.3f}, 95 % interval {low:.3f} to {high:.3f}"
+        reason = f"in whom it works better cannot be told from chance: {told}"
         return Uplift(results, nobodys_uplift(person_ids, reason))
     return Uplift(results, everybodys_uplift(person_ids, learner, expected[learner], treated, outcome))
 

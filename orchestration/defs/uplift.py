@@ -34,7 +34,7 @@ def uplift_assets(workspace: Workspace) -> dg.AssetsDefinition:
             for week in run_weeks(context):
                 done.append(run_uplift_week(connection, workspace, week))
                 context.log.info(f"{week.as_of}: {done[-1].judged} campaigns judged; not: {done[-1].refused or 'none'}")
-        figures = {
+        figures: dict[str, dict[str, dg.MetadataValue]] = {
             "uplift_results": {
                 "campaigns judged": dg.MetadataValue.int(done[-1].judged),
                 "not judged": dg.MetadataValue.json(done[-1].refused),
