@@ -49,15 +49,25 @@ def propensity_frames(connection: duckdb.DuckDBPyConnection, week: Week) -> dict
         "propensity_gains": connection.execute(
             "select * from marts.propensity_gains where as_of = ? order by target, kind, depth", [week.as_of]
         ).pl(),
-        "propensity_backtest": connection.execute(
-            "select * from marts.propensity_backtest where as_of <= ? and (segment_type = 'everybody' or as_of = ?) "
-            "order by target, segment_type, segment_id, as_of",
-            [week.as_of, week.as_of],
-        ).pl(),
+        "propensity_backtest": _past(connection, week),
         "propensity_fairness": connection.execute(
             'select * from ml.propensity_fairness where as_of = ? order by target, attribute, "group"', [week.as_of]
         ).pl(),
     }
+
+
+def _past(connection: duckdb.DuckDBPyConnection, week: Week) -> pl.DataFrame:
+    """What became of past predictions, with the interval of what was observed."""
+    past = connection.execute(
+        "select * from marts.propensity_backtest where as_of <= ? and (segment_type = 'everybody' or as_of = ?) "
+        "order by target, segment_type, segment_id, as_of",
+        [week.as_of, week.as_of],
+    ).pl()
+    intervals = [wilson(share, people) for share, people in past.select("observed_share", "people").iter_rows()]
+    return past.with_columns(
+        observed_low=pl.Series([low for low, _ in intervals], dtype=pl.Float64),
+        observed_high=pl.Series([high for _, high in intervals], dtype=pl.Float64),
+    )
 
 
 def _frame(rows: list[dict[str, Any]]) -> pl.DataFrame:

@@ -153,7 +153,7 @@ def _tell_target(target: str, label: str, data: ReportData, personas: dict[str, 
         band_notes=notes.filter(pl.col("kind") == "band")["words"].to_list(),
         suspects=suspects,
         drifted=told.filter(pl.col("kind") == "drift")["words"].to_list(),  # what matters most first
-        charts=tell_charts(target, data),
+        charts=tell_charts(target, data, {one: persona.name for one, persona in personas.items()}),
         earnings=_tell_earnings(target, data),
         moved_by=_tell_moved_by(target, data),
         past=past,

@@ -3,6 +3,7 @@
 Here belong the charts' data and captions. Scales and ticks stand in `curves`, the words around them in `outlook`.
 """
 
+from collections.abc import Mapping
 from datetime import date
 
 import polars as pl
@@ -14,8 +15,14 @@ from activation.report.words import money, percent, short_day
 _FEWEST_WEEKS_FOR_A_LINE = 2
 
 
-def tell_charts(target: str, data: ReportData) -> list[Chart]:
-    """The charts of a target: reliability, gains, profit where it is declared, and past weeks where there are some."""
+def tell_charts(target: str, data: ReportData, names: Mapping[str, str]) -> list[Chart]:
+    """The charts of a target: reliability, gains, profit where it is declared, and what came of past weeks.
+
+    Args:
+        target: The target.
+        data: The week.
+        names: What personas are called.
+    """
     parts = data.propensity_reliability.filter(pl.col("target") == target).drop_nulls().sort("mean_probability")
     curve = (
         data.propensity_gains.filter(pl.col("target") == target, pl.col("kind") == "curve")
@@ -38,6 +45,18 @@ def tell_charts(target: str, data: ReportData) -> list[Chart]:
     )
     if past.height >= _FEWEST_WEEKS_FOR_A_LINE:
         charts.append(_past_chart(past))
+    groups = (
+        data.propensity_backtest.filter(
+            pl.col("target") == target,
+            pl.col("segment_type") != "everybody",
+            pl.col("as_of") == data.as_of,
+            pl.col("people") >= data.minimum_cell,
+        )
+        .drop_nulls(["segment_id", "predicted_mean", "observed_share", "observed_low", "observed_high"])
+        .sort("segment_type", "segment_id")
+    )
+    if groups.height:
+        charts.append(_groups_chart(groups, names))
     return charts
 
 
@@ -96,6 +115,32 @@ def _profit_chart(curve: pl.DataFrame, currency: str) -> Chart:
         [scale.line(points)],
         [scale.area(low, high)],
         zero_at=scale.y(0),
+    )
+
+
+def _groups_chart(groups: pl.DataFrame, names: Mapping[str, str]) -> Chart:
+    highest = max(*groups["predicted_mean"], *groups["observed_high"])
+    scale = scale_of([0, highest], [0, highest])
+    return Chart(
+        "Did it come true in every persona and market?",
+        "Each point is a persona or a market: what had been predicted of its people, and what came. On the line, as "
+        "many did it as predicted; the strokes are 95% intervals.",
+        "predicted",
+        "observed",
+        scale.x_ticks(percent),
+        scale.y_ticks(percent),
+        [scale.line([(0, 0), (highest, highest)], "guide")],
+        dots=[
+            scale.dot(
+                row["predicted_mean"],
+                row["observed_share"],
+                row["observed_low"],
+                row["observed_high"],
+                f"{names.get(row['segment_id'], row['segment_id'])}: predicted {percent(row['predicted_mean'])}, "
+                f"observed {percent(row['observed_share'])}",
+            )
+            for row in groups.iter_rows(named=True)
+        ],
     )
 
 

@@ -119,6 +119,8 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
         "people": pl.Int64,
         "predicted_mean": pl.Float64,
         "observed_share": pl.Float64,
+        "observed_low": pl.Float64,
+        "observed_high": pl.Float64,
         "calibration_error": pl.Float64,
         "auc": pl.Float64,
         "complaint": pl.String,

@@ -375,7 +375,8 @@ def _backtest() -> pl.DataFrame:
         return {
             "as_of": as_of, "scored_as_of": as_of - timedelta(days=35), "target": "order_within_30_days",
             "segment_type": kind, "segment_id": segment, "people": people, "predicted_mean": 0.11,
-            "observed_share": 0.1, "calibration_error": 0.012, "auc": 0.78, "complaint": complaint,
+            "observed_share": 0.1, "observed_low": 0.09, "observed_high": 0.12, "calibration_error": 0.012,
+            "auc": 0.78, "complaint": complaint,
         }  # fmt: skip
 
     too_high = "11% were expected and 8% came: probabilities were too high"

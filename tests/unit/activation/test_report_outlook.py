@@ -47,6 +47,7 @@ def test_there_is_a_chart_for_each_thing_that_is_known():
         "How many are reached by contacting the likeliest first?",
         "What is it expected to earn?",
         "Week by week: what was said, and what came",
+        "Did it come true in every persona and market?",
     ]
     unpriced = sample_report().propensity_gains.with_columns(profit=pl.lit(None, pl.Float64))
     first = sample_report().propensity_backtest.head(1)
@@ -58,6 +59,13 @@ def test_tenths_of_few_people_are_not_drawn():
     assert "Does what is predicted come true?" not in [
         chart.title for chart in target(propensity_reliability=few).charts
     ]
+
+
+def test_personas_and_markets_are_points_and_small_ones_are_not_drawn():
+    [chart] = [chart for chart in target().charts if chart.title == "Did it come true in every persona and market?"]
+    told = [dot.words for dot in chart.dots]
+    assert len(told) == 2  # not the market of three people
+    assert told[0].startswith("DE: predicted 11%, observed 10%") and "persona-01" not in told[1]
 
 
 def test_past_weeks_and_groups_get_a_verdict():
