@@ -1,8 +1,8 @@
 """Propensities of one week: learn from past weeks whose outcomes are complete, score the people of this one.
 
-What belongs here: what a week does for each target, step by step, and the rows it learns from. The models stand in
-`ml/`, the tables in `propensity_store.py`, when a model is fitted anew in `propensity_refits.py`, what became of past
-predictions in `propensity_backtest.py`.
+What belongs here: what a week does for each target, step by step. The models stand in `ml/`, the rows they learn from
+in `propensity_rows.py`, bands in `propensity_banding.py`, the tables in `propensity_store.py`, when a model is fitted
+anew in `propensity_refits.py`, what became of past predictions in `propensity_backtest.py`.
 """
 
 from __future__ import annotations
@@ -10,18 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import duckdb
 import polars as pl
 
-from ml.bands import BandRule, Bands, decide_bands
-from ml.catalogue import inputs_of
+from ml.bands import Bands, decide_bands
 from ml.drift import ColumnReference
 from ml.fairness import gaps_in_words, group_gaps
-from ml.gains import contactable_people, expected_gains
-from ml.negative_sampling import draw_common_outcome
 from ml.propensity import (
     Abstention,
     CrossFit,
@@ -45,8 +42,10 @@ from orchestration.eligibility import not_eligible_reason
 from orchestration.persona_store import CHAMPION, REJECTED, ROLLED_BACK
 from orchestration.persona_week import read_features
 from orchestration.propensity_backtest import backtest, complaint_of
+from orchestration.propensity_banding import banded, counts_contactable, rule_of, with_amounts, with_contactable
 from orchestration.propensity_groups import with_groups
 from orchestration.propensity_refits import Due, judge, what_is_due
+from orchestration.propensity_rows import no_past_week, training_rows, with_labels
 from orchestration.propensity_store import (
     PROPENSITY_TABLES,
     StandingPropensity,
@@ -55,10 +54,8 @@ from orchestration.propensity_store import (
     prune_models,
     standing_propensity,
 )
-from orchestration.sql import identifier
-from orchestration.target_settings import Target
+from orchestration.propensity_task import Asked, rows_of_table
 from orchestration.warehouse import make_tables, replace_weeks, transaction
-from orchestration.weekly_plan import people_known, training_weeks
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
@@ -95,26 +92,6 @@ class TargetWeek:
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """A target of a week, and where to look."""
-
-    connection: duckdb.DuckDBPyConnection
-    workspace: Workspace
-    catalogue: pl.DataFrame
-    week: Week
-    name: str
-    target: Target
-
-    @property
-    def features(self) -> set[str]:
-        return set(self.catalogue["feature"].to_list())
-
-    @property
-    def seed(self) -> int:
-        return self.workspace.settings.personas.seed
-
-
-@dataclass(frozen=True)
 class _Found:
     """What a week says of a target: scores, and what they come from."""
 
@@ -145,7 +122,7 @@ def run_propensity_week(
     people = read_features(connection, catalogue, week, "is_propensity_input") if workspace.settings.targets else None
     for name, target in workspace.settings.targets.items():
         assert people is not None  # noqa: S101 - there is a target, so the features were read
-        outcome, found = _run_target(_Asked(connection, workspace, catalogue, week, name, target), people)
+        outcome, found = _run_target(Asked(connection, workspace, catalogue, week, name, target), people)
         outcomes.append(outcome)
         for table, frame in found.items():
             frames[table].append(frame)
@@ -157,7 +134,7 @@ def run_propensity_week(
     return outcomes
 
 
-def _run_target(asked: _Asked, people: pl.DataFrame) -> tuple[TargetWeek, dict[str, pl.DataFrame]]:
+def _run_target(asked: Asked, people: pl.DataFrame) -> tuple[TargetWeek, dict[str, pl.DataFrame]]:
     """One target: what became of it, and its rows of each table."""
     week, name, target = asked.week, asked.name, asked.target
     reasons = _not_eligible(asked, people)
@@ -172,14 +149,16 @@ def _run_target(asked: _Asked, people: pl.DataFrame) -> tuple[TargetWeek, dict[s
         "not_eligible": json.dumps(_counted(reasons)),
         "refit": refit,
     }
-    frames = {"propensity_backtest": past, "propensity_models": _table("propensity_models", asked, models)}
+    frames = {"propensity_backtest": past, "propensity_models": rows_of_table("propensity_models", asked, models)}
     if isinstance(found, Abstention):
         scored = eligible.select("person_id").with_columns(abstained_reason=pl.lit(found.reason))
         suspects = [asdict(one) for one in found.suspects]
         run |= {"abstained_reason": found.reason, "evaluation": _json(found.evaluation or {})}
         outcome = TargetWeek(name, people.height, eligible.height, found.reason, found.evaluation or {}, refit)
     else:
-        scored, gains, list_notes = _banded(asked, found)
+        scored, gains, list_notes = banded(
+            asked, found.scores, found.bands, found.measured, found.model_id, found.fitted_as_of
+        )
         suspects = found.suspects
         gaps = _gaps(asked, found.measured)
         of_high = scored.filter(pl.col("band") == "high")["probability"].min() if scored.height else None
@@ -193,10 +172,10 @@ def _run_target(asked: _Asked, people: pl.DataFrame) -> tuple[TargetWeek, dict[s
             "evaluation": _json(found.evaluation),
             "importance": _json(_labelled(asked, found.importance)),
         }
-        frames |= {"propensity_gains": gains, "propensity_fairness": _table("propensity_fairness", asked, gaps)}
+        frames |= {"propensity_gains": gains, "propensity_fairness": rows_of_table("propensity_fairness", asked, gaps)}
         label = pl.col("feature").replace(dict(asked.catalogue.select("feature", "label").iter_rows()))
         drift = found.drift.with_columns(label=label, model_id=pl.lit(found.model_id))
-        frames["propensity_drift"] = _table("propensity_drift", asked, drift)
+        frames["propensity_drift"] = rows_of_table("propensity_drift", asked, drift)
         outcome = TargetWeek(
             name,
             people.height,
@@ -209,18 +188,18 @@ def _run_target(asked: _Asked, people: pl.DataFrame) -> tuple[TargetWeek, dict[s
         )
     run["suspects"] = _json(_labelled(asked, suspects))
     frames["propensity_scores"] = _scores(asked, people, reasons, scored)
-    frames["model_runs"] = _table("model_runs", asked, pl.DataFrame([run], infer_schema_length=None))
+    frames["model_runs"] = rows_of_table("model_runs", asked, pl.DataFrame([run], infer_schema_length=None))
     told = [f"{one['feature']}: {one['reason']}" for one in suspects]
     return replace(outcome, complaint=complaint, suspects=told), frames
 
 
-def _labelled(asked: _Asked, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _labelled(asked: Asked, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same with what each feature is called in words."""
     labels = dict(asked.catalogue.select("feature", "label").iter_rows())
     return [row | {"label": labels.get(row["feature"], row["feature"])} for row in rows]
 
 
-def _not_eligible(asked: _Asked, people: pl.DataFrame) -> pl.Series | None:
+def _not_eligible(asked: Asked, people: pl.DataFrame) -> pl.Series | None:
     """Why each person is not eligible, null for who is, in the order of `people`; None where everybody is."""
     kinds = dict(asked.catalogue.select("feature", "kind").iter_rows())
     labels = dict(asked.catalogue.select("feature", "label").iter_rows())
@@ -239,7 +218,7 @@ def _counted(reasons: pl.Series | None) -> dict[str, int]:
 
 
 def _learn(
-    asked: _Asked, eligible: pl.DataFrame, complaint: str | None
+    asked: Asked, eligible: pl.DataFrame, complaint: str | None
 ) -> tuple[_Found | Abstention, pl.DataFrame | None, str]:
     """What is said of the eligible people; the row of a model that was fitted; and what became of it, in words."""
     week, name, target = asked.week, asked.name, asked.target
@@ -265,7 +244,7 @@ def _learn(
     return _instead(asked, standing, eligible, reason), row, words
 
 
-def _instead(asked: _Asked, standing: StandingPropensity, eligible: pl.DataFrame, reason: str) -> _Found | Abstention:
+def _instead(asked: Asked, standing: StandingPropensity, eligible: pl.DataFrame, reason: str) -> _Found | Abstention:
     """What the standing model says, where the one that was fitted does not take over."""
     if not standing.is_pruned:
         return _with_standing(asked, standing, eligible)
@@ -275,7 +254,7 @@ def _instead(asked: _Asked, standing: StandingPropensity, eligible: pl.DataFrame
 
 
 def _fit(
-    asked: _Asked, eligible: pl.DataFrame, algorithm: str | None
+    asked: Asked, eligible: pl.DataFrame, algorithm: str | None
 ) -> tuple[PropensityModel | CrossFit | Abstention, pl.DataFrame]:
     """A model of this week, and the rows it learned from; the algorithm is chosen anew where none is given."""
     target = asked.target
@@ -287,17 +266,17 @@ def _fit(
         seed=asked.seed,
     )
     if target.outcome == "label":
-        labelled = _with_labels(asked.connection, eligible, asked.week, asked.name)
+        labelled = with_labels(asked.connection, eligible, asked.week, asked.name)
         return cross_fit_scores(labelled, asked.catalogue, settings, algorithm), labelled  # type: ignore[arg-type]
     training = training_rows(
         asked.connection, asked.workspace, asked.catalogue, asked.week, asked.name, target, settings
     )
     if training.is_empty():
-        return Abstention(_no_past_week(target, asked.week), 0, 0), training
+        return Abstention(no_past_week(target, asked.week), 0, 0), training
     return fit_propensity(training, asked.catalogue, settings, algorithm, eligible), training  # type: ignore[arg-type]
 
 
-def _due(asked: _Asked, standing: StandingPropensity | None, eligible: pl.DataFrame, complaint: str | None) -> Due:
+def _due(asked: Asked, standing: StandingPropensity | None, eligible: pl.DataFrame, complaint: str | None) -> Due:
     """What has to be done about the model this week."""
     there = drifted = False
     if standing is not None:
@@ -316,7 +295,7 @@ def _due(asked: _Asked, standing: StandingPropensity | None, eligible: pl.DataFr
     return replace(due, refit=True, trigger=due.trigger or "refit") if asked.target.outcome == "label" else due
 
 
-def _status(asked: _Asked, fitted: PropensityModel | CrossFit, standing: StandingPropensity | None) -> tuple[str, str]:
+def _status(asked: Asked, fitted: PropensityModel | CrossFit, standing: StandingPropensity | None) -> tuple[str, str]:
     turned_back = next(
         (one for one in asked.workspace.rollbacks if one.excludes(asked.week.as_of, asked.week, asked.name)), None
     )
@@ -328,7 +307,7 @@ def _status(asked: _Asked, fitted: PropensityModel | CrossFit, standing: Standin
 
 
 def _with_new(
-    asked: _Asked,
+    asked: Asked,
     fitted: PropensityModel | CrossFit,
     training: pl.DataFrame,
     eligible: pl.DataFrame,
@@ -346,9 +325,9 @@ def _with_new(
     else:
         scores, measured = fitted.score(eligible), fitted.measured
         drift = feature_drift(references, eligible, fitted.importance, asked.seed)
-    measured = _with_amounts(asked, measured, measured["as_of"][0] if measured.height else asked.week.as_of)
-    to_band = _listed(asked, eligible).filter("may_be_contacted") if _counts_contactable(asked) else eligible
-    bands = decide_bands(_rule(asked.target), fitted.evaluation["training_base_rate"], measured, to_band.height)
+    measured = with_amounts(asked, measured, measured["as_of"][0] if measured.height else asked.week.as_of)
+    to_band = with_contactable(asked, eligible).filter("may_be_contacted") if counts_contactable(asked) else eligible
+    bands = decide_bands(rule_of(asked.target), fitted.evaluation["training_base_rate"], measured, to_band.height)
     return _Found(
         scores.select("person_id", "probability"),
         fitted.model_id,
@@ -364,9 +343,9 @@ def _with_new(
     )
 
 
-def _with_standing(asked: _Asked, standing: StandingPropensity, eligible: pl.DataFrame) -> _Found:
+def _with_standing(asked: Asked, standing: StandingPropensity, eligible: pl.DataFrame) -> _Found:
     model = standing.model
-    bands = decide_bands(_rule(asked.target), standing.evaluation["training_base_rate"], None, eligible.height)
+    bands = decide_bands(rule_of(asked.target), standing.evaluation["training_base_rate"], None, eligible.height)
     learned = standing.bands
     return _Found(
         model.score(eligible).select("person_id", "probability"),
@@ -383,108 +362,14 @@ def _with_standing(asked: _Asked, standing: StandingPropensity, eligible: pl.Dat
     )
 
 
-def _drift(asked: _Asked, standing: StandingPropensity | None, eligible: pl.DataFrame) -> pl.DataFrame:
+def _drift(asked: Asked, standing: StandingPropensity | None, eligible: pl.DataFrame) -> pl.DataFrame:
     """How the people of this week differ from those a standing model was fitted on; nothing where that is not known."""
     if standing is None or not {one.feature for one in standing.references} <= set(eligible.columns):
         return pl.DataFrame(schema=DRIFT_SCHEMA)
     return feature_drift(standing.references, eligible, standing.importance, asked.seed)
 
 
-def _rule(target: Target) -> BandRule:
-    told = target.bands
-    return BandRule(
-        told.by, told.high, told.medium, told.people, told.medium_people, told.cost, told.value, told.margin
-    )
-
-
-def _with_amounts(asked: _Asked, rows: pl.DataFrame, as_of: date) -> pl.DataFrame:
-    """Each person's own amount beside them, where bands need it."""
-    amount = asked.target.bands.amount
-    if amount is None:
-        return rows
-    amounts = asked.connection.execute(
-        f"select person_id, cast({identifier(amount)} as double) as amount from features.person_features "
-        "where as_of = ?",
-        [as_of],
-    ).pl()
-    return rows.join(amounts, on="person_id", how="left", maintain_order="left")
-
-
-def _counts_contactable(asked: _Asked) -> bool:
-    """Whether bands need to know who may be contacted: a team's capacity is that of contacting people."""
-    return asked.target.bands.by == "capacity"
-
-
-def _listed(asked: _Asked, people: pl.DataFrame) -> pl.DataFrame:
-    """The people with whether they may be contacted, over the channel and for the purpose that audiences are for."""
-    audience = asked.workspace.settings.activation
-    allowed = asked.connection.execute(
-        "select person_id, true as may_be_contacted from intermediate.int_contactability "
-        "where as_of = ? and channel = ? and purpose = ? and is_allowed",
-        [asked.week.as_of, audience.channel, audience.purpose],
-    ).pl()
-    listed = people.join(allowed, on="person_id", how="left", maintain_order="left")
-    return listed.with_columns(pl.col("may_be_contacted").fill_null(value=False))
-
-
-def _list_notes(asked: _Asked, scored: pl.DataFrame) -> list[str]:
-    """Say of a list by capacity how many of it may be contacted."""
-    high = scored.filter(pl.col("band") == "high")
-    audience = asked.workspace.settings.activation
-    allowed = f"may be contacted over {audience.channel} ({audience.purpose})"
-    if not scored["may_be_contacted"].any():
-        return [f"nobody {allowed}: nobody is on the list"]
-    if high.is_empty():
-        return []
-    count = int(high["may_be_contacted"].sum())
-    told = f"{count:,} of the {high.height:,} people on the list {allowed}"
-    wanted = asked.target.bands.people or 0
-    return [f"{told}; there is capacity for {wanted:,}, and the others as likely take up none of it"]
-
-
-def _banded(asked: _Asked, found: _Found) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
-    """The scores with their bands, what these are expected to earn, and what is to be said of a list."""
-    people = _with_amounts(asked, found.scores, asked.week.as_of)
-    people = _listed(asked, people) if _counts_contactable(asked) else people
-    scored = found.scores.with_columns(band=found.bands.names(people), model_id=pl.lit(found.model_id))
-    sizes = dict(scored["band"].value_counts().iter_rows())
-    contactable, notes = None, []
-    if _counts_contactable(asked):
-        listed = people.with_columns(scored["band"])
-        contactable, notes = contactable_people(listed), _list_notes(asked, listed)
-    if found.measured is not None:
-        gains = expected_gains(found.measured, found.bands, sizes, asked.seed, contactable)
-    else:
-        gains = _gains_of(asked, found.fitted_as_of, sizes, contactable)
-    return scored, _table("propensity_gains", asked, gains), notes
-
-
-def _gains_of(
-    asked: _Asked, fitted_as_of: date, sizes: dict[str, int], contactable: pl.DataFrame | None
-) -> pl.DataFrame:
-    """What was expected when the model was fitted, for as many people as there are now."""
-    gains = asked.connection.execute(
-        "select * exclude (as_of, target) from ml.propensity_gains where as_of = ? and target = ? and people > 0 "
-        "order by all",
-        [fitted_as_of, asked.name],
-    ).pl()
-    now = pl.col("band").replace_strict(sizes, default=0, return_dtype=pl.Int64)
-    people = pl.when(pl.col("kind") == "band").then(now).otherwise((pl.col("depth") * sum(sizes.values())).round())
-    reached = pl.lit(None, pl.Int64)
-    if contactable is not None:
-        place = pl.coalesce("band", pl.col("depth").cast(pl.String))
-        reach = dict(contactable.select(place, "contactable_people").iter_rows())
-        reached = place.replace_strict(reach, default=0, return_dtype=pl.Int64)
-    then = pl.col("contactable_people")
-    factor = pl.coalesce(reached, people) / pl.coalesce(pl.when(then > 0).then(then), "people")
-    return gains.with_columns(
-        people=people.cast(pl.Int64),
-        contactable_people=reached,
-        **{name: pl.col(name) * factor for name in ("profit", "profit_low", "profit_high")},
-    )
-
-
-def _gaps(asked: _Asked, measured: pl.DataFrame | None) -> pl.DataFrame:
+def _gaps(asked: Asked, measured: pl.DataFrame | None) -> pl.DataFrame:
     if measured is None:
         return group_gaps(pl.DataFrame(), [], 1)
     grouped, names = with_groups(asked.connection, asked.workspace, measured, asked.features)
@@ -492,7 +377,7 @@ def _gaps(asked: _Asked, measured: pl.DataFrame | None) -> pl.DataFrame:
 
 
 def _model_row(
-    asked: _Asked,
+    asked: Asked,
     fitted: PropensityModel | CrossFit,
     training: pl.DataFrame,
     found: _Found,
@@ -531,80 +416,14 @@ def _model_row(
     return pl.DataFrame([row], infer_schema_length=None)
 
 
-def _scores(asked: _Asked, people: pl.DataFrame, reasons: pl.Series | None, scored: pl.DataFrame) -> pl.DataFrame:
+def _scores(asked: Asked, people: pl.DataFrame, reasons: pl.Series | None, scored: pl.DataFrame) -> pl.DataFrame:
     """A row per person: a probability, or why there is none."""
-    rows = _table("propensity_scores", asked, scored)
+    rows = rows_of_table("propensity_scores", asked, scored)
     if reasons is None:
         return rows
     others = people.select("person_id", abstained_reason=reasons).filter(pl.col("abstained_reason").is_not_null())
-    return pl.concat([rows, _table("propensity_scores", asked, others)])
-
-
-def _table(table: str, asked: _Asked, frame: pl.DataFrame | None) -> pl.DataFrame:
-    """The columns of a table in its order, of this target and week; those a frame lacks are null."""
-    schema = PROPENSITY_TABLES[table]
-    if frame is None:
-        return pl.DataFrame(schema=schema)
-    full = frame.with_columns(as_of=pl.lit(asked.week.as_of), target=pl.lit(asked.name))
-    return full.select(
-        pl.col(name).cast(kind) if name in full.columns else pl.lit(None, kind).alias(name)
-        for name, kind in schema.items()
-    )
+    return pl.concat([rows, rows_of_table("propensity_scores", asked, others)])
 
 
 def _json(content: Any) -> str:
     return json.dumps(content, default=str)
-
-
-def _no_past_week(target: Target, week: Week) -> str:
-    last = training_weeks(target, week)[0].as_of
-    return (
-        f"no past week to learn from: what comes within {target.within_days} days is complete only for weeks up to "
-        f"{last}, and data that tell of behaviour, or eligible people, begin later"
-    )
-
-
-def training_rows(
-    connection: duckdb.DuckDBPyConnection,
-    workspace: Workspace,
-    catalogue: pl.DataFrame,
-    week: Week,
-    name: str,
-    target: Target,
-    settings: PropensitySettings,
-) -> pl.DataFrame:
-    """(person, past week) rows: features as of the past week, outcome as far as it was known in the scored week.
-
-    Only of people who were eligible in the past week, and are still there in the scored one: whoever withdrew, objected
-    or was deleted teaches nothing. In no order: what learns orders them. Of the commoner outcome, rows are drawn
-    (`sampled_at` says at which rate); the features of the others are not even read.
-    """
-    inputs = inputs_of(catalogue, catalogue["feature"].to_list(), "is_propensity_input")
-    columns = ", ".join(f"f.{identifier(column)}" for column in inputs)
-    past_weeks = training_weeks(target, week, people_known(connection, workspace, week))
-    known_until = week.as_of_at(workspace.settings.timezone) + timedelta(hours=workspace.settings.delivery_grace_hours)
-    reason = not_eligible_reason(target, dict(catalogue.select("feature", "kind").iter_rows()), {})
-    rows = connection.execute(
-        "select f.person_id, f.as_of, coalesce(o.outcome, ?)::integer as outcome "
-        "from features.person_features as f "
-        "left join features.person_outcomes as o on o.person_id = f.person_id and o.as_of = f.as_of "
-        "and o.target = ? and coalesce(o.outcome_known_at < ?, true) "
-        "where f.as_of in (select unnest(?::date[])) "
-        "and f.person_id in (select person_id from features.person_features where as_of = ?) "
-        f"and {reason} is null",
-        [target.happens_by_default, name, known_until, [past.as_of for past in past_weeks], week.as_of],
-    ).pl()
-    learned_from = draw_common_outcome(rows, settings.seed)  # noqa: F841 - DuckDB reads it by name
-    return connection.execute(
-        f"select f.person_id, f.as_of, {columns}, r.outcome, r.sampled_at "
-        "from features.person_features as f "
-        "inner join learned_from as r on r.person_id = f.person_id and r.as_of = f.as_of"
-    ).pl()
-
-
-def _with_labels(connection: duckdb.DuckDBPyConnection, people: pl.DataFrame, week: Week, name: str) -> pl.DataFrame:
-    labels = connection.execute(
-        "select person_id, outcome::integer as outcome from features.person_outcomes where target = ? and as_of = ?",
-        [name, week.as_of],
-    ).pl()
-    return people.join(labels, on="person_id", how="left", maintain_order="left")

@@ -13,7 +13,7 @@ import pytest
 
 from ml.propensity import PropensitySettings
 from orchestration.feature_catalogue import read_catalogue
-from orchestration.propensity_week import training_rows
+from orchestration.propensity_rows import training_rows
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 from tests.end_to_end.smuggling_company import (
