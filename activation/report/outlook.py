@@ -115,8 +115,7 @@ def _tell_target(target: str, label: str, data: ReportData, personas: dict[str, 
     reason = (model["abstained_reason"] or "") if model else ""
     expected = expected_people(data, target)
     action = (model["action"] or "") if model else ""
-    told = _of(data.propensity_notes, target).drop_nulls("words")
-    notes = told.sort("words")
+    notes = _of(data.propensity_notes, target).drop_nulls("words").sort("words")
     not_eligible = [
         f"{row['words']}: {people_words(row['people'], data.minimum_cell)} people"
         for row in notes.filter(pl.col("kind") == "not_eligible").iter_rows(named=True)
@@ -152,7 +151,7 @@ def _tell_target(target: str, label: str, data: ReportData, personas: dict[str, 
         not_eligible=not_eligible,
         band_notes=notes.filter(pl.col("kind") == "band")["words"].to_list(),
         suspects=suspects,
-        drifted=told.filter(pl.col("kind") == "drift")["words"].to_list(),  # what matters most first
+        drifted=notes.filter(pl.col("kind") == "drift")["words"].to_list(),
         charts=tell_charts(target, data, {one: persona.name for one, persona in personas.items()}),
         earnings=_tell_earnings(target, data),
         moved_by=_tell_moved_by(target, data),

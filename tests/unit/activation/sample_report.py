@@ -318,6 +318,7 @@ def _notes() -> pl.DataFrame:
             {"target": target, "kind": "band", "words": "nobody measured was in the band high", "people": None},
             {"target": target, "kind": "suspect", "words": "invoice number: names single people", "people": None},
             {"target": target, "kind": "drift", "words": "sessions: lower than before", "people": None},
+            {"target": target, "kind": "drift", "words": "country: 'DE': 60% of people", "people": None},
         ]
     )
 
