@@ -466,6 +466,7 @@ class Workspace:
             "activation": settings.activation.model_dump(),
             "legal_basis": legal_basis_var(settings.legal_basis),
             "minimum_cell": settings.minimum_cell,
+            "persona_excludes": sorted(settings.personas.exclude),
             "affinity": affinity_vars(settings.affinity, self.brand.is_declared),
             **dimension_vars(
                 settings.preferences, settings.uplift, slug(settings.uplift.event) if settings.uplift.event else None
@@ -485,7 +486,7 @@ class Workspace:
 
     def fingerprint(self) -> str:
         """A short hash of every setting that may change a feature."""
-        no_feature = {"minimum_cell", "preferences", "uplift", "affinity", "targets"}
+        no_feature = {"minimum_cell", "persona_excludes", "preferences", "uplift", "affinity", "targets"}
         variables = {name: value for name, value in self.dbt_vars().items() if name not in no_feature}
         kept = self.folder / MODEL_FILE
         model = hashlib.sha256(kept.read_bytes()).hexdigest() if kept.is_file() else None

@@ -20,6 +20,9 @@ from orchestration.workspace import Workspace
 PUBLISHED_TABLES = {
     "segment_memberships": ("person_id", "segment_type", "segment_id"),
     "segment_profiles": ("segment_type", "segment_id", "characteristic"),
+    "persona_index": ("segment_type", "segment_id", "characteristic"),
+    "market_sizes": ("segment_type", "segment_id", "audience"),
+    "trigger_subgroups": ("segment_type", "segment_id", "phrase"),
     "segment_migrations": ("segment_type", "previous_as_of", "from_segment_id", "to_segment_id"),
     "segment_kpis": ("segment_type", "segment_id"),
     "segment_rhythms": ("segment_type", "segment_id", "weekday", "hour"),
