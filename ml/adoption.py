@@ -1,14 +1,15 @@
-"""How early people try what is launched: evidence per launch, a frozen model of it, and the classes of the adoption curve.
+"""How early people try what is launched: evidence per launch, a frozen model of it, and the classes of the curve.
 
 What belongs here: arithmetic on matrices of people and launches. How well the classes hold stands in
 `adoption_validity.py`; where launches and first uses come from is for whoever calls this.
 
-The evidence of a launch is a rank: who of those that could have tried it did so earlier than whom. Whoever has not tried it
-when it closes is only known to come after those who have (censored). Ranks become expected normal scores (Blom, "Statistical
-Estimates and Transformed Beta-Variables", 1958), those of the censored the mean of what is left of the curve, so that a
-launch's scores have the mean 0. A person's score is the mean of the scores, drawn towards what affinity and breadth of use lead
-one to expect, as if that were so and so many launches more: the posterior mean of a normal model with random effects
-of people (C. R. Henderson, "Best linear unbiased estimation and prediction under a selection model", Biometrics 1975).
+The evidence of a launch is a rank: who of those that could have tried it did so earlier than whom. Whoever has not
+tried it when it closes is only known to come after those who have (censored). Ranks become expected normal scores
+(Blom, "Statistical Estimates and Transformed Beta-Variables", 1958), those of the censored the mean of what is left of
+the curve, so that a launch's scores have the mean 0. A person's score is the mean of the scores, drawn towards what
+affinity and breadth of use lead one to expect, as if that were so and so many launches more: the posterior mean of a
+normal model with random effects of people (C. R. Henderson, "Best linear unbiased estimation and prediction under a
+selection model", Biometrics 1975).
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Evidence:
     Attributes:
         scores: people x launches, expected normal scores (0 as everybody, above 0 earlier); nan where a launch says
             nothing of a person.
-        is_closed: per launch, whether trying it no longer counts, so that it speaks of everybody who could have tried it.
+        is_closed: per launch, whether trying it no longer counts, so that it speaks of all who could have tried it.
         seen, tried: per person, how many launches say something, and how many of these the person tried.
         fingerprint: per person, a number that changes with the person's own evidence and with nothing else.
     """
@@ -94,8 +95,8 @@ class Signal:
         typical_launches: launches that the middle one of these people has seen, open ones that were tried included.
         correlation, correlation_low, correlation_high: of a person's scores for two launches, with its 95 % interval.
         variance: of scores, over people and launches.
-        reliability, reliability_low, reliability_high: of the score of somebody who has seen `typical_launches`: its squared
-            correlation with what it measures, 0 to 1.
+        reliability, reliability_low, reliability_high: of the score of somebody who has seen `typical_launches`: its
+            squared correlation with what it measures, 0 to 1.
     """
 
     launches: int
@@ -144,7 +145,7 @@ class AdoptionModel:
         return np.sqrt(self.prior_variance + self.between * seen / (seen + self.launches_worth))
 
     def cuts_at(self, typical_launches: int) -> FloatArray:
-        """The cut points where the middle person has seen so many launches: without this, both ends would grow by themselves."""
+        """The cut points where the middle person has seen so many launches: else both ends would grow by themselves."""
         factor = float(self.spread(typical_launches) / self.spread(self.typical_launches))
         return np.array(self.cuts) * factor
 
@@ -188,8 +189,8 @@ def evidence_of_launches(
         launch_ids: what the launches are called.
 
     Returns:
-        Their evidence. A launch that was not tried by `FEWEST_TRIED` people says nothing. Of an open launch, those who tried
-        it are told already, since nobody can overtake them any more; the others are not.
+        Their evidence. A launch that was not tried by `FEWEST_TRIED` people says nothing. Of an open launch, those who
+        tried it are told already, since nobody can overtake them any more; the others are not.
     """
     people, launches = days.shape
     scores = np.full((people, launches), np.nan)
@@ -258,8 +259,8 @@ def why_withheld(
     closed = int((evidence.is_closed & ~np.isnan(evidence.scores).all(axis=0)).sum()) if evidence.scores.size else 0
     if closed < 2 or signal is None:
         return (
-            f"{closed} of at least 2 launches can be judged: open for {observed_days} days, tried by {FEWEST_TRIED} people, "
-            "and known people before them"
+            f"{closed} of at least 2 launches can be judged; it takes {observed_days} days since the launch, and "
+            f"{FEWEST_TRIED} people who were there before and tried it"
         )
     people = int((evidence.seen >= rules.minimum_launches).sum())
     if people < rules.minimum_people and not is_standing:
@@ -286,15 +287,15 @@ def fit_adoption_model(
     Args:
         evidence: what launches say of people.
         signal: how much launches say about each other.
-        expected_from: per name, a number per person that may go with innovativeness (affinity, breadth of use); nan where
-            it is not known.
+        expected_from: per name, a number per person that may go with innovativeness (affinity, breadth of use); nan
+            where it is not known.
         influence: `INFLUENCE_SCHEMA`.
         rules: shares of the classes and what else is asked for.
 
     Returns:
         Numbers to keep. What is expected of somebody comes from a regression of the mean score on `expected_from`;
-        a weight below zero, or within two standard errors of it, is none. Where many people have the same score, all of them
-        are in one class, the one that brings the shares nearest.
+        a weight below zero, or within two standard errors of it, is none. Where many people have the same score, all of
+        them are in one class, the one that brings the shares nearest.
     """
     enough = evidence.seen >= rules.minimum_launches
     people_variance = max(signal.correlation, 1e-3) * signal.variance

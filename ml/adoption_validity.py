@@ -1,4 +1,4 @@
-"""How well the data support classes of adoption: agreement of separate launches, and whether early people go on being early.
+"""How well the data support classes of adoption: do separate launches agree, and do early people go on being early?
 
 What belongs here: figures about the classes, from the same matrices that they are made of. Nothing here decides where
 anybody stands; `adoption.why_withheld` decides whether anybody is placed.
@@ -6,6 +6,7 @@ anybody stands; `adoption.why_withheld` decides whether anybody is placed.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,8 +55,8 @@ class LogRank:
 
     Attributes:
         chi_square, degrees, p: of any difference (Mantel 1966; Peto and Peto 1972).
-        trend, trend_p: how much later later groups try it, in standard errors (Tarone 1975), and the one-sided probability
-            of so much by chance.
+        trend, trend_p: how much later later groups try it, in standard errors (Tarone 1975), and the one-sided
+            probability of so much by chance.
     """
 
     chi_square: float
@@ -83,7 +84,7 @@ class NextLaunch:
 
 
 def weighted_kappa(first: IntArray, second: IntArray, classes: int) -> float:
-    """Cohen's kappa with quadratic weights (1968): 1 the same, 0 as chance would; nan where one side knows one class only."""
+    """Cohen's kappa with quadratic weights (1968): 1 the same, 0 as chance would; nan where all are in one class."""
     table = np.bincount(first * classes + second, minlength=classes**2).reshape(classes, classes).astype(np.float64)
     distance = (np.arange(classes)[:, None] - np.arange(classes)[None, :]) ** 2.0
     by_chance = np.outer(table.sum(axis=1), table.sum(axis=0)) / max(table.sum(), 1)
@@ -107,7 +108,7 @@ def log_rank(days: FloatArray, happened: BoolArray, group: IntArray) -> LogRank:
     np.add.at(events, (place[happened], group[happened]), 1)
     at_risk = leaving[::-1].cumsum(axis=0)[::-1]
     all_at_risk, all_events = at_risk.sum(axis=1), events.sum(axis=1)
-    told = all_events > 0
+    told = np.flatnonzero(all_events)
     at_risk, all_at_risk, all_events = at_risk[told], all_at_risk[told], all_events[told]
     part = at_risk / all_at_risk[:, None]
     difference = (events[told] - part * all_events[:, None]).sum(axis=0)
@@ -122,14 +123,15 @@ def log_rank(days: FloatArray, happened: BoolArray, group: IntArray) -> LogRank:
 
 
 def tried_by_day(days: FloatArray, tried: BoolArray, grid: npt.ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The share that has tried it by each day of `grid`, and its 95 % interval (Kaplan and Meier 1958, Greenwood's error)."""
+    """The share that has tried it by each day of `grid`, with its 95 % interval (Kaplan and Meier 1958; Greenwood)."""
     data = CensoredData(uncensored=days[tried], right=days[~tried])
     survival = ecdf(data).sf
     moments = np.asarray(grid, dtype=np.float64)
     value = 1 - survival.evaluate(moments)
     if not tried.any():
         return value, np.zeros(len(moments)), np.minimum(1.0, np.full(len(moments), 3 / max(len(days), 1)))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # there is no interval where nobody, or everybody, has tried it
         interval = survival.confidence_interval(confidence_level=0.95, method="log-log")
         low, high = 1 - interval.high.evaluate(moments), 1 - interval.low.evaluate(moments)
     return value, np.where(np.isnan(low), value, low), np.where(np.isnan(high), value, high)
@@ -158,7 +160,7 @@ def next_launch(
     Returns:
         What became of it; None where no launch has enough before it.
     """
-    told = ~np.isnan(evidence.scores).all(axis=0)
+    told: BoolArray = np.asarray(~np.isnan(evidence.scores).all(axis=0))
     for launch in np.argsort(-launched, kind="stable"):
         if not (evidence.is_closed[launch] and told[launch]):
             continue
@@ -256,7 +258,7 @@ def validity_of(
 
 
 def _agreement(evidence: Evidence, launched: IntArray, worth: float, rules: AdoptionRules) -> list[dict[str, object]]:
-    """Classes from one half of the closed launches against those from the other: every second one, and early against late."""
+    """Classes from one half of the closed launches against the other: every second, and early against late."""
     told = np.flatnonzero(evidence.is_closed & ~np.isnan(evidence.scores).all(axis=0))
     told = told[np.argsort(launched[told], kind="stable")]
     step = max(1, len(evidence.scores) // MOST_PEOPLE)

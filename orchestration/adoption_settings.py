@@ -1,4 +1,4 @@
-"""`launches:` and `adoption:` in `personae.yml`: what was launched when, how trying it is seen, and what the classes are.
+"""`launches:` and `adoption:` in `personae.yml`: what was launched when, how trying it is seen, what the classes are.
 
 What belongs here: what these settings may say, and checking them against what the workspace delivers. What a week makes
 of them stands in `adoption_week.py`, the arithmetic in `ml/adoption.py`.
@@ -121,7 +121,7 @@ class InfluencerSettings(_Settings):
     def _reach_and_creation(self) -> InfluencerSettings:
         if bool(self.reach) != bool(self.creation):
             raise ValueError(
-                "an influencer needs both `reach:` and `creation:`; where one is not measured, leave it out"
+                "an influencer needs both `reach:` and `creation:`; where one is not measured, there are none"
             )
         return self
 

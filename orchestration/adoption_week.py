@@ -1,7 +1,8 @@
-"""The adoption curve of one week: who stands where on it, by which frozen cut points, and how well the data bear that out.
+"""The adoption curve of one week: who stands where on it, by which frozen cut points, and how well data bear that out.
 
-What belongs here: reading the launches of a week, keeping the standing model, and writing `ADOPTION_TABLES`. The arithmetic
-stands in `ml/adoption.py` and `ml/adoption_validity.py`, who could have tried what in dbt's `int_launch_adoptions`.
+What belongs here: reading the launches of a week, keeping the standing model, and writing `ADOPTION_TABLES`. The
+arithmetic stands in `ml/adoption.py` and `ml/adoption_validity.py`, who could have tried what in dbt's
+`int_launch_adoptions`.
 """
 
 from __future__ import annotations
@@ -202,15 +203,15 @@ def _read_people(
     rows = connection.execute(
         f"with launches as (select person_id{pivoted} from intermediate.int_launch_adoptions where as_of = ? "
         "group by person_id), "
-        "earlier as (select person_id, adoption_class, curve_class, innovativeness, class_probability, evidence, model_id "
-        "from ml.adoption_scores where as_of = (select max(as_of) from ml.adoption_scores where as_of < ?)) "
+        "earlier as (select person_id, adoption_class, curve_class, innovativeness, class_probability, evidence, "
+        "model_id from ml.adoption_scores where as_of = (select max(as_of) from ml.adoption_scores where as_of < ?)) "
         "select people.person_id, earlier.adoption_class, earlier.curve_class, earlier.innovativeness, "
-        f"earlier.class_probability, earlier.evidence, earlier.model_id as earlier_model_id{told} "
+        f"earlier.class_probability, earlier.evidence, coalesce(earlier.model_id = ?, false) as is_same_model{told} "
         "from intermediate.int_people as people "
         "left join launches on launches.person_id = people.person_id "
         "left join earlier on earlier.person_id = people.person_id "
         "where people.as_of = ? order by people.person_id",
-        [*(launch.id for launch in launches), week.as_of, week.as_of, week.as_of],
+        [*(launch.id for launch in launches), week.as_of, week.as_of, model_id, week.as_of],
     ).pl()
     days = np.full((rows.height, len(launches)), np.nan)
     for place, column in enumerate(columns):
@@ -218,11 +219,8 @@ def _read_people(
     could_try = ~np.isnan(days)
     days[days < 0] = np.nan
     position = {one.id: place for place, one in enumerate(settings.classes)}
-    same_model = rows["earlier_model_id"].eq_missing(pl.lit(model_id)) if model_id else pl.Series([False] * rows.height)
-    curve = rows["curve_class"].replace_strict(position, default=None, return_dtype=pl.Int64)
-    before = pl.DataFrame({"curve": curve, "same": same_model}).select(
-        pl.when("same").then("curve").fill_null(NO_CLASS_BEFORE)
-    )
+    curve = pl.col("curve_class").replace_strict(position, default=None, return_dtype=pl.Int64)
+    before = rows.select(pl.when("is_same_model").then(curve).fill_null(NO_CLASS_BEFORE))
     return _People(
         ids=rows["person_id"],
         days=days,
@@ -244,7 +242,7 @@ def _expected_from(
     week: Week,
     only: IntArray | None = None,
 ) -> dict[str, FloatArray]:
-    """Affinity and breadth of use, per person; of `only` some of them, where given, since nobody else is placed anew."""
+    """Affinity and breadth of use per person; with `only`, of these alone: nobody else is placed anew."""
     groups = workspace.settings.adoption.affinity_groups
     wanted = np.arange(len(ids)) if only is None else only
     asked = pl.DataFrame({"place": wanted, "person_id": ids.gather(wanted)})  # noqa: F841 - DuckDB reads it by name
@@ -400,7 +398,7 @@ def _as_figures(
     model_id: str | None,
     week: Week,
 ) -> pl.DataFrame:
-    """The figures about the classes, with the part of people in each class: of the curve, and of all, influencers included."""
+    """The figures about the classes, with the part of all people in each class, influencers included."""
     ids = dict(enumerate(one.id for one in settings.classes))
     named = figures.with_columns(
         adoption_class=pl.col("position").replace_strict(ids, default=None, return_dtype=pl.String)

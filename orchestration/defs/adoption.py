@@ -21,7 +21,7 @@ def adoption_assets(workspace: Workspace) -> dg.AssetsDefinition:
     descriptions = {
         "adoption_models": "Cut points between classes, set once at a reference date and kept as plain numbers.",
         "adoption_scores": "How early each person tries what is launched, and the class of it, or why nothing is said.",
-        "adoption_validity": "How alike classes from separate launches are, and whether early people go on being early.",
+        "adoption_validity": "How alike classes from separate launches are, and whether early people stay early.",
         "adoption_moves": "How many people went from which class to which since the week before.",
     }
     specs = {
