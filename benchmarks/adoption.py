@@ -3,7 +3,8 @@
     python -m benchmarks.adoption [--people 1000000] [--events 50000000] [--skip-scale]
 
 How right it is is measured on simulated people of known innovativeness (`adoption_worlds.py`); what it costs, on a
-warehouse filled with as many people and events as asked for, with dbt's own models. Exits with 1 where a floor is missed.
+warehouse filled with as many people and events as asked for, with dbt's own models. Exits with 1 where a floor is
+missed.
 """
 
 import argparse
@@ -61,8 +62,9 @@ def main() -> None:
 HEAD = f"""# How well the adoption curve is told
 
 Written by `make bench-adoption`; two cores, shared with other work. Simulated people of known innovativeness
-(`benchmarks/adoption_worlds.py`), 4,000 in each of {WORLDS} worlds: how long somebody takes to try a launch is exponential, with a
-rate that depends on innovativeness; 25 to 65 % try a launch while it is observed ({OBSERVED_DAYS} days), all others are censored.
+(`benchmarks/adoption_worlds.py`), 4,000 in each of {WORLDS} worlds: how long somebody takes to try a launch is
+exponential, with a rate that depends on innovativeness; 25 to 65 % try a launch while it is observed
+({OBSERVED_DAYS} days), all others are censored.
 """
 
 
@@ -71,10 +73,12 @@ def _found(missed: list[str]) -> str:
     lines = [
         "## Known innovativeness, found again",
         "",
-        "Innovativeness is 40 % of the variance of the logarithm of the time; affinity and breadth of use go with it at 0.3 each. "
+        "Innovativeness is 40 % of the variance of the logarithm of the time; affinity and breadth of use go with it "
+        "at 0.3 each. "
         "Mean over the worlds, the worst in brackets.",
         "",
-        "| launches | Spearman | floor | weighted κ with the true class | floor | largest error of a share, points | floor |",
+        "| launches | Spearman | floor | weighted κ with the true class | floor | largest error of a share, points | "
+        "floor |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     worlds = [world(seed, launches=LAUNCHES) for seed in range(WORLDS)]
@@ -84,22 +88,26 @@ def _found(missed: list[str]) -> str:
         told = f"{floor:.2f}" if floor else ""
         lines.append(
             f"| {launches} | {rank.mean():.3f} ({rank.min():.3f}) | {told} | {kappa.mean():.3f} ({kappa.min():.3f}) | "
-            f"{'0.60' if floor else ''} | {share.mean() * 100:.3f} ({share.max() * 100:.3f}) | {'0.2' if floor else ''} |"
+            f"{'0.60' if floor else ''} | {share.mean() * 100:.3f} ({share.max() * 100:.3f}) | "
+            f"{'0.2' if floor else ''} |"
         )
         if floor and (rank.min() < floor or kappa.min() < 0.6 or share.max() > 0.002):
             missed.append(f"{launches} launches: Spearman {rank.min():.3f}, kappa {kappa.min():.3f}")
     lines += [
         "",
-        "Innovators and Early Adopters by so many launches, among the first tenth of those who try the next one, against all:",
+        "Innovators and Early Adopters by so many launches, among the first tenth of those who try the next one, "
+        "against all:",
         "",
-        "| launches | times the base rate (95 %) | floor | log-rank chi-square of the five classes | more than chance (p < 0.01) |",
+        "| launches | times the base rate (95 %) | floor | log-rank chi-square of the five classes | more than "
+        "chance (p < 0.01) |",
         "| --- | --- | --- | --- | --- |",
     ]
     for launches in (2, 3, 5, 8):
         lift, tests = _next(worlds, launches)
         lines.append(
             f"| {launches} | {lift[0]:.2f} ({lift[1]:.2f} to {lift[2]:.2f}) | {'2.5' if launches == 8 else ''} | "
-            f"{np.mean([one.chi_square for one in tests]):.0f} | {sum(one.p < 0.01 for one in tests)} of {len(tests)} worlds |"
+            f"{np.mean([one.chi_square for one in tests]):.0f} | {sum(one.p < 0.01 for one in tests)} of "
+            f"{len(tests)} worlds |"
         )
         if launches == 8 and lift[0] < 2.5:
             missed.append(f"first adopters of the next launch: {lift[0]:.2f} times the base rate")
@@ -141,7 +149,8 @@ def _harder() -> str:
     lines = [
         "## Where it is harder",
         "",
-        "The part of the variance that is innovativeness, with and without affinity and breadth of use; eight worlds each. "
+        "The part of the variance that is innovativeness, with and without affinity and breadth of use; eight worlds "
+        "each. "
         "Placed: worlds in which classes are not withheld (reliability surely at least 0.3).",
         "",
         "| part | known before | launches | Spearman | weighted κ | times the base rate | placed |",
@@ -155,7 +164,8 @@ def _harder() -> str:
                 lift, _ = _next(worlds, launches)
                 placed = sum(_withheld(one, launches) is None for one in worlds)
                 lines.append(
-                    f"| {part:.0%} | {'0.3 each' if known else 'nothing'} | {launches} | {figures[0]:.2f} | {figures[1]:.2f} | "
+                    f"| {part:.0%} | {'0.3 each' if known else 'nothing'} | {launches} | {figures[0]:.2f} | "
+                    f"{figures[1]:.2f} | "
                     f"{lift[0]:.2f} | {placed} of 8 |"
                 )
     return "\n".join([*lines, ""])
@@ -179,7 +189,8 @@ def _nothing(missed: list[str]) -> str:
         missed.append(f"classes in {len(worlds)} worlds without signal")
     return (
         "## Where there is nothing to tell\n\n"
-        f"In 300 worlds in which early trying is chance (400 and 4,000 people; 2, 3 and 8 launches), classes are withheld in "
+        f"In 300 worlds in which early trying is chance (400 and 4,000 people; 2, 3 and 8 launches), classes are "
+        f"withheld in "
         f"{300 - len(worlds)}.\n"
     )
 
@@ -191,11 +202,14 @@ def _drift() -> str:
     lines = [
         "## Do shares move by themselves?",
         "",
-        "Cut points set after three launches, and the same 50,000 people, whose innovativeness never changes, placed by "
-        "ever more launches; percent of people. Without the factor that grows with the launches seen, more evidence alone "
+        "Cut points set after three launches, and the same 50,000 people, whose innovativeness never changes, placed "
+        "by "
+        "ever more launches; percent of people. Without the factor that grows with the launches seen, more evidence "
+        "alone "
         "would enlarge both ends.",
         "",
-        "| launches | Innovator | Early Adopter | Early Majority | Late Adopter | Laggard | Innovator without the factor |",
+        "| launches | Innovator | Early Adopter | Early Majority | Late Adopter | Laggard | Innovator without the "
+        "factor |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for launches in (3, 5, 8, 12, 16):
@@ -245,8 +259,10 @@ def _scale(people: int, events: int) -> str:
         [
             "## What a later week costs",
             "",
-            f"{people:,} people, {events:,} events of two years in the warehouse, {rows:,} of them uses of what was launched "
-            f"in {LAUNCHES} launches, the last of them open. Queries within DuckDB's 4 GB; peak memory of the process {peak:.1f} GB.",
+            f"{people:,} people, {events:,} events of two years in the warehouse, {rows:,} of them uses of what was "
+            f"launched "
+            f"in {LAUNCHES} launches, the last of them open. Queries within DuckDB's 4 GB; peak memory of the "
+            f"process {peak:.1f} GB.",
             "",
             "| | seconds (wall) | CPU seconds |",
             "| --- | --- | --- |",
@@ -265,7 +281,8 @@ MEMBERSHIPS = (
 TESTS = (
     "select count(*) from marts.adoption_classes where as_of = ? and (person_id is null or adoption_class is null or "
     "class_probability not between 0 and 1 or launches_seen is null or launches_adopted is null) union all "
-    "select count(*) from (select person_id from marts.adoption_classes where as_of = ? group by person_id having count(*) > 1)"
+    "select count(*) from (select person_id from marts.adoption_classes where as_of = ? group by person_id having "
+    "count(*) > 1)"
 )
 PUBLISHED = (
     "copy (select * from marts.adoption_classes where as_of = ? order by person_id) to "
@@ -309,9 +326,11 @@ def _fill(workspace: Workspace, people: int, events: int) -> int:
         months = 24
         for month in range(months):
             connection.execute(
-                "insert into raw.events by name select 'c' || lpad((hash(i) % $people)::varchar, 8, '0') as contact_id, "
+                "insert into raw.events by name select 'c' || lpad((hash(i) % $people)::varchar, 8, '0') as "
+                "contact_id, "
                 "'d' || lpad((hash(i) % $people)::varchar, 8, '0') as device_id, "
-                "$begin::timestamp + to_days(30 * $month + (i * 30 // $each)::integer) + to_seconds((i % 86400)::double) "
+                "$begin::timestamp + to_days(30 * $month + (i * 30 // $each)::integer) + to_seconds((i % "
+                "86400)::double) "
                 "as occurred_at, 'product_use' as event_type, 'event ' || (hash(i + 7) % 12) as event_name, "
                 "'events' as _source, 'f' as _file, i as _row_number from range($each) as q(i)",
                 {"people": people, "begin": begin, "month": month, "each": events // months},
@@ -344,7 +363,8 @@ def _fill(workspace: Workspace, people: int, events: int) -> int:
         )
         connection.execute(
             "create table intermediate.int_people as select as_of, person_id, identity_id as contact_id, "
-            "null::varchar as account_id, timestamp '2024-01-01' + to_days((hash(person_id) % 800)::integer) as created_at "
+            "null::varchar as account_id, timestamp '2024-01-01' + to_days((hash(person_id) % 800)::integer) as "
+            "created_at "
             "from intermediate.int_identities_resolved cross join raw.run_weeks"
         )
         connection.execute(
@@ -352,7 +372,8 @@ def _fill(workspace: Workspace, people: int, events: int) -> int:
             "as products_365d from intermediate.int_people order by as_of, person_id"
         )
         connection.execute(
-            "create table ml.affinity_scores (as_of date, person_id varchar, phrase_group varchar, phrase varchar, score double)"
+            "create table ml.affinity_scores (as_of date, person_id varchar, phrase_group varchar, phrase varchar, "
+            "score double)"
         )
         make_tables(connection, ADOPTION_TABLES)
         return uses
