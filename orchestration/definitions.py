@@ -9,6 +9,7 @@ import dagster as dg
 
 from orchestration.dbt_runs import dbt_resource, prepare_manifest
 from orchestration.defs.activation import activation_asset
+from orchestration.defs.adoption import adoption_assets
 from orchestration.defs.affinities import affinity_assets
 from orchestration.defs.connectors import connector_assets
 from orchestration.defs.identity_decisions import identity_decisions_asset
@@ -47,6 +48,7 @@ def definitions_for(workspace: Workspace, loggers: dict[str, dg.LoggerDefinition
             preference_assets(workspace),
             uplift_asset(workspace),
             affinity_assets(workspace),
+            adoption_assets(workspace),
             mart_tables(workspace, manifest),
             activation_asset(workspace),
             report_asset(workspace),

@@ -13,6 +13,7 @@ from activation.report.report_data import Picture, ReportData
 from orchestration.eligibility import NOT_ELIGIBLE
 from orchestration.persona_evidence import NOT_WORTH_SEPARATING, READ_SO, RETIRE, UNPROFITABLE, evidence_pictures
 from orchestration.persona_store import model_of_week
+from orchestration.report_adoption import adoption_frames
 from orchestration.report_propensities import propensity_frames
 from orchestration.sql import identifier
 from orchestration.weeks import Week
@@ -123,6 +124,7 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
             "qini_high, uplift_at_30, verdict, abstained_reason from marts.uplift_results where as_of = ? order by all",
             as_of,
         ),
+        **adoption_frames(connection, workspace, week),
         refit=refit,
         moved_by_refit_alone=moved_by_refit_alone,
         left_out=_frame(

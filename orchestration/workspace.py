@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from orchestration.adoption_settings import AdoptionSettings, Launch, adoption_vars, check_adoption
 from orchestration.affinity_settings import AffinitySettings, affinity_vars
 from orchestration.brand import Brand, read_brand
 from orchestration.connectors.settings import Connector, read_connectors
@@ -206,6 +207,8 @@ class WorkspaceSettings(Settings):
     preferences: PreferenceSettings = PreferenceSettings()
     uplift: UpliftSettings = UpliftSettings()
     affinity: AffinitySettings = AffinitySettings()
+    launches: tuple[Launch, ...] = ()
+    adoption: AdoptionSettings = AdoptionSettings()
     activation: ActivationSettings = ActivationSettings()
     legal_basis: LegalBasis = Field(default_factory=dict)
     schedule: ScheduleSettings = ScheduleSettings()
@@ -324,6 +327,8 @@ class Workspace:
                 ("uplift", "event"),
                 f"'{event}' is not among features.events; {nearest(event, self.settings.features.events)}",
             )
+        described = {entity: self.attributes(entity) for entity in ENTITIES_WITH_ATTRIBUTES}
+        check_adoption(file, self.settings.launches, self.settings.adoption, described, self.entities)
         labels = {attribute.source: attribute.role for attribute in self.attributes("contacts")}
         check_targets(
             file, self.settings.targets, self.feature_kinds(), self.entities, self.settings.features.events, labels
@@ -468,6 +473,7 @@ class Workspace:
             "minimum_cell": settings.minimum_cell,
             "persona_excludes": sorted(settings.personas.exclude),
             "affinity": affinity_vars(settings.affinity, self.brand.is_declared),
+            "adoption": adoption_vars(settings.launches, settings.adoption, attributes),
             **dimension_vars(
                 settings.preferences, settings.uplift, slug(settings.uplift.event) if settings.uplift.event else None
             ),
@@ -486,7 +492,15 @@ class Workspace:
 
     def fingerprint(self) -> str:
         """A short hash of every setting that may change a feature."""
-        no_feature = {"minimum_cell", "persona_excludes", "preferences", "uplift", "affinity", "targets"}
+        no_feature = {
+            "minimum_cell",
+            "persona_excludes",
+            "preferences",
+            "uplift",
+            "affinity",
+            "adoption",
+            "targets",
+        }
         variables = {name: value for name, value in self.dbt_vars().items() if name not in no_feature}
         kept = self.folder / MODEL_FILE
         model = hashlib.sha256(kept.read_bytes()).hexdigest() if kept.is_file() else None

@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
+from activation.report.adoption import tell_adoption
 from activation.report.defined import tell_defined
 from activation.report.evidence import tell_evidence
 from activation.report.identity import recognize_personas
@@ -49,6 +50,7 @@ def render_report(data: ReportData) -> str:
             sizes=tell_sizes(data, personas),
             targets=tell_outlook(data, personas),
             reach=tell_reach(data, personas),
+            adoption=tell_adoption(data),
             evidence=tell_evidence(data),
             minimum_cell=data.minimum_cell,
             model_id=data.model_id,

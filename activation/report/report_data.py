@@ -219,6 +219,31 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
         "verdict": pl.String,
         "abstained_reason": pl.String,
     },
+    "adoption_history": {
+        "as_of": pl.Date,
+        "adoption_class": pl.String,
+        "class_name": pl.String,
+        "place": pl.Int64,
+        "people": pl.Int64,
+        "share": pl.Float64,
+        "model_id": pl.String,
+    },
+    "adoption_moves": {"from_class": pl.String, "to_class": pl.String, "people": pl.Int64},
+    "adoption_figures": {
+        "measure": pl.String,
+        "launch": pl.String,
+        "value": pl.Float64,
+        "value_low": pl.Float64,
+        "value_high": pl.Float64,
+        "words": pl.String,
+    },
+    "adoption_curves": {
+        "place": pl.Int64,
+        "launch": pl.String,
+        "days": pl.Float64,
+        "value": pl.Float64,
+        "people": pl.Int64,
+    },
 }
 """The columns of each frame of `ReportData`; further columns are ignored."""
 
@@ -287,6 +312,11 @@ class ReportData:
         preferences: Per persona, and of `everybody`, and dimension: the value that is answered or chosen most, or why
             none is told; `lift` compares it with the usual mix.
         uplift: What campaigns with a control group brought about, a row per learner, or why nothing is told.
+        adoption_history: Per week up to this one and adoption class: people and their part of all; `place` counts the
+            classes from the earliest on, then influencers and the unclassified.
+        adoption_moves: People from class to class since the week before; null stands for joined and left.
+        adoption_figures: How well launches bear the classes out this week; none where no launches are declared.
+        adoption_curves: Per class and day the share that had tried the latest closed launch by then.
         left_out: Known people who are in nothing else here, by reason; people is null where they are fewer than that.
 
     Raises:
@@ -335,6 +365,10 @@ class ReportData:
     propensity_gains: pl.DataFrame = field(default_factory=pl.DataFrame)
     propensity_backtest: pl.DataFrame = field(default_factory=pl.DataFrame)
     propensity_fairness: pl.DataFrame = field(default_factory=pl.DataFrame)
+    adoption_history: pl.DataFrame = field(default_factory=pl.DataFrame)
+    adoption_moves: pl.DataFrame = field(default_factory=pl.DataFrame)
+    adoption_figures: pl.DataFrame = field(default_factory=pl.DataFrame)
+    adoption_curves: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     def __post_init__(self) -> None:
         """Hold every frame to its columns and keep only the weeks the report may know of."""

@@ -194,3 +194,23 @@ LEAD_SOURCE_WEIGHTS = (
     (38, 34, 12, 5, 5, 6),
     (26, 12, 10, 16, 28, 8),
 )
+
+# What is new in the product: the event of using it, and the week of history on whose second day it comes.
+RELEASES: dict[str, int] = {
+    "board_shared": 1,
+    "forecast_made": 4,
+    "notebook_opened": 7,
+    "mobile_app_paired": 10,
+    "annotation_written": 13,
+    "goal_set": 16,
+    "what_if_run": 19,
+    "digest_connected": 22,
+}
+RELEASE_DAY = 1
+# How often somebody of average innovativeness tries something new in a session, and what innovativeness does to it
+# (logarithm of the factor per standard deviation).
+TRIES_PER_SESSION = 0.10
+INNOVATIVENESS_EFFECT = 1.2
+SHARE_OF_INFLUENCERS = 0.02
+# How often a session ends with passing something on, or with writing about it: usually, and of influencers.
+INFLUENCE = {"tip_shared": (0.01, 0.5), "review_written": (0.004, 0.15)}

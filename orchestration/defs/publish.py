@@ -35,6 +35,8 @@ PUBLISHED_TABLES = {
     "person_preferences": ("person_id", "dimension"),
     "segment_preferences": ("segment_type", "segment_id", "dimension"),
     "person_affinities": ("person_id", "phrase_group", "phrase"),
+    "adoption_classes": ("person_id",),
+    "adoption_validity": ("measure", "adoption_class", "launch_id", "days"),
     "uplift_results": ("campaign", "learner"),
     "people_left_out": ("purpose", "reason"),
 }

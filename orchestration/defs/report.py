@@ -23,6 +23,7 @@ REPORT_INPUTS = [
         "segment_values",
         "segment_preferences",
         "uplift_results",
+        "adoption_validity",
         "people_left_out",
     )
 ] + [

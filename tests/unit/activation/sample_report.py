@@ -100,6 +100,7 @@ def sample_report(**changed) -> ReportData:
         values=_values(),
         preferences=_preferences(),
         uplift=_uplift(),
+        **_adoption(),
         left_out=pl.DataFrame({"reason": ["no_consent_recorded", "objected"], "people": [1204, None]}),
         checks=pl.DataFrame(
             {
@@ -475,6 +476,49 @@ def _uplift() -> pl.DataFrame:
         ],
         infer_schema_length=None,
     )
+
+
+CLASSES = {
+    "innovator": ("Innovator", 0.031),
+    "early_adopter": ("Early Adopter", 0.128),
+    "late": ("Late", 0.701),
+    "influencer": ("Influencer", 0.0004),
+    "unclassified": ("Unclassified", 0.1396),
+}
+
+
+def _adoption() -> dict[str, pl.DataFrame]:
+    """Three weeks of classes, the last with a drawn launch."""
+    history = [
+        (AS_OF - timedelta(days=7 * back), one, name, place, round(share * 12_125), share - 0.002 * back, "adoption-1")
+        for back in range(3)
+        for place, (one, (name, share)) in enumerate(CLASSES.items())
+    ]
+    told = [
+        ("verdict", None, 1.0, None, None, "the launches bear the classes out"),
+        ("launch_correlation", None, 0.34, 0.31, 0.37, "over 6 launches"),
+        ("reliability", None, 0.75, 0.73, 0.77, "of the score of somebody who has seen 6 launches"),
+        ("split_half_kappa", None, 0.42, 0.38, 0.46, "every second launch against the others"),
+        ("test_retest_kappa", None, 0.31, 0.28, 0.34, "earlier launches against later ones"),
+        ("log_rank", "Goals", 280.0, None, None, "chi-square"),
+        ("log_rank_p", "Goals", 0.0, None, None, "by chance"),
+        ("log_rank_trend", "Goals", 16.2, None, None, "standard errors"),
+        ("first_adopter_lift", "Goals", 2.74, 1.9, 3.96, "times more of the earliest 2 classes"),
+    ]
+    curves = [
+        (place, "Goals", float(day), (0.6 - 0.2 * place) * day / 28, people)
+        for place, people in enumerate((376, 1_552, 8_500))
+        for day in range(0, 29, 7)
+    ]
+    moves = [("innovator", "innovator", 370), ("late", "innovator", 6), ("late", "late", 8_490), (None, "late", 4)]
+    columns = ["as_of", "adoption_class", "class_name", "place", "people", "share", "model_id"]
+    figures = ["measure", "launch", "value", "value_low", "value_high", "words"]
+    return {
+        "adoption_history": pl.DataFrame(history, schema=columns, orient="row"),
+        "adoption_figures": pl.DataFrame(told, schema=figures, orient="row", infer_schema_length=None),
+        "adoption_curves": pl.DataFrame(curves, schema=["place", "launch", "days", "value", "people"], orient="row"),
+        "adoption_moves": pl.DataFrame(moves, schema=["from_class", "to_class", "people"], orient="row"),
+    }
 
 
 def _deliveries() -> pl.DataFrame:
