@@ -44,6 +44,7 @@ from orchestration.legal_basis import (
 )
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, Attribute, Mapping, read_mappings, slug
 from orchestration.personas_file import PersonasFile, feature_families, read_personas_file, standard_features
+from orchestration.persuasion_settings import PersuasionSettings, check_persuasion, persuasion_vars
 from orchestration.rollbacks import Rollback, read_rollbacks
 from orchestration.settings_file import SettingsError, SettingsFile, TimeZoneName, nearest
 from orchestration.special_categories import complaint_about_event
@@ -206,6 +207,7 @@ class WorkspaceSettings(Settings):
     preferences: PreferenceSettings = PreferenceSettings()
     uplift: UpliftSettings = UpliftSettings()
     affinity: AffinitySettings = AffinitySettings()
+    persuasion: PersuasionSettings = PersuasionSettings()
     activation: ActivationSettings = ActivationSettings()
     legal_basis: LegalBasis = Field(default_factory=dict)
     schedule: ScheduleSettings = ScheduleSettings()
@@ -259,13 +261,22 @@ class Workspace:
         workspace._check_connectors()
         read_decisions(folder)
         workspace._check_references(file)
-        return replace(
+        workspace = replace(
             workspace,
             compared=workspace._compared_columns(file),
             personas_file=read_personas_file(folder, workspace.feature_kinds()),
             rollbacks=read_rollbacks(folder),
             brand=read_brand(folder),
         )
+        check_persuasion(
+            file,
+            settings.persuasion,
+            workspace._describing_attributes(),
+            workspace._own_message_columns(),
+            workspace.entities,
+            list(workspace.personas_file.names()),
+        )
+        return workspace
 
     def feature_kinds(self) -> dict[str, str]:
         """Kind of every feature the settings may name: number, flag or category."""
@@ -288,6 +299,14 @@ class Workspace:
         identifiers = {each.source: each.column for each in self.attributes("contacts") if each.role == "identifier"}
         settings = self.settings.identity.probabilistic
         return tuple(compared_columns(settings, described, identifiers, file).items())
+
+    def _describing_attributes(self) -> dict[str, list[Attribute]]:
+        return {entity: self.attributes(entity) for entity in ENTITIES_WITH_ATTRIBUTES}
+
+    def _own_message_columns(self) -> list[str]:
+        """The columns that the workspace's contract adds to messages."""
+        changed = self.contracts.changed.get("messages")
+        return sorted(changed.added_columns) if changed else []
 
     def check_before_run(self) -> None:
         """What a workspace may leave open while it is written, and must have answered when it is run.
@@ -446,7 +465,7 @@ class Workspace:
     def dbt_vars(self) -> dict[str, Any]:
         """The settings dbt's models read: the same for every run, so that dbt parses once per workspace."""
         settings = self.settings
-        attributes = {entity: self.attributes(entity) for entity in ENTITIES_WITH_ATTRIBUTES}
+        attributes = self._describing_attributes()
         return {
             "timezone": settings.timezone,
             "delivered_entities": list(self.entities),
@@ -467,6 +486,7 @@ class Workspace:
             "legal_basis": legal_basis_var(settings.legal_basis),
             "minimum_cell": settings.minimum_cell,
             "affinity": affinity_vars(settings.affinity, self.brand.is_declared),
+            "persuasion": persuasion_vars(settings.persuasion, attributes, self._own_message_columns()),
             **dimension_vars(
                 settings.preferences, settings.uplift, slug(settings.uplift.event) if settings.uplift.event else None
             ),
@@ -485,7 +505,7 @@ class Workspace:
 
     def fingerprint(self) -> str:
         """A short hash of every setting that may change a feature."""
-        no_feature = {"minimum_cell", "preferences", "uplift", "affinity", "targets"}
+        no_feature = {"minimum_cell", "preferences", "uplift", "affinity", "persuasion", "targets"}
         variables = {name: value for name, value in self.dbt_vars().items() if name not in no_feature}
         kept = self.folder / MODEL_FILE
         model = hashlib.sha256(kept.read_bytes()).hexdigest() if kept.is_file() else None
