@@ -46,7 +46,6 @@ COUNT_SCHEMA = {
     "segment_type": pl.String,
     "segment_id": pl.String,
     "approach": pl.String,
-    "people": pl.Int64,
     "sends": pl.Int64,
     "responses": pl.Int64,
     "sends_squared": pl.Int64,
@@ -128,9 +127,8 @@ def estimate_persuasion(counts: pl.DataFrame, rules: PersuasionRules) -> Persuas
     variance between people over that of independent messages, so that few busy people do not make narrow intervals.
 
     Args:
-        counts: `COUNT_SCHEMA`, a row per group and approach that was sent: people who got it; sends; responses; and the
-            sums over people of squared sends, squared responses and sends times responses. Groups without any message
-            have rows with 0, or none.
+        counts: `COUNT_SCHEMA`, a row per group and approach: sends; responses; and the sums over people of squared
+            sends, squared responses and sends times responses. What was not sent has 0, or no row.
         rules: When something is said.
 
     Returns:

@@ -32,6 +32,8 @@ PUBLISHED_TABLES = {
     "person_preferences": ("person_id", "dimension"),
     "segment_preferences": ("segment_type", "segment_id", "dimension"),
     "person_affinities": ("person_id", "phrase_group", "phrase"),
+    "segment_persuasion": ("segment_type", "segment_id", "approach"),
+    "person_persuasion": ("person_id",),
     "uplift_results": ("campaign", "learner"),
     "people_left_out": ("purpose", "reason"),
 }
