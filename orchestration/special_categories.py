@@ -8,6 +8,7 @@ group of people is called is read by people, so words that tell of a special cat
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -110,6 +111,7 @@ def looks_like(name: str) -> str | None:
     return _first_found(_folded(name), SCREEN)
 
 
+@lru_cache(maxsize=10_000)
 def words_tell_of(words: str) -> str | None:
     """The special category that a name for people reveals, or stands for.
 
@@ -169,6 +171,11 @@ def complaint_about(
             'stated: `legal_basis: {condition: explicit_consent, statement: "..."}`; or give it the role sensitive'
         )
     return None
+
+
+def is_refused_as_a_name(words: str) -> bool:
+    """Whether no group of people may be called so, nor be described with it."""
+    return words_tell_of(words) is not None
 
 
 def complaint_about_event(name: str) -> str | None:

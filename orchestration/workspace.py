@@ -47,7 +47,7 @@ from orchestration.personas_file import PersonasFile, feature_families, read_per
 from orchestration.persuasion_settings import PersuasionSettings, check_persuasion, persuasion_vars
 from orchestration.rollbacks import Rollback, read_rollbacks
 from orchestration.settings_file import SettingsError, SettingsFile, TimeZoneName, nearest
-from orchestration.special_categories import complaint_about_event
+from orchestration.special_categories import complaint_about_event, complaint_about_words
 from orchestration.target_settings import Target, check_targets
 from orchestration.weeks import Week
 
@@ -357,8 +357,10 @@ class Workspace:
                     ("features", "not_sensitive"),
                     f"'{name}' is not among features.events; {nearest(name, features.events)}",
                 )
-        for name in features.events:
+        for name, words in features.events.items():
             if name not in features.not_sensitive and (complaint := complaint_about_event(name)):
+                raise file.error(("features", "events", name), complaint)
+            if complaint := complaint_about_words(words or "", "a name that people get"):
                 raise file.error(("features", "events", name), complaint)
 
     def _check_connectors(self) -> None:
