@@ -45,9 +45,10 @@ from orchestration.legal_basis import (
 )
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, Attribute, Mapping, read_mappings, slug
 from orchestration.personas_file import PersonasFile, feature_families, read_personas_file, standard_features
+from orchestration.persuasion_settings import PersuasionSettings, check_persuasion, persuasion_vars
 from orchestration.rollbacks import Rollback, read_rollbacks
 from orchestration.settings_file import SettingsError, SettingsFile, TimeZoneName, nearest
-from orchestration.special_categories import complaint_about_event
+from orchestration.special_categories import complaint_about_event, complaint_about_words
 from orchestration.target_settings import Target, check_targets
 from orchestration.weeks import Week
 
@@ -209,6 +210,7 @@ class WorkspaceSettings(Settings):
     affinity: AffinitySettings = AffinitySettings()
     launches: tuple[Launch, ...] = ()
     adoption: AdoptionSettings = AdoptionSettings()
+    persuasion: PersuasionSettings = PersuasionSettings()
     activation: ActivationSettings = ActivationSettings()
     legal_basis: LegalBasis = Field(default_factory=dict)
     schedule: ScheduleSettings = ScheduleSettings()
@@ -262,13 +264,22 @@ class Workspace:
         workspace._check_connectors()
         read_decisions(folder)
         workspace._check_references(file)
-        return replace(
+        workspace = replace(
             workspace,
             compared=workspace._compared_columns(file),
             personas_file=read_personas_file(folder, workspace.feature_kinds()),
             rollbacks=read_rollbacks(folder),
             brand=read_brand(folder),
         )
+        check_persuasion(
+            file,
+            settings.persuasion,
+            workspace._describing_attributes(),
+            workspace._own_message_columns(),
+            workspace.entities,
+            list(workspace.personas_file.names()),
+        )
+        return workspace
 
     def feature_kinds(self) -> dict[str, str]:
         """Kind of every feature the settings may name: number, flag or category."""
@@ -291,6 +302,14 @@ class Workspace:
         identifiers = {each.source: each.column for each in self.attributes("contacts") if each.role == "identifier"}
         settings = self.settings.identity.probabilistic
         return tuple(compared_columns(settings, described, identifiers, file).items())
+
+    def _describing_attributes(self) -> dict[str, list[Attribute]]:
+        return {entity: self.attributes(entity) for entity in ENTITIES_WITH_ATTRIBUTES}
+
+    def _own_message_columns(self) -> list[str]:
+        """The columns that the workspace's contract adds to messages."""
+        changed = self.contracts.changed.get("messages")
+        return sorted(changed.added_columns) if changed else []
 
     def check_before_run(self) -> None:
         """What a workspace may leave open while it is written, and must have answered when it is run.
@@ -343,8 +362,10 @@ class Workspace:
                     ("features", "not_sensitive"),
                     f"'{name}' is not among features.events; {nearest(name, features.events)}",
                 )
-        for name in features.events:
+        for name, words in features.events.items():
             if name not in features.not_sensitive and (complaint := complaint_about_event(name)):
+                raise file.error(("features", "events", name), complaint)
+            if complaint := complaint_about_words(words or "", "a name that people get"):
                 raise file.error(("features", "events", name), complaint)
 
     def _check_connectors(self) -> None:
@@ -451,7 +472,7 @@ class Workspace:
     def dbt_vars(self) -> dict[str, Any]:
         """The settings dbt's models read: the same for every run, so that dbt parses once per workspace."""
         settings = self.settings
-        attributes = {entity: self.attributes(entity) for entity in ENTITIES_WITH_ATTRIBUTES}
+        attributes = self._describing_attributes()
         return {
             "timezone": settings.timezone,
             "delivered_entities": list(self.entities),
@@ -474,6 +495,7 @@ class Workspace:
             "persona_excludes": sorted(settings.personas.exclude),
             "affinity": affinity_vars(settings.affinity, self.brand.is_declared),
             "adoption": adoption_vars(settings.launches, settings.adoption, attributes),
+            "persuasion": persuasion_vars(settings.persuasion, attributes, self._own_message_columns()),
             **dimension_vars(
                 settings.preferences, settings.uplift, slug(settings.uplift.event) if settings.uplift.event else None
             ),
@@ -499,6 +521,7 @@ class Workspace:
             "uplift",
             "affinity",
             "adoption",
+            "persuasion",
             "targets",
         }
         variables = {name: value for name, value in self.dbt_vars().items() if name not in no_feature}

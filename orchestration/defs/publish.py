@@ -37,6 +37,8 @@ PUBLISHED_TABLES = {
     "person_affinities": ("person_id", "phrase_group", "phrase"),
     "adoption_classes": ("person_id",),
     "adoption_validity": ("measure", "adoption_class", "launch_id", "days"),
+    "segment_persuasion": ("segment_type", "segment_id", "approach"),
+    "person_persuasion": ("person_id",),
     "uplift_results": ("campaign", "learner"),
     "people_left_out": ("purpose", "reason"),
 }

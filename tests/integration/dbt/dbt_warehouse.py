@@ -19,6 +19,7 @@ import polars as pl
 from orchestration.adoption_week import ADOPTION_TABLES
 from orchestration.affinity_week import AFFINITY_TABLES
 from orchestration.ingest.tables import make_raw_tables
+from orchestration.persuasion_week import PERSUASION_TABLES
 from orchestration.preference_week import PREFERENCE_TABLES
 from orchestration.propensity_store import PROPENSITY_TABLES
 from orchestration.uplift_week import UPLIFT_TABLES
@@ -43,7 +44,13 @@ create table ml.personas (
 """
 # Tables of schema `ml` whose columns are those that the pipeline makes.
 MADE_BY_THE_PIPELINE = (
-    ADOPTION_TABLES | AFFINITY_TABLES | VALUE_TABLES | PREFERENCE_TABLES | UPLIFT_TABLES | PROPENSITY_TABLES
+    ADOPTION_TABLES
+    | AFFINITY_TABLES
+    | PERSUASION_TABLES
+    | VALUE_TABLES
+    | PREFERENCE_TABLES
+    | UPLIFT_TABLES
+    | PROPENSITY_TABLES
 )
 
 
