@@ -34,6 +34,7 @@ PUBLISHED_TABLES = {
     "segment_values": ("segment_type", "segment_id"),
     "person_preferences": ("person_id", "dimension"),
     "segment_preferences": ("segment_type", "segment_id", "dimension"),
+    "person_labels": ("person_id",),
     "person_affinities": ("person_id", "phrase_group", "phrase"),
     "adoption_classes": ("person_id",),
     "adoption_validity": ("measure", "adoption_class", "launch_id", "days"),

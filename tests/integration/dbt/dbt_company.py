@@ -314,6 +314,7 @@ def add_what_came_later(warehouse: DbtWarehouse) -> None:
 
 def assign_personas(warehouse: DbtWarehouse) -> None:
     """What the models would have said of two weeks."""
+    warehouse.add("ml.persona_weeks", dict(as_of=WEEK_BEFORE[0]), dict(as_of=AS_OF))
     warehouse.add(
         "ml.personas",
         dict(as_of=AS_OF, persona_id="k1", persona_name="Readers", description="They read."),

@@ -37,6 +37,7 @@ create table ml.persona_assignments (
     deciding_feature_2 varchar, deciding_feature_3 varchar, previous_model_persona_id varchar, movement varchar,
     model_id varchar
 );
+create table ml.persona_weeks (as_of date);
 create table ml.personas (
     as_of date, persona_type varchar default 'persona', persona_id varchar, persona_name varchar, description varchar,
     people bigint, model_id varchar
