@@ -54,10 +54,16 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
         kpis=history.filter(pl.col("as_of") == week.as_of),
         profiles=_frame(
             connection,
-            "select segment_id, characteristic, label, family, kind, unit, segment_value, base_value, index_value, "
-            "effect_size, people from marts.segment_profiles where as_of = ? and segment_type = 'persona' order by all",
+            "select p.segment_id, p.characteristic, p.label, p.family, p.kind, p.unit, p.segment_value, p.base_value, "
+            "p.index_value, p.effect_size, p.people, i.index_low, i.index_high from marts.segment_profiles as p "
+            "left join marts.persona_index as i on i.as_of = p.as_of and i.segment_type = p.segment_type "
+            "and i.segment_id = p.segment_id and i.characteristic = p.characteristic "
+            "where p.as_of = ? and p.segment_type = 'persona' order by all",
             as_of,
         ),
+        index=_frame(connection, "select * from marts.persona_index where as_of = ? order by all", as_of),
+        market=_frame(connection, "select * from marts.market_sizes where as_of = ? order by all", as_of),
+        subgroups=_frame(connection, "select * from marts.trigger_subgroups where as_of = ? order by all", as_of),
         migrations=_migrations(connection, week),
         propensity=_frame(
             connection,

@@ -38,6 +38,66 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
         "index_value": pl.Float64,
         "effect_size": pl.Float64,
         "people": pl.Int64,
+        "index_low": pl.Float64,
+        "index_high": pl.Float64,
+    },
+    "index": {
+        "segment_type": pl.String,
+        "segment_id": pl.String,
+        "segment_name": pl.String,
+        "characteristic_type": pl.String,
+        "characteristic": pl.String,
+        "label": pl.String,
+        "family": pl.String,
+        "kind": pl.String,
+        "unit": pl.String,
+        "is_persona_input": pl.Boolean,
+        "segment_value": pl.Float64,
+        "value_low": pl.Float64,
+        "value_high": pl.Float64,
+        "base_value": pl.Float64,
+        "index_value": pl.Float64,
+        "index_low": pl.Float64,
+        "index_high": pl.Float64,
+        "adjusted_p_value": pl.Float64,
+        "direction": pl.String,
+        "abstained_reason": pl.String,
+    },
+    "market": {
+        "segment_type": pl.String,
+        "segment_id": pl.String,
+        "segment_name": pl.String,
+        "audience": pl.String,
+        "purpose": pl.String,
+        "channel": pl.String,
+        "people": pl.Int64,
+        "people_low": pl.Float64,
+        "people_high": pl.Float64,
+        "companies": pl.Int64,
+        "companies_low": pl.Float64,
+        "companies_high": pl.Float64,
+        "is_suppressed": pl.Boolean,
+    },
+    "subgroups": {
+        "segment_type": pl.String,
+        "segment_id": pl.String,
+        "segment_name": pl.String,
+        "phrase": pl.String,
+        "people": pl.Int64,
+        "people_share": pl.Float64,
+        "index_value": pl.Float64,
+        "index_low": pl.Float64,
+        "index_high": pl.Float64,
+        "contactable_people": pl.Int64,
+        "clicked_share": pl.Float64,
+        "click_index": pl.Float64,
+        "click_index_low": pl.Float64,
+        "click_index_high": pl.Float64,
+        **{
+            f"content_{place}{suffix}": kind
+            for place in (1, 2, 3)
+            for suffix, kind in (("", pl.String), ("_people", pl.Int64))
+        },
     },
     "migrations": {
         "previous_as_of": pl.Date,
@@ -281,6 +341,11 @@ class ReportData:
         history: The same for all weeks; those after `as_of` are ignored.
         profiles: Per persona and characteristic: its value and everybody's; 100 is the average of `index_value`,
             `effect_size` is the difference in standard deviations. `kind` number, or anything else for shares 0 to 1.
+            `index_low` and `index_high` are the index's interval, null where none holds.
+        index: Per persona, defined persona and adoption class: each characteristic against everybody, with intervals
+            and whether chance would explain it; the figures are null where they would tell of too few people.
+        market: Per segment and audience (`everyone`, `contactable`): people and companies, and how many are expected.
+        subgroups: Per persona and trigger: those who respond to it, against everybody and against their persona.
         migrations: People from persona to persona since the week before; null stands for joined and left.
         propensity: People per target and band; probabilities 0 to 1.
         propensity_models: Per target how good its model is, measured forward in time, or why it abstained.
@@ -365,6 +430,9 @@ class ReportData:
     propensity_gains: pl.DataFrame = field(default_factory=pl.DataFrame)
     propensity_backtest: pl.DataFrame = field(default_factory=pl.DataFrame)
     propensity_fairness: pl.DataFrame = field(default_factory=pl.DataFrame)
+    index: pl.DataFrame = field(default_factory=pl.DataFrame)
+    market: pl.DataFrame = field(default_factory=pl.DataFrame)
+    subgroups: pl.DataFrame = field(default_factory=pl.DataFrame)
     adoption_history: pl.DataFrame = field(default_factory=pl.DataFrame)
     adoption_moves: pl.DataFrame = field(default_factory=pl.DataFrame)
     adoption_figures: pl.DataFrame = field(default_factory=pl.DataFrame)

@@ -78,6 +78,9 @@ def sample_report(**changed) -> ReportData:
         kpis=history.filter(pl.col("as_of") == AS_OF),
         history=history,
         profiles=_profiles(),
+        index=_index(),
+        market=_market(),
+        subgroups=_subgroups(),
         migrations=_migrations(),
         propensity=_propensity(),
         propensity_models=_models(),
@@ -198,7 +201,118 @@ def _profiles() -> pl.DataFrame:
                 value = min(value, 0.97)
             rows.append((persona_id, name, label, family, kind, unit, value, base, 100 * value / base, effect, people))
     schema = ["segment_id", "characteristic", "label", "family", "kind", "unit", "segment_value", "base_value"]
-    return pl.DataFrame(rows, schema=[*schema, "index_value", "effect_size", "people"], orient="row")
+    profiles = pl.DataFrame(rows, schema=[*schema, "index_value", "effect_size", "people"], orient="row")
+    reach = 196 * ((pl.col("segment_value") - pl.col("base_value")) / pl.col("effect_size")).abs() / (
+        pl.col("base_value") * pl.col("people").sqrt()
+    )
+    return profiles.with_columns(index_low=(pl.col("index_value") - reach).clip(0), index_high=pl.col("index_value") + reach)
+
+
+_TYPES_OF_FAMILIES = {"profile": "demographic", "account": "firmographic"}
+
+
+def _index() -> pl.DataFrame:
+    """The profiles as an index, with interests, triggers and a figure that would tell of too few."""
+    profiles = _profiles().with_columns(
+        characteristic_type=pl.col("family").replace_strict(_TYPES_OF_FAMILIES, default="behavioural"),
+        kind=pl.when(pl.col("kind") == "number").then(pl.lit("number")).otherwise(pl.lit("flag")),
+        is_persona_input=pl.col("characteristic").str.ends_with("_28d"),
+    )
+    phrases = [
+        ("persona-02", "trigger", "trigger=API", "Responds to: API", 0.41, 0.14),
+        ("persona-02", "target", "target=engineer", "Is like: engineer", 0.33, 0.12),
+        ("persona-03", "trigger", "trigger=pricing", "Responds to: pricing", 0.52, 0.21),
+        ("persona-04", "trigger", "trigger=API", "Responds to: API", 0.05, 0.14),
+    ]
+    told = pl.DataFrame(
+        [
+            {
+                "segment_id": segment,
+                "characteristic_type": kind,
+                "characteristic": name,
+                "label": label,
+                "family": kind,
+                "kind": "flag",
+                "unit": "share",
+                "segment_value": value,
+                "base_value": base,
+                "index_value": 100 * value / base,
+                "index_low": 90 * value / base,
+                "index_high": 111 * value / base,
+                "is_persona_input": False,
+            }
+            for segment, kind, name, label, value, base in phrases
+        ]
+    )
+    few = told.head(1).with_columns(
+        characteristic=pl.lit("trigger=audit"),
+        label=pl.lit("Responds to: audit"),
+        abstained_reason=pl.lit("fewer than 10 people have it"),
+        **{name: pl.lit(None, pl.Float64) for name in ("segment_value", "index_value", "index_low", "index_high")},
+    )
+    rows = pl.concat([profiles, told, few], how="diagonal")
+    names = {persona_id: name for persona_id, (name, _, _) in PERSONAS.items()}
+    return rows.with_columns(
+        segment_type=pl.lit("persona"),
+        segment_name=pl.col("segment_id").replace_strict(names, return_dtype=pl.String),
+        value_low=pl.col("segment_value") * 0.9,
+        value_high=pl.col("segment_value") * 1.1,
+        adjusted_p_value=pl.when(pl.col("index_value").is_not_null()).then(0.001),
+        direction=pl.when(pl.col("index_low") > 100).then(pl.lit("over")).when(pl.col("index_high") < 100).then(pl.lit("under")),
+    )
+
+
+def _market() -> pl.DataFrame:
+    rows = []
+    for persona_id, (name, people, _) in PERSONAS.items():
+        for audience, part in (("everyone", 1.0), ("contactable", 0.6)):
+            size = people * part
+            rows.append(
+                {
+                    "segment_type": "persona",
+                    "segment_id": persona_id,
+                    "segment_name": name,
+                    "audience": audience,
+                    "purpose": "email_marketing" if part < 1 else None,
+                    "channel": "email" if part < 1 else None,
+                    "people": round(size),
+                    "people_low": 0.94 * size,
+                    "people_high": 1.03 * size,
+                    "companies": round(size / 4),
+                    "companies_low": 0.9 * size / 4,
+                    "companies_high": 1.2 * size / 4,
+                    "is_suppressed": False,
+                }
+            )
+    band = rows[0] | {"segment_type": "propensity_band", "segment_id": "churn:high", "segment_name": "churn: high"}
+    return pl.DataFrame([*rows, band], infer_schema_length=None)
+
+
+def _subgroups() -> pl.DataFrame:
+    group = {
+        "segment_type": "persona",
+        "segment_id": "persona-02",
+        "segment_name": PERSONAS["persona-02"][0],
+        "phrase": "API",
+        "people": 412,
+        "people_share": 0.41,
+        "index_value": 293.0,
+        "index_low": 268.0,
+        "index_high": 320.0,
+        "contactable_people": 240,
+        "clicked_share": 0.22,
+        "click_index": 131.0,
+        "click_index_low": 108.0,
+        "click_index_high": 155.0,
+        "content_1": "page: API reference",
+        "content_1_people": 230,
+        "content_2": "search: api <token>",
+        "content_2_people": 31,
+        "content_3": None,
+        "content_3_people": None,
+    }
+    small = {name: value if name.startswith("segment") else None for name, value in group.items()} | {"phrase": "audit"}
+    return pl.DataFrame([group, small], infer_schema_length=None)
 
 
 def _rhythms() -> pl.DataFrame:
