@@ -61,7 +61,8 @@ def test_what_came_later_changes_no_adoption_and_no_influence_of_the_week(later_
 def test_a_later_week_knows_the_late_delivery_and_who_became_one(later_company):
     adoptions = later_company.after.read(ADOPTIONS.format(NEXT_WEEK[0]))
     assert of(adoptions, "invite")[EVE] == 4.5  # the earlier use, which came to light only now
-    # Bob's contact is one with Ann's from then on, and his first use is hers, though she did it herself later.
+    # Bob's contact is one with Ann's from then on, and his first use is hers, though she did it herself later. Of the
+    # contacts that are left one is younger than the launch, and she is not.
     assert of(adoptions, "export") == {ANN: 7.542, EVE: None, SHOPPER: None}
     assert adoptions.filter(launch_id="export")["is_closed"].all()
 
