@@ -77,6 +77,8 @@ ADOPTION_TABLES = {
     },
 }
 NO_CLASS_BEFORE = -2
+SOON_TRIED_DAYS = 14
+"""A launch that nobody has tried after so many days is probably seen in something else."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class AdoptionWeek:
         people: people of the week.
         placed: those with a class.
         launches: launches that had begun.
-        tried: launches that somebody tried.
+        untried: those open for at least `SOON_TRIED_DAYS` that nobody tried.
         moved: people whose class differs from the week before.
         withheld: why nobody is placed; None where people are, or where no launches are declared.
     """
@@ -95,7 +97,7 @@ class AdoptionWeek:
     people: int = 0
     placed: int = 0
     launches: int = 0
-    tried: int = 0
+    untried: tuple[str, ...] = ()
     moved: int = 0
     withheld: str | None = None
 
@@ -157,8 +159,9 @@ def run_adoption_week(connection: duckdb.DuckDBPyConnection, workspace: Workspac
     tables["adoption_validity"] = _as_figures(figures, scores, settings, withheld, model_id, week)
     _write(connection, week, tables)
     placed = int((scores["adoption_class"] != UNCLASSIFIED).sum())
-    tried = int((~np.isnan(people.days)).any(axis=0).sum()) if len(people.ids) else 0
-    return AdoptionWeek(len(people.ids), placed, len(launches), tried, moved, withheld)
+    is_untried = np.isnan(people.days).all(axis=0) & (launched + SOON_TRIED_DAYS <= week.as_of.toordinal())
+    untried = tuple(names[place] for place in np.flatnonzero(is_untried))
+    return AdoptionWeek(len(people.ids), placed, len(launches), untried, moved, withheld)
 
 
 def _rules(settings: AdoptionSettings) -> AdoptionRules:

@@ -31,7 +31,7 @@ def adoption_assets(workspace: Workspace) -> dg.AssetsDefinition:
     tried = dg.AssetCheckSpec(
         "launches_are_tried",
         asset=specs["adoption_scores"].key,
-        description="Somebody tried each launch that has begun: its event, product or property is called so.",
+        description="Somebody tried each launch within two weeks: its event, product or property is called so.",
     )
     supported = dg.AssetCheckSpec(
         "classes_are_supported",
@@ -58,9 +58,9 @@ def adoption_assets(workspace: Workspace) -> dg.AssetsDefinition:
             },
             check_results=[
                 dg.AssetCheckResult(
-                    passed=latest.tried == latest.launches,
+                    passed=not latest.untried,
                     severity=dg.AssetCheckSeverity.WARN,
-                    description=f"{latest.tried} of {latest.launches} launches were tried by somebody.",
+                    description=f"Of {latest.launches} launches nobody tried: {', '.join(latest.untried) or 'none'}.",
                 )
             ],
         )

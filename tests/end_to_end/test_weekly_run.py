@@ -30,7 +30,7 @@ def test_progress_is_one_line_per_asset_with_the_time_it_took(demo_run: DemoRun)
     assert len(names) == len(set(names))
     assert {"raw/events", "features/person_features", "ml/persona_assignments", "published/segment_kpis"} <= set(names)
     assert all(re.search(r"\d+\.\d s$", line) for line in lines)
-    assert len(demo_run.output.splitlines()) < 130
+    assert len(demo_run.output.splitlines()) < 145
 
 
 def test_every_week_is_published_and_latest_is_the_last_one(demo_run: DemoRun) -> None:

@@ -1,4 +1,4 @@
-{# Who could have tried what was launched, and who did, when, as far as a week knows. Whoever may be profiled and was known before the
+{# Who could have tried what was launched, and who did, when, as far as a week knows. Whoever may be profiled and was there before the
    launch could have; whoever came later found it there. A view: it is read week by week. #}
 {%- set launches = var('adoption').launches -%}
 {{ config(materialized='view') }}
@@ -46,20 +46,14 @@ people as (
 
 ),
 
-{# Where no source says when a contact was created, a person is known since the first of the identities was. #}
+{# The contacts that are left may be younger than the person, or say nothing of when they were created. #}
 first_known as (
 
     select
-        people.as_of,
-        people.person_id,
-        min(identities.valid_from) as first_known_at
-    from people
-    inner join identities
-        on people.person_id = identities.person_id
-    where people.created_at is null
-    group by
-        people.as_of,
-        people.person_id
+        person_id,
+        min(valid_from) as first_known_at
+    from identities
+    group by person_id
 
 ),
 
@@ -74,10 +68,9 @@ audience as (
         launches.closes_at < people.as_of_at as is_closed
     from people
     left join first_known
-        on people.as_of = first_known.as_of
-        and people.person_id = first_known.person_id
+        on people.person_id = first_known.person_id
     inner join launches
-        on coalesce(people.created_at, first_known.first_known_at) < launches.launched_at
+        on least(people.created_at, first_known.first_known_at) < launches.launched_at
         and launches.launched_at < people.as_of_at
 
 ),

@@ -28,9 +28,10 @@ def test_whoever_was_there_before_the_launch_could_have_tried_it(adoptions):
     assert of(adoptions, "export") == {ANN: None, BOB: 7.542, EVE: None, SHOPPER: None}
 
 
-def test_whoever_came_with_the_launch_or_after_it_found_it_there(adoptions):
-    # No source says when the shopper was created: known since consent was given in December, before any launch.
-    assert set(of(adoptions, "gold")) == {ANN, SHOPPER}
+def test_people_are_known_since_the_first_trace_of_them(adoptions):
+    # Bob's and Eve's contacts were created in February, but their consent was given in December, before any launch; no
+    # source says when the shopper's was created.
+    assert set(of(adoptions, "gold")) == {ANN, BOB, EVE, SHOPPER}
 
 
 def test_what_is_bought_counts_and_what_is_cancelled_does_not(company, adoptions):
@@ -61,7 +62,8 @@ def test_what_came_later_changes_no_adoption_and_no_influence_of_the_week(later_
 def test_a_later_week_knows_the_late_delivery_and_who_became_one(later_company):
     adoptions = later_company.after.read(ADOPTIONS.format(NEXT_WEEK[0]))
     assert of(adoptions, "invite")[EVE] == 4.5  # the earlier use, which came to light only now
-    # Bob's contact is one with Ann's from then on, and his first use is hers, though she did it herself later.
+    # Bob's contact is one with Ann's from then on, and his first use is hers, though she did it herself later. Of her
+    # contacts that are left the one with a date is younger than the launch; she is not.
     assert of(adoptions, "export") == {ANN: 7.542, EVE: None, SHOPPER: None}
     assert adoptions.filter(launch_id="export")["is_closed"].all()
 

@@ -103,6 +103,6 @@ def test_influence_is_read_from_an_attribute_and_from_a_device_that_the_person_u
     assert set(rows.rows()) == {(FIRST, "reach:attr_followers", 900.0), (FIRST, "creation:review", 1.0)}
 
 
-def test_a_product_that_nobody_delivers_is_a_launch_that_nobody_tried(sparse_company):
+def test_of_a_product_that_nobody_delivers_nobody_tried_it_and_a_later_visitor_could_not_have(sparse_company):
     rows = sparse_company.read("select person_id, tried_at, is_closed from intermediate.int_launch_adoptions")
     assert set(rows.rows()) == {(FIRST, None, True), (SECOND, None, True)}

@@ -105,6 +105,21 @@ def test_without_launches_there_are_no_rows(tmp_path, warehouse):
     assert warehouse.execute("select count(*) from ml.adoption_scores").fetchone() == (0,)
 
 
+def test_before_the_first_launch_and_without_people_nobody_is_placed(shop, warehouse):
+    before = Week(date(2025, 12, 22))
+    live(warehouse, before)
+    done = run_adoption_week(warehouse, shop.open(), before)
+    assert (done.people, done.placed, done.launches) == (PEOPLE, 0, 0)
+    assert done.withheld is not None and done.withheld.startswith("0 of at least 2 launches")
+    assert run_adoption_week(warehouse, shop.open(), THIRD_CLOSES).people == 0
+
+
+def test_a_launch_that_nobody_tries_is_named(shop, warehouse):
+    live(warehouse, THIRD_CLOSES)
+    warehouse.execute("update intermediate.int_launch_adoptions set days_until_tried = null where launch_id = 'l1'")
+    assert run_adoption_week(warehouse, shop.open(), THIRD_CLOSES).untried == ("l1",)
+
+
 def test_cut_points_are_set_in_the_first_week_that_can_and_stand(shop, warehouse):
     workspace = shop.open()
     weeks = [THIRD_CLOSES.back(number) for number in (5, 4, 3, 0)]
