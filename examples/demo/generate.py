@@ -9,6 +9,7 @@ in its own module; numbers about the company stand in `company.py`.
 import argparse
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -134,6 +135,7 @@ def generate_demo(
     systems = _Systems.of(crm, devices, _scale(humans, request), seed)
     _live_through(past, lives, systems, writer, truth)
     truth.write_people(lives, devices)
+    truth.write_angles()
     write_workspace(folder, past[0].monday, file_format)
 
     summary = DemoSummary(
@@ -214,8 +216,9 @@ def _live_through(past: list[DemoWeek], lives: Lives, systems: _Systems, writer:
 
 
 def write_workspace(folder: Path, first_week: date, file_format: FileFormat) -> None:
-    """Copy the settings and mappings of `workspace/`: with the first week, and for Parquet with other endings."""
+    """Copy the settings, mappings and contracts of `workspace/`: with the first week, and for Parquet other endings."""
     (folder / "mappings").mkdir(parents=True, exist_ok=True)
+    shutil.copytree(TEMPLATES / "contracts", folder / "contracts", dirs_exist_ok=True)
     settings = (TEMPLATES / "personae.yml").read_text(encoding="utf-8")
     settings = re.sub(r"(?m)^first_week: \S+", f"first_week: {first_week}", settings)
     (folder / "personae.yml").write_text(settings, encoding="utf-8")

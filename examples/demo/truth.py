@@ -3,6 +3,7 @@
 What belongs here: the true people behind contacts and devices, their true personas, their true chance to order.
 """
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,15 @@ class Truth:
             lists = listed.group_by("human", maintain_order=True).all()
             frame = frame.join(lists, on="human", how="left", maintain_order="left")
         frame.drop("human").write_parquet(self.folder / "people.parquet")
+
+    def write_angles(self) -> None:
+        """Write `angles.json`: the angle that each persona clicks more often, null where it clicks none, and how much."""
+        favourites = {
+            persona: company.ANGLES[angle] if angle >= 0 else None
+            for persona, angle in zip(company.PERSONAS, company.FAVOURITE_ANGLES.tolist(), strict=True)
+        }
+        told = {"factor": company.FAVOURITE_ANGLE_FACTOR, "favourites": favourites}
+        (self.folder / "angles.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
     def _changes(self, lives: Lives) -> pl.DataFrame:
         """One row per change of persona: the Monday it happened on, from which to which."""

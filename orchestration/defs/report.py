@@ -22,6 +22,8 @@ REPORT_INPUTS = [
         "propensity_backtest",
         "segment_values",
         "segment_preferences",
+        "segment_persuasion",
+        "person_persuasion",
         "uplift_results",
         "people_left_out",
     )
