@@ -124,6 +124,15 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
             "from marts.segment_preferences where as_of = ? order by all",
             as_of,
         ),
+        persuasion=_frame(
+            connection, "select * from marts.segment_persuasion where as_of = ? order by all", as_of
+        ),
+        spared_pressure=_frame(
+            connection,
+            "select withheld_reason as reason, count(*) as people from marts.person_persuasion "
+            "where as_of = ? and withheld_reason is not null group by 1 order by 1",
+            as_of,
+        ),
         uplift=_frame(
             connection,
             "select campaign, outcome, learner, treated, control, effect, effect_low, effect_high, qini, qini_low, "

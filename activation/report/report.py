@@ -19,6 +19,7 @@ from activation.report.movement import tell_movement
 from activation.report.outlook import tell_outlook
 from activation.report.overview import tell_overview
 from activation.report.persona_cards import tell_personas
+from activation.report.persuasion import tell_persuasion
 from activation.report.reach import tell_reach
 from activation.report.report_data import ReportData
 from activation.report.sizes import tell_sizes
@@ -57,6 +58,7 @@ def render_report(data: ReportData) -> str:
             reach=tell_reach(data, personas),
             adoption=tell_adoption(data),
             subgroups=tell_subgroups(data, personas),
+            persuasion=tell_persuasion(data, personas),
             evidence=tell_evidence(data),
             minimum_cell=data.minimum_cell,
             model_id=data.model_id,

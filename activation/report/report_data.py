@@ -263,6 +263,27 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
         "evidence": pl.Int64,
         "abstained_reason": pl.String,
     },
+    "persuasion": {
+        "segment_type": pl.String,
+        "segment_id": pl.String,
+        "segment_name": pl.String,
+        "approach": pl.String,
+        "approach_rank": pl.Int64,
+        "observed_rank": pl.Int64,
+        "sends": pl.Int64,
+        "responses": pl.Int64,
+        "response_rate": pl.Float64,
+        "rate_low": pl.Float64,
+        "rate_high": pl.Float64,
+        "probability_best": pl.Float64,
+        "evidence": pl.String,
+        "message_style": pl.String,
+        "withheld_reason": pl.String,
+        "counted_responses": pl.String,
+        "caution": pl.String,
+        "abstained_reason": pl.String,
+    },
+    "spared_pressure": {"reason": pl.String, "people": pl.Int64},
     "uplift": {
         "campaign": pl.String,
         "outcome": pl.String,
@@ -376,6 +397,9 @@ class ReportData:
         value_words: Why no value is told, in a sentence; empty where it is.
         preferences: Per persona, and of `everybody`, and dimension: the value that is answered or chosen most, or why
             none is told; `lift` compares it with the usual mix.
+        persuasion: Per group and way of persuading: messages, answers, the rate with its interval, and the order of use; empty
+            where no message is tagged.
+        spared_pressure: How many people pressure is not aimed at, by reason.
         uplift: What campaigns with a control group brought about, a row per learner, or why nothing is told.
         adoption_history: Per week up to this one and adoption class: people and their part of all; `place` counts the
             classes from the earliest on, then influencers and the unclassified.
@@ -423,6 +447,8 @@ class ReportData:
     values: pl.DataFrame = field(default_factory=pl.DataFrame)
     value_words: str = ""
     preferences: pl.DataFrame = field(default_factory=pl.DataFrame)
+    persuasion: pl.DataFrame = field(default_factory=pl.DataFrame)
+    spared_pressure: pl.DataFrame = field(default_factory=pl.DataFrame)
     uplift: pl.DataFrame = field(default_factory=pl.DataFrame)
     propensity_notes: pl.DataFrame = field(default_factory=pl.DataFrame)
     propensity_moved_by: pl.DataFrame = field(default_factory=pl.DataFrame)

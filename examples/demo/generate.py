@@ -9,6 +9,7 @@ in its own module; numbers about the company stand in `company.py`.
 import argparse
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -136,6 +137,7 @@ def generate_demo(
     _live_through(past, lives, systems, writer, truth)
     truth.write_people(lives, devices)
     truth.write_adoption(systems.releases)
+    truth.write_angles()
     write_workspace(folder, past[0].monday, file_format)
 
     summary = DemoSummary(
@@ -219,8 +221,11 @@ def _live_through(past: list[DemoWeek], lives: Lives, systems: _Systems, writer:
 
 
 def write_workspace(folder: Path, first_week: date, file_format: FileFormat) -> None:
-    """Copy settings and mappings of `workspace/`: with dates moved to this history, and for Parquet other endings."""
+    """Copy the settings, mappings and contracts of `workspace/`: with dates moved to this history, and for Parquet other
+    endings.
+    """
     (folder / "mappings").mkdir(parents=True, exist_ok=True)
+    shutil.copytree(TEMPLATES / "contracts", folder / "contracts", dirs_exist_ok=True)
     settings = (TEMPLATES / "personae.yml").read_text(encoding="utf-8")
     later = first_week - date.fromisoformat(re.findall(r"(?m)^first_week: (\S+)", settings)[0])
     settings = re.sub(

@@ -29,6 +29,7 @@ class Stream(IntEnum):
     TICKETS = 12
     SURVEYS = 13
     MAIL_TRIALS = 14
+    MAIL_APPROACHES = 18
     RELEASES = 20
 
 

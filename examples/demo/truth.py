@@ -4,6 +4,7 @@ What belongs here: the true people behind contacts and devices, their true perso
 readily they try what is new.
 """
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,15 @@ class Truth:
                 "is_influencer": releases.is_influencer,
             }
         ).write_parquet(self.folder / "adoption.parquet")
+
+    def write_angles(self) -> None:
+        """Write `angles.json`: the angle that each persona clicks more often, null where it clicks none, and how much."""
+        favourites = {
+            persona: company.ANGLES[angle] if angle >= 0 else None
+            for persona, angle in zip(company.PERSONAS, company.FAVOURITE_ANGLES.tolist(), strict=True)
+        }
+        told = {"factor": company.FAVOURITE_ANGLE_FACTOR, "favourites": favourites}
+        (self.folder / "angles.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
     def _changes(self, lives: Lives) -> pl.DataFrame:
         """One row per change of persona: the Monday it happened on, from which to which."""

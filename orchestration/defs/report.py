@@ -25,6 +25,8 @@ REPORT_INPUTS = [
         "propensity_backtest",
         "segment_values",
         "segment_preferences",
+        "segment_persuasion",
+        "person_persuasion",
         "uplift_results",
         "adoption_validity",
         "people_left_out",

@@ -104,6 +104,8 @@ def sample_report(**changed) -> ReportData:
         preferences=_preferences(),
         uplift=_uplift(),
         **_adoption(),
+        persuasion=_persuasion(),
+        spared_pressure=pl.DataFrame({"reason": ["asked for a payment plan", "in debt counselling"], "people": [140, 4]}),
         left_out=pl.DataFrame({"reason": ["no_consent_recorded", "objected"], "people": [1204, None]}),
         checks=pl.DataFrame(
             {
@@ -557,6 +559,47 @@ def _preferences() -> pl.DataFrame:
                     "lift": lift,
                     "evidence": 5_120,
                     "abstained_reason": None if value else reason,
+                }
+            )
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _persuasion() -> pl.DataFrame:
+    told = dict(
+        message_style=None,
+        withheld_reason=None,
+        counted_responses="clicks and orders",
+        caution="chance did not decide who got which approach: differences may be those of the people",
+    )
+    none = "no evidence yet: no approach is answered more than the others beyond chance; default for this group"
+    rates = {
+        "persona-01": {"social_proof": (0.131, 0.97, 1), "authority": (0.102, 0.02, 2), "scarcity": (0.1, 0.01, 3)},
+        "persona-03": {"social_proof": (0.104, 0.31, 2), "authority": (0.109, 0.62, 1), "scarcity": (0.1, 0.07, 3)},
+    }
+    default = {"scarcity": None, "authority": 1, "social_proof": 2}
+    rows = []
+    for segment, approaches in rates.items():
+        is_observed = segment == "persona-01"
+        for approach, (rate, probability, rank) in approaches.items():
+            rows.append(
+                told
+                | {
+                    "segment_type": "persona",
+                    "segment_id": segment,
+                    "segment_name": PERSONAS[segment][0],
+                    "approach": approach,
+                    "approach_rank": rank if is_observed else default[approach],
+                    "observed_rank": rank,
+                    "sends": 2_000,
+                    "responses": round(2_000 * rate),
+                    "response_rate": rate,
+                    "rate_low": rate - 0.01,
+                    "rate_high": rate + 0.01,
+                    "probability_best": probability,
+                    "evidence": "observed" if is_observed else "default",
+                    "message_style": "proof_seeking" if is_observed else "expertise_seeking",
+                    "withheld_reason": None if is_observed or approach != "scarcity" else "in debt counselling",
+                    "abstained_reason": None if is_observed else none,
                 }
             )
     return pl.DataFrame(rows, infer_schema_length=None)
