@@ -63,7 +63,8 @@ def tell_market(data: ReportData, personas: dict[str, Persona]) -> Market:
             groups.append((title, told))
     for_what = ""
     if stated.height:
-        for_what = f"for {stated['purpose'][0]} over {stated['channel'][0]}".replace("_", " ")
+        purpose, channel = (stated[name][0].replace("_", " ") for name in ("purpose", "channel"))
+        for_what = f"for {purpose}" if channel in purpose.split() else f"for {purpose} over {channel}"
     return Market(groups, for_what, rows["companies"].is_not_null().any())
 
 

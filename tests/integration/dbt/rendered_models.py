@@ -13,7 +13,7 @@ import polars as pl
 from dbt_warehouse import DBT_PROJECT
 from jinja2.sandbox import SandboxedEnvironment
 
-MACROS = ("comparisons.sql", "exact.sql", "workspace.sql")
+MACROS = ("comparisons.sql", "exact.sql", "known.sql")
 
 
 def rendered(model: str, variables: dict[str, Any]) -> str:
@@ -24,6 +24,8 @@ def rendered(model: str, variables: dict[str, Any]) -> str:
         ref=lambda name: name,
         source=lambda schema, name: name,
         config=lambda **_: "",
+        literal=lambda value: "'" + str(value).replace("'", "''") + "'",
+        is_delivered=lambda entity: entity in variables.get("delivered_entities", ()),
         before_begin=lambda _: "",
     )
     macros = "".join((DBT_PROJECT / "macros" / name).read_text(encoding="utf-8") for name in MACROS)

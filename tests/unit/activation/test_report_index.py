@@ -103,7 +103,7 @@ def test_market_sizes_are_told_with_their_interval_and_few_people_are_not_counte
     assert rows[0].name == "Quiet long-standing accounts"
     assert (rows[0].people, rows[0].expected) == ("4,275", "4,018 to 4,403")
     assert (rows[0].contactable, rows[0].companies) == ("2,565", "1,069")
-    assert market().for_what == "for email marketing over email"
+    assert market().for_what == "for email marketing"
     few = sample_report().market.with_columns(
         is_suppressed=pl.col("segment_id") == "persona-06",
         people=pl.when(pl.col("segment_id") != "persona-06").then("people"),
