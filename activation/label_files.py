@@ -1,7 +1,7 @@
-"""The labels of all people as one CSV for people to read: what is told first, then why nothing is, then by which model.
+"""The labels of all people as one CSV for people to read: what is told, then why nothing is, then by which model.
 
-Here belongs the layout of that file: its columns, their order and their words. What the labels are was decided where they
-were made.
+Here belongs the layout of that file: its columns, their order and their words. What the labels are was decided where
+they were made.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,8 +1,8 @@
-"""What sets each persona apart: what its people have more and less of than everybody, with what chance leaves open, and who
-they are and what they care for in figures.
+"""What sets each persona apart: what its people have more and less of than everybody, with what chance leaves open, and
+who they are and what they care for in figures.
 
-Here belongs the choice of what is told and its chart. Indexes, intervals and what chance would explain were decided in the
-warehouse (`marts.persona_index`); only what chance would not explain is told here.
+Here belongs the choice of what is told and its chart. Indexes, intervals and what chance would explain were decided in
+the warehouse (`marts.persona_index`); only what chance would not explain is drawn here.
 """
 
 from dataclasses import dataclass, field
@@ -94,7 +94,9 @@ def tell_apart(data: ReportData, personas: dict[str, Persona]) -> Apart:
     for segment_type, title in TITLES.items():
         rows = data.index.filter(segment_type=segment_type)
         told = [
-            _tell_segment(rows.filter(segment_id=segment), _shown_as(segment_type, segment, place, rows, personas), data)
+            _tell_segment(
+                rows.filter(segment_id=segment), _shown_as(segment_type, segment, place, rows, personas), data
+            )
             for place, segment in enumerate(_in_order(data, segment_type, rows))
         ]
         if told:
@@ -105,7 +107,7 @@ def tell_apart(data: ReportData, personas: dict[str, Persona]) -> Apart:
 
 
 def _in_order(data: ReportData, segment_type: str, rows: pl.DataFrame) -> list[str]:
-    """The segments that may be described, the largest first; adoption classes as the report lists them, the earliest first."""
+    """The segments that may be described, the largest first; adoption classes the earliest first."""
     sizes = data.market.filter(segment_type=segment_type, audience="everyone").select("segment_id", "people")
     there = rows.select("segment_id").unique().join(sizes, on="segment_id", how="left")
     told = there.filter(pl.col("people").is_not_null())
@@ -120,9 +122,7 @@ def _in_order(data: ReportData, segment_type: str, rows: pl.DataFrame) -> list[s
     ]
 
 
-def _shown_as(
-    segment_type: str, segment: str, place: int, rows: pl.DataFrame, personas: dict[str, Persona]
-) -> Persona:
+def _shown_as(segment_type: str, segment: str, place: int, rows: pl.DataFrame, personas: dict[str, Persona]) -> Persona:
     if segment_type == "persona" and segment in personas:
         return personas[segment]
     name = rows.filter(segment_id=segment)["segment_name"][0]

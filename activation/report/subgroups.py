@@ -47,9 +47,7 @@ def tell_subgroups(data: ReportData, personas: dict[str, Persona]) -> Subgroups:
     named = data.subgroups.filter(pl.col("segment_type").is_in(["persona", "defined_persona"]))
     for segment in _in_order(data, named):
         rows = named.filter(segment_id=segment)
-        large = rows.filter(pl.col("people").is_not_null()).sort(
-            ["people", "phrase"], descending=[True, False]
-        )
+        large = rows.filter(pl.col("people").is_not_null()).sort(["people", "phrase"], descending=[True, False])
         small = rows.height - large.height
         more = []
         if large.height > _SHOWN:
@@ -57,18 +55,16 @@ def tell_subgroups(data: ReportData, personas: dict[str, Persona]) -> Subgroups:
         if small:
             more.append(f"{counted(small, 'trigger', 'triggers')} with fewer than {data.minimum_cell} people")
         shown = personas.get(segment) or Persona(segment, capitalized(rows["segment_name"][0]), "", "#56627a")
-        told.append(
-            (shown, [_tell(row) for row in large.head(_SHOWN).iter_rows(named=True)], "; ".join(more))
-        )
+        told.append((shown, [_tell(row) for row in large.head(_SHOWN).iter_rows(named=True)], "; ".join(more)))
     return Subgroups(told, data.subgroups.height > 0, data.subgroups["clicked_share"].is_not_null().any())
 
 
 def _in_order(data: ReportData, rows: pl.DataFrame) -> list[str]:
     sizes = data.market.filter(audience="everyone").select("segment_id", "segment_type", size="people")
-    there = rows.select("segment_id", "segment_type").unique().join(sizes, on=["segment_id", "segment_type"], how="left")
-    ordered = there.sort(
-        ["segment_type", "size", "segment_id"], descending=[True, True, False], nulls_last=True
+    there = (
+        rows.select("segment_id", "segment_type").unique().join(sizes, on=["segment_id", "segment_type"], how="left")
     )
+    ordered = there.sort(["segment_type", "size", "segment_id"], descending=[True, True, False], nulls_last=True)
     return ordered["segment_id"].to_list()
 
 

@@ -113,9 +113,7 @@ def _write_week(
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_labels(
-    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, folder: Path
-) -> None:
+def _write_labels(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, folder: Path) -> None:
     """The labels of people for people to read, from the file that was just written: it is in order already."""
     contacts = connection.execute(
         "select person_id, contact_id from intermediate.int_people where as_of = ?", [week.as_of]

@@ -33,7 +33,9 @@ def contactable(*people: str) -> pl.DataFrame:
     )
 
 
-def sizes(members: pl.DataFrame, companies: dict[str, str], *may_be_contacted: str, **variables: object) -> pl.DataFrame:
+def sizes(
+    members: pl.DataFrame, companies: dict[str, str], *may_be_contacted: str, **variables: object
+) -> pl.DataFrame:
     accounts = pl.DataFrame({"account_id": ["a1", "a2"]}).with_columns(
         valid_from=pl.lit(datetime(2025, 1, 1)), valid_to=pl.lit(None, pl.Datetime)
     )

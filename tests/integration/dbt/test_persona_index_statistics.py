@@ -188,7 +188,9 @@ def test_probabilities_are_those_of_fishers_exact_test_or_a_little_higher() -> N
 def test_adjusted_values_are_those_of_benjamini_and_hochberg_over_all_rows_of_the_week() -> None:
     chance = np.random.default_rng(5)
     values = {f"{name}#{copy}": draw(chance, 800) for name, draw in DRAWS.items() for copy in range(5)}
-    segments = [measures(f"s{n}", {key: np.sort(known)[n * 60 :][:200] for key, known in values.items()}) for n in (0, 4)]
+    segments = [
+        measures(f"s{n}", {key: np.sort(known)[n * 60 :][:200] for key, known in values.items()}) for n in (0, 4)
+    ]
     rows = index_of(measures("", values), *segments).drop_nulls("p_value")
     expected = stats.false_discovery_control(rows["p_value"].to_numpy(), method="bh")
     assert np.allclose(rows["adjusted_p_value"].to_numpy(), expected, atol=1e-4)

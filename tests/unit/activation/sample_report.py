@@ -105,7 +105,9 @@ def sample_report(**changed) -> ReportData:
         uplift=_uplift(),
         **_adoption(),
         persuasion=_persuasion(),
-        spared_pressure=pl.DataFrame({"reason": ["asked for a payment plan", "in debt counselling"], "people": [140, 4]}),
+        spared_pressure=pl.DataFrame(
+            {"reason": ["asked for a payment plan", "in debt counselling"], "people": [140, 4]}
+        ),
         left_out=pl.DataFrame({"reason": ["no_consent_recorded", "objected"], "people": [1204, None]}),
         checks=pl.DataFrame(
             {
@@ -204,10 +206,14 @@ def _profiles() -> pl.DataFrame:
             rows.append((persona_id, name, label, family, kind, unit, value, base, 100 * value / base, effect, people))
     schema = ["segment_id", "characteristic", "label", "family", "kind", "unit", "segment_value", "base_value"]
     profiles = pl.DataFrame(rows, schema=[*schema, "index_value", "effect_size", "people"], orient="row")
-    reach = 196 * ((pl.col("segment_value") - pl.col("base_value")) / pl.col("effect_size")).abs() / (
-        pl.col("base_value") * pl.col("people").sqrt()
+    reach = (
+        196
+        * ((pl.col("segment_value") - pl.col("base_value")) / pl.col("effect_size")).abs()
+        / (pl.col("base_value") * pl.col("people").sqrt())
     )
-    return profiles.with_columns(index_low=(pl.col("index_value") - reach).clip(0), index_high=pl.col("index_value") + reach)
+    return profiles.with_columns(
+        index_low=(pl.col("index_value") - reach).clip(0), index_high=pl.col("index_value") + reach
+    )
 
 
 _TYPES_OF_FAMILIES = {"profile": "demographic", "account": "firmographic"}
@@ -260,7 +266,10 @@ def _index() -> pl.DataFrame:
         value_low=pl.col("segment_value") * 0.9,
         value_high=pl.col("segment_value") * 1.1,
         adjusted_p_value=pl.when(pl.col("index_value").is_not_null()).then(0.001),
-        direction=pl.when(pl.col("index_low") > 100).then(pl.lit("over")).when(pl.col("index_high") < 100).then(pl.lit("under")),
+        direction=pl.when(pl.col("index_low") > 100)
+        .then(pl.lit("over"))
+        .when(pl.col("index_high") < 100)
+        .then(pl.lit("under")),
     )
 
 

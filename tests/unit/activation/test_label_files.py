@@ -59,7 +59,9 @@ def test_a_heading_says_what_a_column_is_and_ids_are_words(tmp_path):
 
 def test_text_that_a_spreadsheet_would_run_is_made_harmless(tmp_path):
     write_label_file(
-        [people(persona_name='=HYPERLINK("x")', trigger_phrase="-2+3", contact_id="@c")], tmp_path / "labels.csv", TARGETS
+        [people(persona_name='=HYPERLINK("x")', trigger_phrase="-2+3", contact_id="@c")],
+        tmp_path / "labels.csv",
+        TARGETS,
     )
     (row,) = read(tmp_path / "labels.csv")
     assert row["Persona"] == '\'=HYPERLINK("x")'

@@ -129,7 +129,9 @@ def test_subgroups_say_what_people_did_and_leave_out_small_ones() -> None:
 
 def test_the_page_holds_the_sections_in_order_and_escapes_what_people_wrote() -> None:
     html = render_report(sample_report())
-    places = [html.index(f'<section id="{name}"') for name in ("who", "apart", "market", "moved", "content", "reach", "next")]
+    places = [
+        html.index(f'<section id="{name}"') for name in ("who", "apart", "market", "moved", "content", "reach", "next")
+    ]
     assert places == sorted(places)
     assert "api &lt;token&gt;" in html and "api <token>" not in html
 
