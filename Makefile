@@ -9,7 +9,7 @@ HISTORY ?= 26
 LOCKED := --universal --generate-hashes --no-emit-index-url --no-strip-extras --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test check format fuzz-ingest pages bench bench-identity bench-personas bench-tracking bench-dimensions bench-models bench-affinity lock clean
+.PHONY: help run ui test check format fuzz-ingest pages bench bench-identity bench-personas bench-tracking bench-dimensions bench-models bench-affinity bench-adoption lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -75,6 +75,9 @@ bench-models: $(VENV)/ready-dev ## measure propensities on public data and in si
 
 bench-affinity: $(VENV)/ready-dev ## measure brand affinity and its speed, and write the figures to docs/affinity.md
 	@$(BIN)/python -m benchmarks.affinity --write docs/affinity.md $(if $(DATA),--data $(DATA))
+
+bench-adoption: $(VENV)/ready-dev ## measure the adoption curve on people of known innovativeness, and its speed
+	@$(BIN)/python -m benchmarks.adoption
 
 lock: ## resolve requirements again (needs uv)
 	@uv pip compile -q $(LOCKED) --extra dev --extra connectors pyproject.toml -o requirements-dev.lock > /dev/null

@@ -16,6 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from activation.publishing import file_sha256, publish_folder
+from activation.spreadsheets import harmless
 
 AUDIENCE_COLUMNS = {
     "as_of": "The date up to which, exclusively, everything known about the person was counted.",
@@ -60,7 +61,6 @@ _TYPES: dict[str, pl.DataType] = {
 }
 _PERSONA_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}", re.ASCII)
 _PROPENSITY_COLUMN = re.compile(r"[a-z][a-z0-9_]{0,79}", re.ASCII)
-_FORMULA = r"^[=+\-@\t\r\n]"
 _FORMULA_IN_ADDRESS = r"^[=+\-@]"
 _SPOOL = ".spool"
 
@@ -285,9 +285,8 @@ def _write_persona(persona_id: str, spool: _Spool, draft: Path) -> AudienceFile:
 
 
 def _harmless_text(columns: Sequence[str], types: dict[str, pl.DataType]) -> list[pl.Expr]:
-    """Put an apostrophe before text that a spreadsheet would run as a formula. Addresses were checked before."""
-    texts = [pl.col(column) for column in columns if types[column] == pl.String]
-    return [pl.when(text.str.contains(_FORMULA)).then("'" + text).otherwise(text).name.keep() for text in texts]
+    """Make text harmless for spreadsheets. Addresses were checked before."""
+    return [harmless(pl.col(column)) for column in columns if types[column] == pl.String]
 
 
 def _write_manifest(files: Sequence[AudienceFile], spool: _Spool, path: Path, week: str) -> None:

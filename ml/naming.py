@@ -4,7 +4,7 @@ Here belongs everything that turns groups into words. Finding the groups stands 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -192,8 +192,15 @@ class _Trait:
         return bool(set(self.words.lower().split()) & set(other.words.lower().split()))
 
 
+def _nothing_is_refused(words: str) -> bool:
+    return False
+
+
 def name_personas(
-    profiles: pl.DataFrame, catalogue: pl.DataFrame, kept_names: Mapping[str, str] | None = None
+    profiles: pl.DataFrame,
+    catalogue: pl.DataFrame,
+    kept_names: Mapping[str, str] | None = None,
+    is_refused: Callable[[str], bool] = _nothing_is_refused,
 ) -> dict[str, str]:
     """Name each persona after what sets it apart most, for example "Evening mobile price watchers".
 
@@ -205,18 +212,22 @@ def name_personas(
         profiles: As `profile_personas` returns them.
         catalogue: The feature catalogue; features without words give no name.
         kept_names: Names by persona_id from before. A persona keeps its name as long as it lives.
+        is_refused: Whether people must not be called so. A feature whose label or words are refused names nobody, and a
+            kept name that is refused is replaced.
 
     Returns:
         Name by persona_id, all different (also when case is ignored), in the order of the ids.
     """
     personas = sorted(profiles["persona_id"].unique().to_list())
-    names = {persona: name for persona, name in (kept_names or {}).items() if persona in personas}
+    kept = {persona: name for persona, name in (kept_names or {}).items() if persona in personas}
+    names = {persona: name for persona, name in kept.items() if not is_refused(name)}
     taken = {name.casefold() for name in names.values()}
-    traits = _traits(profiles, catalogue)
+    traits = _traits(profiles, _without_refused_words(catalogue, is_refused))
     for persona in personas:
         if persona in names:
             continue
-        candidates = _candidate_names(traits.get(persona, []))
+        possible = _candidate_names(traits.get(persona, []))
+        candidates = [name for name in possible if not is_refused(name)] or [AVERAGE]
         name = next((candidate for candidate in candidates if candidate.casefold() not in taken), None)
         names[persona] = name or _numbered(candidates[0], taken)
         taken.add(names[persona].casefold())
@@ -241,6 +252,12 @@ def _traits(profiles: pl.DataFrame, catalogue: pl.DataFrame) -> dict[str, list[_
     for persona, words, family, weight, feature, is_more in telling.select(columns).iter_rows():
         traits.setdefault(persona, []).append(_Trait(words.strip(), family, weight, feature, is_more))
     return {persona: found[:TRAITS_PER_NAME] for persona, found in traits.items()}
+
+
+def _without_refused_words(catalogue: pl.DataFrame, is_refused: Callable[[str], bool]) -> pl.DataFrame:
+    told = catalogue.select("feature", "label", "high_words", "low_words").iter_rows()
+    refused = [feature for feature, *words in told if any(is_refused(each) for each in words if each)]
+    return catalogue.filter(~pl.col("feature").is_in(refused))
 
 
 def _well_known(profiles: pl.DataFrame) -> pl.DataFrame:
@@ -283,11 +300,14 @@ def _numbered(name: str, taken: set[str]) -> str:
     return f"{name} ({number})"
 
 
-def describe_personas(profiles: pl.DataFrame) -> dict[str, str]:
+def describe_personas(
+    profiles: pl.DataFrame, is_refused: Callable[[str], bool] = _nothing_is_refused
+) -> dict[str, str]:
     """Describe each persona in a few sentences, from figures only.
 
     Args:
         profiles: As `profile_personas` returns them.
+        is_refused: Whether people must not be described with such words; figures with such labels are left out.
 
     Returns:
         Text by persona_id: its share of the people, up to three features in which it is above everybody and
@@ -296,6 +316,7 @@ def describe_personas(profiles: pl.DataFrame) -> dict[str, str]:
     sentences = {}
     for (persona,), rows in profiles.group_by("persona_id", maintain_order=True):
         told = _well_known(rows).filter(pl.col("effect_size").abs() >= DESCRIBED_FROM)
+        told = told.filter(~pl.Series([is_refused(label) for label in told["label"]], dtype=pl.Boolean))
         above = _of_several_families(told.filter(pl.col("effect_size") > 0), 3)
         below = _of_several_families(told.filter(pl.col("effect_size") < 0), 2)
         said = [f"{rows['people_share'][0]:.0%} of the people."]

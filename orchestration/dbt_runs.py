@@ -137,7 +137,8 @@ def project_hash() -> str:
 
 def feature_code_hash() -> str:
     """A hash of what features are made by: a changed mart or description computes no week again."""
-    models = [path for path in _project_files() if path.suffix in (".sql", ".py") and "marts" not in path.parts]
+    published = {"marts", "segments"}
+    models = [path for path in _project_files() if path.suffix in (".sql", ".py") and not published & set(path.parts)]
     return _hash_of([*models, *(PROJECT_ROOT / "ml" / name for name in MODULES_OF_MODELS)])
 
 

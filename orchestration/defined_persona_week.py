@@ -31,6 +31,7 @@ from orchestration.persona_store import (
     incumbents,
 )
 from orchestration.personas_file import DEFINED_PREFIX
+from orchestration.special_categories import is_refused_as_a_name
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
@@ -181,7 +182,7 @@ def _personas(
         placed.select("person_id", "persona_id"), on="person_id", how="left", maintain_order="left"
     )
     profiles = profile_personas(features, everybody.with_columns(pl.col("persona_id").fill_null("")), catalogue)
-    found = describe_personas(profiles)
+    found = describe_personas(profiles, is_refused_as_a_name)
     taken = {name.casefold() for name in discovered["persona_name"].drop_nulls().to_list()}
     sizes = dict(placed.group_by("persona_id").len().iter_rows())
     rows = [
@@ -232,7 +233,8 @@ def _suggestions(model: DefinedModel, features: pl.DataFrame, catalogue: pl.Data
     profiles = profile_personas(features, everybody.with_columns(pl.col("persona_id").fill_null("")), catalogue).filter(
         pl.col("persona_id") != ""
     )
-    names, descriptions = name_personas(profiles, catalogue), describe_personas(profiles)
+    names = name_personas(profiles, catalogue, is_refused=is_refused_as_a_name)
+    descriptions = describe_personas(profiles, is_refused_as_a_name)
     sizes = groups.group_by("persona_id").len().sort("persona_id")
     rows = [
         {

@@ -9,11 +9,13 @@ import dagster as dg
 
 from orchestration.dbt_runs import dbt_resource, prepare_manifest
 from orchestration.defs.activation import activation_asset
+from orchestration.defs.adoption import adoption_assets
 from orchestration.defs.affinities import affinity_assets
 from orchestration.defs.connectors import connector_assets
 from orchestration.defs.identity_decisions import identity_decisions_asset
 from orchestration.defs.ingest import extract_specs, ingest_assets, plan_asset
 from orchestration.defs.personas import persona_assets
+from orchestration.defs.persuasion import persuasion_assets
 from orchestration.defs.preferences import preference_assets
 from orchestration.defs.propensities import propensity_assets
 from orchestration.defs.publish import published_assets
@@ -47,6 +49,8 @@ def definitions_for(workspace: Workspace, loggers: dict[str, dg.LoggerDefinition
             preference_assets(workspace),
             uplift_assets(workspace),
             affinity_assets(workspace),
+            adoption_assets(workspace),
+            persuasion_assets(workspace),
             mart_tables(workspace, manifest),
             activation_asset(workspace),
             report_asset(workspace),

@@ -17,7 +17,13 @@ from data_contracts.contract import ENTITIES, Contract
 from data_contracts.rules import ATTRIBUTE_PREFIX
 from orchestration.contracts import Contracts
 from orchestration.settings_file import Location, SettingsError, SettingsFile, TimeZoneName, nearest
-from orchestration.special_categories import Category, Condition, check_category, complaint_about
+from orchestration.special_categories import (
+    Category,
+    Condition,
+    check_category,
+    complaint_about,
+    complaint_about_words,
+)
 from orchestration.sql import check_date_format, check_expression, expression_columns
 
 ENTITIES_WITH_ATTRIBUTES = ("contacts", "accounts")
@@ -384,9 +390,13 @@ def _check_attributes(file: SettingsFile, contract: Contract, entity: EntitySett
     if entity.attributes and contract.entity not in ENTITIES_WITH_ATTRIBUTES:
         raise file.error(place, f"only {' and '.join(ENTITIES_WITH_ATTRIBUTES)} have attributes")
     for source, attribute in entity.attributes.items():
-        complaint = complaint_about(source, attribute.role, attribute.sensitive, attribute.legal_basis)
-        if complaint:
-            raise file.error((*place, source), complaint)
+        for name in (source, attribute.label):
+            complaint = name and complaint_about(name, attribute.role, attribute.sensitive, attribute.legal_basis)
+            if complaint:
+                raise file.error((*place, source), complaint)
+        for words in (attribute.high_words, attribute.low_words):
+            if complaint := complaint_about_words(words or "", "a name that people get"):
+                raise file.error((*place, source), complaint)
     by_column: dict[str, str] = {}
     for source in entity.attributes:
         other = by_column.setdefault(slug(source), source)

@@ -55,6 +55,7 @@ from orchestration.persona_store import (
     write_week,
 )
 from orchestration.recent_behaviour import read_recent_behaviour
+from orchestration.special_categories import is_refused_as_a_name
 from orchestration.warehouse import make_tables
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
@@ -370,8 +371,9 @@ def _names(
     """Names and descriptions of the week's personas, before anybody renamed them."""
     alive = set(placed["persona_id"].unique().to_list())
     kept = {persona: name for persona, name in standing.names.items() if persona in alive}
-    names = name_personas(profiles, catalogue, kept) | kept
-    return names, describe_personas(profiles)
+    names = name_personas(profiles, catalogue, kept, is_refused_as_a_name)
+    kept = {persona: name for persona, name in kept.items() if not is_refused_as_a_name(name)}
+    return names | kept, describe_personas(profiles, is_refused_as_a_name)
 
 
 def _unique(names: dict[str, str], given: dict[str, str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from ml.persona_definitions import FeatureRule, PersonaDefinition
 from orchestration.settings_file import SettingsFile, nearest
+from orchestration.special_categories import complaint_about_words
 
 PERSONAS_FILE = "personas.yml"
 DEFINED_PREFIX = "defined-"
@@ -159,6 +160,7 @@ def read_personas_file(folder: Path, features: Mapping[str, str]) -> PersonasFil
         return PersonasFile()
     file = SettingsFile(path)
     settings = file.parse(PersonasFile)
+    _check_words(file, settings)
     taken: dict[str, str] = {}
     for key, one in settings.personas.items():
         if (other := taken.setdefault(one.name.casefold(), key)) != key:
@@ -172,6 +174,25 @@ def read_personas_file(folder: Path, features: Mapping[str, str]) -> PersonasFil
             if features[feature] != "number" and not rule.values:
                 raise file.error(where, f"'{feature}' is no number; say `is:` and one or more of its values")
     return settings
+
+
+def _check_words(file: SettingsFile, settings: PersonasFile) -> None:
+    """No persona is called, described or defined by what tells of a special category of personal data."""
+    for persona, name in settings.rename.items():
+        if complaint := complaint_about_words(name, "a persona's name"):
+            raise file.error(("rename", persona), complaint)
+    for key, one in settings.personas.items():
+        where = ("personas", key)
+        for place, words in (("name", one.name), ("description", one.description)):
+            if complaint := complaint_about_words(words, f"a persona's {place}"):
+                raise file.error((*where, place), complaint)
+        if complaint := complaint_about_words(key, "a persona's id"):
+            raise file.error(where, complaint)
+        for feature, rule in one.features.items():
+            # What an account is in is no matter of the person: a pharmacist's trade says nothing of health.
+            for value in () if feature.startswith("account_") else rule.values:
+                if complaint := complaint_about_words(value, "what defines a persona"):
+                    raise file.error((*where, "features", feature), complaint)
 
 
 @cache

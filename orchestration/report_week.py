@@ -13,6 +13,7 @@ from activation.report.report_data import Picture, ReportData
 from orchestration.eligibility import NOT_ELIGIBLE
 from orchestration.persona_evidence import NOT_WORTH_SEPARATING, READ_SO, RETIRE, UNPROFITABLE, evidence_pictures
 from orchestration.persona_store import model_of_week
+from orchestration.report_adoption import adoption_frames
 from orchestration.report_propensities import propensity_frames
 from orchestration.sql import identifier
 from orchestration.weeks import Week
@@ -53,10 +54,16 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
         kpis=history.filter(pl.col("as_of") == week.as_of),
         profiles=_frame(
             connection,
-            "select segment_id, characteristic, label, family, kind, unit, segment_value, base_value, index_value, "
-            "effect_size, people from marts.segment_profiles where as_of = ? and segment_type = 'persona' order by all",
+            "select p.segment_id, p.characteristic, p.label, p.family, p.kind, p.unit, p.segment_value, p.base_value, "
+            "p.index_value, p.effect_size, p.people, i.index_low, i.index_high from marts.segment_profiles as p "
+            "left join marts.persona_index as i on i.as_of = p.as_of and i.segment_type = p.segment_type "
+            "and i.segment_id = p.segment_id and i.characteristic = p.characteristic "
+            "where p.as_of = ? and p.segment_type = 'persona' order by all",
             as_of,
         ),
+        index=_frame(connection, "select * from marts.persona_index where as_of = ? order by all", as_of),
+        market=_frame(connection, "select * from marts.market_sizes where as_of = ? order by all", as_of),
+        subgroups=_frame(connection, "select * from marts.trigger_subgroups where as_of = ? order by all", as_of),
         migrations=_migrations(connection, week),
         propensity=_frame(
             connection,
@@ -117,12 +124,20 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
             "from marts.segment_preferences where as_of = ? order by all",
             as_of,
         ),
+        persuasion=_frame(connection, "select * from marts.segment_persuasion where as_of = ? order by all", as_of),
+        spared_pressure=_frame(
+            connection,
+            "select withheld_reason as reason, count(*) as people from marts.person_persuasion "
+            "where as_of = ? and withheld_reason is not null group by 1 order by 1",
+            as_of,
+        ),
         uplift=_frame(
             connection,
             "select campaign, outcome, learner, treated, control, effect, effect_low, effect_high, qini, qini_low, "
             "qini_high, uplift_at_30, verdict, abstained_reason from marts.uplift_results where as_of = ? order by all",
             as_of,
         ),
+        **adoption_frames(connection, workspace, week),
         refit=refit,
         moved_by_refit_alone=moved_by_refit_alone,
         left_out=_frame(

@@ -1,16 +1,19 @@
 """Special categories of personal data (GDPR art. 9): refused as features, and asked about where a name looks like one.
 
-What belongs here: the categories, the words that names of columns and events are screened for, and the two rules. The
-screen reads names, not values: it asks for a decision, it makes none.
+What belongs here: the categories, the words that names of columns and events are screened for, and the rules. The
+screen of columns and events asks for a decision, it makes none: what a column is called may mean something else. What a
+group of people is called is read by people, so words that tell of a special category, or stand for one, are refused there.
 """
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from orchestration.proxy_words import HARMLESS, PROXIES
 from orchestration.settings_file import nearest
 
 Category = Literal[
@@ -29,6 +32,7 @@ CATEGORIES: dict[str, str] = {
 NEEDS_A_CONDITION = "special_category_needs_a_condition"
 NEEDS_A_DECISION = "special_category_needs_a_decision"
 IS_NO_TARGET = "special_category_is_no_target"
+NAMES_NOBODY = "special_category_names_nobody"
 
 # Beginnings of words in English, German, French, Spanish, Italian and Dutch; "=" before a whole word. Accents are
 # written without: krank, sante, salud.
@@ -104,9 +108,34 @@ def looks_like(name: str) -> str | None:
         >>> looks_like("Konfession"), looks_like("prayer-times viewed"), looks_like("erase_requested")
         ('religion', 'religion', None)
     """
+    return _first_found(_folded(name), SCREEN)
+
+
+@lru_cache(maxsize=10_000)
+def words_tell_of(words: str) -> str | None:
+    """The special category that a name for people reveals, or stands for.
+
+    Stricter than `looks_like`: what people are called is read, and nobody decides over each reader. It knows words for
+    what is bought, worn, visited, celebrated or joined as well (`proxy_words.py`).
+
+    Examples:
+        >>> words_tell_of("Ramadan shoppers"), words_tell_of("Rollstuhl-Käufer"), words_tell_of("Black Friday shoppers")
+        ('religion', 'health', None)
+    """
+    folded = _folded(words)
+    for phrase in HARMLESS:
+        folded = folded.replace(f"_{phrase}_", "_")
+    return _first_found(folded, SCREEN) or _first_found(folded, PROXIES)
+
+
+def _folded(name: str) -> str:
+    """A name in plain small letters, with one `_` before, between and after its words."""
     words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower().translate(_FOLDED)
-    folded = "_" + re.sub(r"[^a-z0-9]+", "_", words).strip("_") + "_"
-    for category, screened in SCREEN.items():
+    return "_" + re.sub(r"[^a-z0-9]+", "_", words).strip("_") + "_"
+
+
+def _first_found(folded: str, screen: dict[str, str]) -> str | None:
+    for category, screened in screen.items():
         for word in screened.split():
             if f"_{word[1:]}_" in folded if word.startswith("=") else f"_{word}" in folded:
                 return category
@@ -144,6 +173,11 @@ def complaint_about(
     return None
 
 
+def is_refused_as_a_name(words: str) -> bool:
+    """Whether no group of people may be called so, nor be described with it."""
+    return words_tell_of(words) is not None
+
+
 def complaint_about_event(name: str) -> str | None:
     """What is wrong with counting an event as a feature; null where nothing is."""
     category = looks_like(name)
@@ -152,4 +186,20 @@ def complaint_about_event(name: str) -> str | None:
     return (
         f"'{name}' looks like {CATEGORIES[category]} (rule {NEEDS_A_DECISION}, GDPR art. 9): take it out, or state "
         f"that it is none with `features: {{not_sensitive: [{name}]}}`"
+    )
+
+
+def complaint_about_words(words: str, what: str) -> str | None:
+    """What is wrong with calling a group of people so, or with a label that is shown; null where nothing is.
+
+    Args:
+        words: the name or label.
+        what: what it is, such as "a persona's name".
+    """
+    category = words_tell_of(words)
+    if category is None:
+        return None
+    return (
+        f"'{words}' tells of {CATEGORIES[category]}, or stands for it (rule {NAMES_NOBODY}, GDPR art. 9): {what} must not; "
+        "choose other words"
     )

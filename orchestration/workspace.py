@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from orchestration.adoption_settings import AdoptionSettings, Launch, adoption_vars, check_adoption
 from orchestration.affinity_settings import AffinitySettings, affinity_vars
 from orchestration.brand import Brand, read_brand
 from orchestration.connectors.settings import Connector, read_connectors
@@ -44,9 +45,10 @@ from orchestration.legal_basis import (
 )
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, Attribute, Mapping, read_mappings, slug
 from orchestration.personas_file import PersonasFile, feature_families, read_personas_file, standard_features
+from orchestration.persuasion_settings import PersuasionSettings, check_persuasion, persuasion_vars
 from orchestration.rollbacks import Rollback, read_rollbacks
 from orchestration.settings_file import SettingsError, SettingsFile, TimeZoneName, nearest
-from orchestration.special_categories import complaint_about_event
+from orchestration.special_categories import complaint_about_event, complaint_about_words
 from orchestration.target_settings import Target, check_targets
 from orchestration.weeks import Week
 
@@ -206,6 +208,9 @@ class WorkspaceSettings(Settings):
     preferences: PreferenceSettings = PreferenceSettings()
     uplift: UpliftSettings = UpliftSettings()
     affinity: AffinitySettings = AffinitySettings()
+    launches: tuple[Launch, ...] = ()
+    adoption: AdoptionSettings = AdoptionSettings()
+    persuasion: PersuasionSettings = PersuasionSettings()
     activation: ActivationSettings = ActivationSettings()
     legal_basis: LegalBasis = Field(default_factory=dict)
     schedule: ScheduleSettings = ScheduleSettings()
@@ -259,13 +264,22 @@ class Workspace:
         workspace._check_connectors()
         read_decisions(folder)
         workspace._check_references(file)
-        return replace(
+        workspace = replace(
             workspace,
             compared=workspace._compared_columns(file),
             personas_file=read_personas_file(folder, workspace.feature_kinds()),
             rollbacks=read_rollbacks(folder),
             brand=read_brand(folder),
         )
+        check_persuasion(
+            file,
+            settings.persuasion,
+            workspace._describing_attributes(),
+            workspace._own_message_columns(),
+            workspace.entities,
+            list(workspace.personas_file.names()),
+        )
+        return workspace
 
     def feature_kinds(self) -> dict[str, str]:
         """Kind of every feature the settings may name: number, flag or category."""
@@ -288,6 +302,14 @@ class Workspace:
         identifiers = {each.source: each.column for each in self.attributes("contacts") if each.role == "identifier"}
         settings = self.settings.identity.probabilistic
         return tuple(compared_columns(settings, described, identifiers, file).items())
+
+    def _describing_attributes(self) -> dict[str, list[Attribute]]:
+        return {entity: self.attributes(entity) for entity in ENTITIES_WITH_ATTRIBUTES}
+
+    def _own_message_columns(self) -> list[str]:
+        """The columns that the workspace's contract adds to messages."""
+        changed = self.contracts.changed.get("messages")
+        return sorted(changed.added_columns) if changed else []
 
     def check_before_run(self) -> None:
         """What a workspace may leave open while it is written, and must have answered when it is run.
@@ -324,6 +346,8 @@ class Workspace:
                 ("uplift", "event"),
                 f"'{event}' is not among features.events; {nearest(event, self.settings.features.events)}",
             )
+        described = {entity: self.attributes(entity) for entity in ENTITIES_WITH_ATTRIBUTES}
+        check_adoption(file, self.settings.launches, self.settings.adoption, described, self.entities)
         labels = {attribute.source: attribute.role for attribute in self.attributes("contacts")}
         check_targets(
             file, self.settings.targets, self.feature_kinds(), self.entities, self.settings.features.events, labels
@@ -338,8 +362,10 @@ class Workspace:
                     ("features", "not_sensitive"),
                     f"'{name}' is not among features.events; {nearest(name, features.events)}",
                 )
-        for name in features.events:
+        for name, words in features.events.items():
             if name not in features.not_sensitive and (complaint := complaint_about_event(name)):
+                raise file.error(("features", "events", name), complaint)
+            if complaint := complaint_about_words(words or "", "a name that people get"):
                 raise file.error(("features", "events", name), complaint)
 
     def _check_connectors(self) -> None:
@@ -446,7 +472,7 @@ class Workspace:
     def dbt_vars(self) -> dict[str, Any]:
         """The settings dbt's models read: the same for every run, so that dbt parses once per workspace."""
         settings = self.settings
-        attributes = {entity: self.attributes(entity) for entity in ENTITIES_WITH_ATTRIBUTES}
+        attributes = self._describing_attributes()
         return {
             "timezone": settings.timezone,
             "delivered_entities": list(self.entities),
@@ -466,7 +492,10 @@ class Workspace:
             "activation": settings.activation.model_dump(),
             "legal_basis": legal_basis_var(settings.legal_basis),
             "minimum_cell": settings.minimum_cell,
+            "persona_excludes": sorted(settings.personas.exclude),
             "affinity": affinity_vars(settings.affinity, self.brand.is_declared),
+            "adoption": adoption_vars(settings.launches, settings.adoption, attributes),
+            "persuasion": persuasion_vars(settings.persuasion, attributes, self._own_message_columns()),
             **dimension_vars(
                 settings.preferences, settings.uplift, slug(settings.uplift.event) if settings.uplift.event else None
             ),
@@ -485,7 +514,16 @@ class Workspace:
 
     def fingerprint(self) -> str:
         """A short hash of every setting that may change a feature."""
-        no_feature = {"minimum_cell", "preferences", "uplift", "affinity", "targets"}
+        no_feature = {
+            "minimum_cell",
+            "persona_excludes",
+            "preferences",
+            "uplift",
+            "affinity",
+            "adoption",
+            "persuasion",
+            "targets",
+        }
         variables = {name: value for name, value in self.dbt_vars().items() if name not in no_feature}
         kept = self.folder / MODEL_FILE
         model = hashlib.sha256(kept.read_bytes()).hexdigest() if kept.is_file() else None

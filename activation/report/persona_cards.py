@@ -163,14 +163,9 @@ def _tell_trait(row: dict) -> Trait:
 
 
 def _interval(row: dict) -> str:
-    """The index, give or take what chance moves it by (95 %): the spread is everybody's, over the persona's people."""
-    base, effect, people = row["base_value"], row["effect_size"], row["people"]
-    gap = (row["segment_value"] or 0) - (base or 0)
-    if not base or base <= 0 or not effect or not people or row["index_value"] is None:
-        return ""
-    reach = 1.96 * abs(gap / effect) / people**0.5
-    low, high = (100 * max(row["segment_value"] + side * reach, 0) / base for side in (-1, 1))
-    return f"{low:,.0f} to {high:,.0f}"
+    """What chance leaves open of the index (95 %)."""
+    low, high = row["index_low"], row["index_high"]
+    return "" if low is None or high is None else f"{low:,.0f} to {high:,.0f}"
 
 
 def _quantity(value: float | None, kind: str, unit: str | None) -> str:

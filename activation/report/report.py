@@ -9,16 +9,21 @@ from pathlib import Path
 from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
+from activation.report.adoption import tell_adoption
+from activation.report.apart import tell_apart
 from activation.report.defined import tell_defined
 from activation.report.evidence import tell_evidence
 from activation.report.identity import recognize_personas
+from activation.report.market import tell_market
 from activation.report.movement import tell_movement
 from activation.report.outlook import tell_outlook
 from activation.report.overview import tell_overview
 from activation.report.persona_cards import tell_personas
+from activation.report.persuasion import tell_persuasion
 from activation.report.reach import tell_reach
 from activation.report.report_data import ReportData
 from activation.report.sizes import tell_sizes
+from activation.report.subgroups import tell_subgroups
 from activation.report.words import capitalized
 
 __all__ = ["ReportData", "render_report"]
@@ -44,11 +49,16 @@ def render_report(data: ReportData) -> str:
         .render(
             overview=tell_overview(data, personas),
             cards=tell_personas(data, personas),
-            movement=tell_movement(data, personas),
             defined=tell_defined(data, personas),
+            apart=tell_apart(data, personas),
+            market=tell_market(data, personas),
+            movement=tell_movement(data, personas),
             sizes=tell_sizes(data, personas),
             targets=tell_outlook(data, personas),
             reach=tell_reach(data, personas),
+            adoption=tell_adoption(data),
+            subgroups=tell_subgroups(data, personas),
+            persuasion=tell_persuasion(data, personas),
             evidence=tell_evidence(data),
             minimum_cell=data.minimum_cell,
             model_id=data.model_id,

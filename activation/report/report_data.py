@@ -38,6 +38,66 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
         "index_value": pl.Float64,
         "effect_size": pl.Float64,
         "people": pl.Int64,
+        "index_low": pl.Float64,
+        "index_high": pl.Float64,
+    },
+    "index": {
+        "segment_type": pl.String,
+        "segment_id": pl.String,
+        "segment_name": pl.String,
+        "characteristic_type": pl.String,
+        "characteristic": pl.String,
+        "label": pl.String,
+        "family": pl.String,
+        "kind": pl.String,
+        "unit": pl.String,
+        "is_persona_input": pl.Boolean,
+        "segment_value": pl.Float64,
+        "value_low": pl.Float64,
+        "value_high": pl.Float64,
+        "base_value": pl.Float64,
+        "index_value": pl.Float64,
+        "index_low": pl.Float64,
+        "index_high": pl.Float64,
+        "adjusted_p_value": pl.Float64,
+        "direction": pl.String,
+        "abstained_reason": pl.String,
+    },
+    "market": {
+        "segment_type": pl.String,
+        "segment_id": pl.String,
+        "segment_name": pl.String,
+        "audience": pl.String,
+        "purpose": pl.String,
+        "channel": pl.String,
+        "people": pl.Int64,
+        "people_low": pl.Float64,
+        "people_high": pl.Float64,
+        "companies": pl.Int64,
+        "companies_low": pl.Float64,
+        "companies_high": pl.Float64,
+        "is_suppressed": pl.Boolean,
+    },
+    "subgroups": {
+        "segment_type": pl.String,
+        "segment_id": pl.String,
+        "segment_name": pl.String,
+        "phrase": pl.String,
+        "people": pl.Int64,
+        "people_share": pl.Float64,
+        "index_value": pl.Float64,
+        "index_low": pl.Float64,
+        "index_high": pl.Float64,
+        "contactable_people": pl.Int64,
+        "clicked_share": pl.Float64,
+        "click_index": pl.Float64,
+        "click_index_low": pl.Float64,
+        "click_index_high": pl.Float64,
+        **{
+            f"content_{place}{suffix}": kind
+            for place in (1, 2, 3)
+            for suffix, kind in (("", pl.String), ("_people", pl.Int64))
+        },
     },
     "migrations": {
         "previous_as_of": pl.Date,
@@ -205,6 +265,27 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
         "evidence": pl.Int64,
         "abstained_reason": pl.String,
     },
+    "persuasion": {
+        "segment_type": pl.String,
+        "segment_id": pl.String,
+        "segment_name": pl.String,
+        "approach": pl.String,
+        "approach_rank": pl.Int64,
+        "observed_rank": pl.Int64,
+        "sends": pl.Int64,
+        "responses": pl.Int64,
+        "response_rate": pl.Float64,
+        "rate_low": pl.Float64,
+        "rate_high": pl.Float64,
+        "probability_best": pl.Float64,
+        "evidence": pl.String,
+        "message_style": pl.String,
+        "withheld_reason": pl.String,
+        "counted_responses": pl.String,
+        "caution": pl.String,
+        "abstained_reason": pl.String,
+    },
+    "spared_pressure": {"reason": pl.String, "people": pl.Int64},
     "uplift": {
         "campaign": pl.String,
         "outcome": pl.String,
@@ -220,6 +301,31 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
         "uplift_at_30": pl.Float64,
         "verdict": pl.String,
         "abstained_reason": pl.String,
+    },
+    "adoption_history": {
+        "as_of": pl.Date,
+        "adoption_class": pl.String,
+        "class_name": pl.String,
+        "place": pl.Int64,
+        "people": pl.Int64,
+        "share": pl.Float64,
+        "model_id": pl.String,
+    },
+    "adoption_moves": {"from_class": pl.String, "to_class": pl.String, "people": pl.Int64},
+    "adoption_figures": {
+        "measure": pl.String,
+        "launch": pl.String,
+        "value": pl.Float64,
+        "value_low": pl.Float64,
+        "value_high": pl.Float64,
+        "words": pl.String,
+    },
+    "adoption_curves": {
+        "place": pl.Int64,
+        "launch": pl.String,
+        "days": pl.Float64,
+        "value": pl.Float64,
+        "people": pl.Int64,
     },
 }
 """The columns of each frame of `ReportData`; further columns are ignored."""
@@ -258,6 +364,11 @@ class ReportData:
         history: The same for all weeks; those after `as_of` are ignored.
         profiles: Per persona and characteristic: its value and everybody's; 100 is the average of `index_value`,
             `effect_size` is the difference in standard deviations. `kind` number, or anything else for shares 0 to 1.
+            `index_low` and `index_high` are the index's interval, null where none holds.
+        index: Per persona, defined persona and adoption class: each characteristic against everybody, with intervals
+            and whether chance would explain it; the figures are null where they would tell of too few people.
+        market: Per segment and audience (`everyone`, `contactable`): people and companies, and how many are expected.
+        subgroups: Per persona and trigger: those who respond to it, against everybody and against their persona.
         migrations: People from persona to persona since the week before; null stands for joined and left.
         propensity: People per target and band; probabilities 0 to 1.
         propensity_models: Per target how good its model is, measured forward in time, or why it abstained.
@@ -289,7 +400,15 @@ class ReportData:
         value_words: Why no value is told, in a sentence; empty where it is.
         preferences: Per persona, and of `everybody`, and dimension: the value that is answered or chosen most, or why
             none is told; `lift` compares it with the usual mix.
+        persuasion: Per group and way of persuading: messages, answers, the rate with its interval, and the order of use; empty
+            where no message is tagged.
+        spared_pressure: How many people pressure is not aimed at, by reason.
         uplift: What campaigns with a control group brought about, a row per learner, or why nothing is told.
+        adoption_history: Per week up to this one and adoption class: people and their part of all; `place` counts the
+            classes from the earliest on, then influencers and the unclassified.
+        adoption_moves: People from class to class since the week before; null stands for joined and left.
+        adoption_figures: How well launches bear the classes out this week; none where no launches are declared.
+        adoption_curves: Per class and day the share that had tried the latest closed launch by then.
         left_out: Known people who are in nothing else here, by reason; people is null where they are fewer than that.
 
     Raises:
@@ -331,6 +450,8 @@ class ReportData:
     values: pl.DataFrame = field(default_factory=pl.DataFrame)
     value_words: str = ""
     preferences: pl.DataFrame = field(default_factory=pl.DataFrame)
+    persuasion: pl.DataFrame = field(default_factory=pl.DataFrame)
+    spared_pressure: pl.DataFrame = field(default_factory=pl.DataFrame)
     uplift: pl.DataFrame = field(default_factory=pl.DataFrame)
     propensity_notes: pl.DataFrame = field(default_factory=pl.DataFrame)
     propensity_moved_by: pl.DataFrame = field(default_factory=pl.DataFrame)
@@ -338,6 +459,13 @@ class ReportData:
     propensity_gains: pl.DataFrame = field(default_factory=pl.DataFrame)
     propensity_backtest: pl.DataFrame = field(default_factory=pl.DataFrame)
     propensity_fairness: pl.DataFrame = field(default_factory=pl.DataFrame)
+    index: pl.DataFrame = field(default_factory=pl.DataFrame)
+    market: pl.DataFrame = field(default_factory=pl.DataFrame)
+    subgroups: pl.DataFrame = field(default_factory=pl.DataFrame)
+    adoption_history: pl.DataFrame = field(default_factory=pl.DataFrame)
+    adoption_moves: pl.DataFrame = field(default_factory=pl.DataFrame)
+    adoption_figures: pl.DataFrame = field(default_factory=pl.DataFrame)
+    adoption_curves: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     def __post_init__(self) -> None:
         """Hold every frame to its columns and keep only the weeks the report may know of."""

@@ -1,5 +1,6 @@
 {# The columns of person_features in this workspace: the standard ones as described in person_features.yml, the declared
-   attributes and events as the settings describe them. A list of {name, label, family, unit, kind}. #}
+   attributes and events as the settings describe them. A list of {name, label, family, unit, kind,
+   is_persona_input}. #}
 {% macro feature_catalogue() -%}
     {% if not execute %}
         {{ return([]) }}
@@ -16,6 +17,7 @@
                     'family': family,
                     'unit': '',
                     'kind': attribute_kinds[entity].get('attr_' ~ attribute.name, 'category'),
+                    'is_persona_input': prefix ~ attribute.name not in var('persona_excludes'),
                 }) %}
             {% endfor %}
         {% endif %}
@@ -28,6 +30,7 @@
                 'family': 'product',
                 'unit': 'count',
                 'kind': 'number',
+                'is_persona_input': event.column ~ '_events_28d' not in var('persona_excludes'),
             }) %}
         {% endfor %}
     {% endif %}
@@ -41,6 +44,7 @@
                 'family': meta.family,
                 'unit': meta.unit,
                 'kind': meta.kind,
+                'is_persona_input': meta.persona_input and column.name not in var('persona_excludes'),
             }) %}
         {% endif %}
     {% endfor %}
@@ -71,4 +75,10 @@
     {%- else -%}
         ''
     {%- endif -%}
+{%- endmacro %}
+
+{# Whether something the catalogue says of the feature that a column names is true. #}
+{% macro is_true_of(features, feature_column, key) -%}
+    {%- set names = features | selectattr(key) | map(attribute='name') | list -%}
+    {{ feature_column ~ " in ('" ~ names | join("', '") ~ "')" if names else 'false' }}
 {%- endmacro %}

@@ -151,6 +151,11 @@ FAVOURITE_TIMES = ((0, 20), (0, 8), (2, 12), (0, 16), (0, 12))
 FAVOURITE_TIME_FACTOR = np.array([1.7, 1.45, 1.35, 1.4, 1.0])
 # How much more often than in the other variant each persona clicks in the long text (below 1: in the short one).
 LONG_TEXT_FACTOR = np.array([2.0, 0.6, 0.5, 1.7, 1.0])
+# The angle each mail is written from, drawn by chance, and the one that each persona clicks more than the others (-1:
+# none; whoever drifts away clicks as little on any), and how much more often than on average.
+ANGLES = ("free_extra", "next_step", "customer_story", "expert_view", "personal_note", "last_seats", "our_community")
+FAVOURITE_ANGLES = np.array([3, 2, 5, 1, -1])
+FAVOURITE_ANGLE_FACTOR = 2.2
 # Every campaign is kept from some by chance, to see what it brings.
 SHARE_WITHHELD = 0.15
 UNSUBSCRIBE_RATES = np.array([0.003, 0.002, 0.002, 0.002, 0.020])
@@ -194,3 +199,23 @@ LEAD_SOURCE_WEIGHTS = (
     (38, 34, 12, 5, 5, 6),
     (26, 12, 10, 16, 28, 8),
 )
+
+# What is new in the product: the event of using it, and the week of history on whose second day it comes.
+RELEASES: dict[str, int] = {
+    "board_shared": 1,
+    "forecast_made": 4,
+    "notebook_opened": 7,
+    "mobile_app_paired": 10,
+    "annotation_written": 13,
+    "goal_set": 16,
+    "what_if_run": 19,
+    "digest_connected": 22,
+}
+RELEASE_DAY = 1
+# How often somebody of average innovativeness tries something new in a session, and what innovativeness does to it
+# (logarithm of the factor per standard deviation).
+TRIES_PER_SESSION = 0.10
+INNOVATIVENESS_EFFECT = 1.2
+SHARE_OF_INFLUENCERS = 0.02
+# How often a session ends with passing something on, or with writing about it: usually, and of influencers.
+INFLUENCE = {"tip_shared": (0.01, 0.5), "review_written": (0.004, 0.15)}

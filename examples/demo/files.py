@@ -20,6 +20,7 @@ EXTRACTS: dict[str, tuple[str, str, str]] = {
     "contacts": ("crm", "csv", ","),
     "accounts": ("crm", "csv", ","),
     "events": ("product", "jsonl.gz", ""),
+    "releases": ("releases", "csv", ","),
     "hits": ("web", "csv.gz", ","),
     "invoices": ("billing", "csv", ";"),
     "mailings": ("email", "csv.gz", ","),

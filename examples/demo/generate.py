@@ -9,6 +9,7 @@ in its own module; numbers about the company stand in `company.py`.
 import argparse
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -29,6 +30,7 @@ from examples.demo.mailing import Mailing
 from examples.demo.people import People, draw_people
 from examples.demo.preferences import Preferences
 from examples.demo.product import Product
+from examples.demo.releases import Releases
 from examples.demo.truth import Truth, counts_of
 from examples.demo.web import Web
 
@@ -134,6 +136,8 @@ def generate_demo(
     systems = _Systems.of(crm, devices, _scale(humans, request), seed)
     _live_through(past, lives, systems, writer, truth)
     truth.write_people(lives, devices)
+    truth.write_adoption(systems.releases)
+    truth.write_angles()
     write_workspace(folder, past[0].monday, file_format)
 
     summary = DemoSummary(
@@ -159,6 +163,7 @@ class _Systems:
 
     crm: Crm
     product: Product
+    releases: Releases
     web: Web
     billing: Billing
     mailing: Mailing
@@ -171,6 +176,7 @@ class _Systems:
         return cls(
             crm=crm,
             product=Product(people, devices, sessions_per_week, seed),
+            releases=Releases(people, seed),
             web=Web(people, devices, sessions_per_week, seed),
             billing=Billing(crm, seed),
             mailing=Mailing(people, seed),
@@ -202,6 +208,7 @@ def _live_through(past: list[DemoWeek], lives: Lives, systems: _Systems, writer:
         writer.write("hits", week.as_of, visits.rows)
         usage = systems.product.live(week, lives)
         writer.write("events", week.as_of, usage.rows)
+        writer.write("releases", week.as_of, systems.releases.live(week, usage.visits))
         lives.remember(
             {
                 "usage": usage.usage,
@@ -214,9 +221,18 @@ def _live_through(past: list[DemoWeek], lives: Lives, systems: _Systems, writer:
 
 
 def write_workspace(folder: Path, first_week: date, file_format: FileFormat) -> None:
-    """Copy the settings and mappings of `workspace/`: with the first week, and for Parquet with other endings."""
+    """Copy the settings, mappings and contracts of `workspace/`: with dates moved to this history, and for Parquet other
+    endings.
+    """
     (folder / "mappings").mkdir(parents=True, exist_ok=True)
+    shutil.copytree(TEMPLATES / "contracts", folder / "contracts", dirs_exist_ok=True)
     settings = (TEMPLATES / "personae.yml").read_text(encoding="utf-8")
+    later = first_week - date.fromisoformat(re.findall(r"(?m)^first_week: (\S+)", settings)[0])
+    settings = re.sub(
+        r"(?m)(^  - \{id: .*date: )(\S+)(,)",
+        lambda found: f"{found[1]}{date.fromisoformat(found[2]) + later}{found[3]}",
+        settings,
+    )
     settings = re.sub(r"(?m)^first_week: \S+", f"first_week: {first_week}", settings)
     (folder / "personae.yml").write_text(settings, encoding="utf-8")
     for template in sorted(TEMPLATES.glob("mappings/*.yml")):

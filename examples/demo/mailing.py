@@ -68,7 +68,11 @@ class Mailing:
         is_machine = is_delivered & people.is_behind_mail_proxy[human]
         is_opened = is_delivered & (rng.random(count) < np.array(open_rates)[persona] * open_factor)
         opened_at = arrived_at + 30 + (rng.exponential(HOURS_UNTIL_OPENED, count) * HOUR).astype(np.int64)
+        click_chances = np.minimum(np.array(open_rates)[persona] * open_factor, 1.0)
+        click_chances *= np.minimum(np.array(click_rates)[persona] * click_factor, 1.0)
         is_clicked = is_opened & (rng.random(count) < np.array(click_rates)[persona] * click_factor)
+        approaches = generator(self._seed, Stream.MAIL_APPROACHES, week.number)
+        angle = _angles(approaches, persona, click_chances, is_clicked, is_delivered)
         clicked_at = opened_at + 5 + rng.exponential(40, count).astype(np.int64)
         is_unsubscribed = is_opened & (rng.random(count) < company.UNSUBSCRIBE_RATES[persona] * 2)
         is_unsubscribed |= is_delivered & (rng.random(count) < company.UNSUBSCRIBE_RATES[persona])
@@ -101,6 +105,7 @@ class Mailing:
                 "variant": pl.Series(["short_text", "long_text"]).gather(variant[mail]),
                 "by_machine": by_machine[order].astype(np.int8),
                 "test_group": pl.Series(["treatment", "control"]).gather(is_withheld[mail].astype(np.int64)),
+                "angle": pl.Series(company.ANGLES).gather(angle[mail]),
             }
         )
         return MailingWeek(
@@ -137,3 +142,30 @@ def _likes_variant(persona: IntArray, variant: IntArray) -> FloatArray:
     short_text = 2 / (1 + long_text)
     likes: FloatArray = np.where(variant == 1, long_text * short_text, short_text)
     return likes
+
+
+def _angles(
+    rng: np.random.Generator, persona: IntArray, chance: FloatArray, is_clicked: BoolArray, is_delivered: BoolArray
+) -> IntArray:
+    """The angle of each mail, an index of `company.ANGLES`.
+
+    Angles go out alike often in every persona, and the persona's favourite is clicked more often than the others. What
+    is clicked was drawn before: the angle is drawn given the click, by Bayes' rule, so what people do stays as it was.
+
+    Args:
+        rng: the generator.
+        persona: of the recipients.
+        chance: to click, before the angle is known.
+        is_clicked: whether they did.
+        is_delivered: whether they could.
+    """
+    many = len(company.ANGLES)
+    favourite = np.array(company.FAVOURITE_ANGLES)[persona]
+    factor = np.where(favourite >= 0, np.minimum(company.FAVOURITE_ANGLE_FACTOR, 0.95 / np.maximum(chance, 1e-9)), 1.0)
+    of_favourite = np.where(is_clicked, factor, (1 - chance * factor) / np.maximum(1 - chance, 1e-9)) / many
+    share = np.where(is_delivered, of_favourite, 1 / many)
+    is_favourite = (rng.random(len(persona)) < share) & (favourite >= 0)
+    other = rng.integers(0, many - 1, len(persona))
+    others = np.where(favourite >= 0, other + (other >= favourite), rng.integers(0, many, len(persona)))
+    angles: IntArray = np.where(is_favourite, favourite, others)
+    return angles

@@ -31,10 +31,22 @@ _INTEREST = [_NAMES.index("addon_browsed")]
 
 
 @dataclass(frozen=True)
+class Visits:
+    """A week's sessions in the product, one entry each: whose, by which ids, and the instant of its last event."""
+
+    human: IntArray
+    ended_at: IntArray
+    user_id: pl.Series
+    device_id: pl.Series
+    session: pl.Series
+
+
+@dataclass(frozen=True)
 class ProductWeek:
-    """A week's delivery, and its counts per human as `Lives.remember` wants them."""
+    """A week's delivery, its sessions, and its counts per human as `Lives.remember` wants them."""
 
     rows: pl.DataFrame
+    visits: Visits
     usage: IntArray
     building: IntArray
     interest: IntArray
@@ -70,13 +82,14 @@ class Product:
 
         order = np.argsort(events.at, kind="stable")
         session, kind_in_order = events.session[order], kind[order]
+        session_id = numbered(f"s{week.number:03d}-", 7, len(sessions))
         rows = pl.DataFrame(
             {
                 "event_id": numbered(f"p{week.number:03d}-", 7, len(order)),
                 "ts": utc(events.at[order]),
                 "user_id": self._people.contact_id.gather(contact[session]),
                 "device_id": self._devices.device_id.gather(device[session]),
-                "session": numbered(f"s{week.number:03d}-", 7, len(sessions)).gather(session),
+                "session": session_id.gather(session),
                 "event": pl.Series(_NAMES).gather(kind_in_order),
                 "category": pl.Series(_CATEGORIES).gather(kind_in_order),
                 "platform": self._devices.device_type.gather(device[session]),
@@ -84,8 +97,18 @@ class Product:
             }
         )
         human = sessions.owner[events.session]
+        ended_at = sessions.start.copy()
+        np.maximum.at(ended_at, events.session, events.at)
+        visits = Visits(
+            human=sessions.owner,
+            ended_at=ended_at,
+            user_id=self._people.contact_id.gather(contact),
+            device_id=self._devices.device_id.gather(device),
+            session=session_id,
+        )
         return ProductWeek(
             rows=self._as_delivered(rng, rows),
+            visits=visits,
             usage=np.bincount(human, minlength=len(self._people)),
             building=np.bincount(human[np.isin(kind, _BUILDING)], minlength=len(self._people)),
             interest=np.bincount(human[np.isin(kind, _INTEREST)], minlength=len(self._people)),

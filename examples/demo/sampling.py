@@ -29,6 +29,8 @@ class Stream(IntEnum):
     TICKETS = 12
     SURVEYS = 13
     MAIL_TRIALS = 14
+    MAIL_APPROACHES = 18
+    RELEASES = 20
 
 
 def generator(seed: int, stream: Stream, week: int = -1) -> np.random.Generator:

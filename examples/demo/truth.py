@@ -1,8 +1,10 @@
 """What was planted, written beside the extracts: no part of the pipeline reads it, tests and benchmarks do.
 
-What belongs here: the true people behind contacts and devices, their true personas, their true chance to order.
+What belongs here: the true people behind contacts and devices, their true personas, their true chance to order, how
+readily they try what is new.
 """
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from examples.demo.columns import numbered
 from examples.demo.devices import Devices
 from examples.demo.lives import Lives
 from examples.demo.people import People
+from examples.demo.releases import Releases
 from examples.demo.sampling import IntArray
 
 
@@ -58,6 +61,25 @@ class Truth:
             lists = listed.group_by("human", maintain_order=True).all()
             frame = frame.join(lists, on="human", how="left", maintain_order="left")
         frame.drop("human").write_parquet(self.folder / "people.parquet")
+
+    def write_adoption(self, releases: Releases) -> None:
+        """Write `adoption.parquet`, one row per human: how readily new things are tried, and who is heard."""
+        pl.DataFrame(
+            {
+                "human_id": self._human_id,
+                "innovativeness": releases.innovativeness,
+                "is_influencer": releases.is_influencer,
+            }
+        ).write_parquet(self.folder / "adoption.parquet")
+
+    def write_angles(self) -> None:
+        """Write `angles.json`: the angle that each persona clicks more often, null where it clicks none, and how much."""
+        favourites = {
+            persona: company.ANGLES[angle] if angle >= 0 else None
+            for persona, angle in zip(company.PERSONAS, company.FAVOURITE_ANGLES.tolist(), strict=True)
+        }
+        told = {"factor": company.FAVOURITE_ANGLE_FACTOR, "favourites": favourites}
+        (self.folder / "angles.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
     def _changes(self, lives: Lives) -> pl.DataFrame:
         """One row per change of persona: the Monday it happened on, from which to which."""

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import dagster as dg
 import duckdb
+import polars as pl
 
+from activation.label_files import write_label_file
 from activation.publishing import publish_folder
 from orchestration.defs.partitions import run_weeks, weekly
 from orchestration.defs.tables import published_freshness
@@ -16,10 +18,15 @@ from orchestration.warehouse import Warehouse
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
+PEOPLE_AT_A_TIME = 100_000
+
 # Each published table and the columns that order its rows.
 PUBLISHED_TABLES = {
     "segment_memberships": ("person_id", "segment_type", "segment_id"),
     "segment_profiles": ("segment_type", "segment_id", "characteristic"),
+    "persona_index": ("segment_type", "segment_id", "characteristic"),
+    "market_sizes": ("segment_type", "segment_id", "audience"),
+    "trigger_subgroups": ("segment_type", "segment_id", "phrase"),
     "segment_migrations": ("segment_type", "previous_as_of", "from_segment_id", "to_segment_id"),
     "segment_kpis": ("segment_type", "segment_id"),
     "segment_rhythms": ("segment_type", "segment_id", "weekday", "hour"),
@@ -31,7 +38,12 @@ PUBLISHED_TABLES = {
     "segment_values": ("segment_type", "segment_id"),
     "person_preferences": ("person_id", "dimension"),
     "segment_preferences": ("segment_type", "segment_id", "dimension"),
+    "person_labels": ("person_id",),
     "person_affinities": ("person_id", "phrase_group", "phrase"),
+    "adoption_classes": ("person_id",),
+    "adoption_validity": ("measure", "adoption_class", "launch_id", "days"),
+    "segment_persuasion": ("segment_type", "segment_id", "approach"),
+    "person_persuasion": ("person_id",),
     "uplift_results": ("campaign", "learner"),
     "person_uplift": ("campaign", "person_id"),
     "people_left_out": ("purpose", "reason"),
@@ -95,10 +107,35 @@ def _write_week(
         ).fetchall()[0][0]
         rows[table] += count
         manifest["tables"][table] = count  # type: ignore[index]
+    _write_labels(connection, workspace, week, folder)
     shutil.copyfile(workspace.report_folder / f"{week.key}.html", folder / "report.html")
     _write_card(connection, week, folder)
     _write_propensity_cards(connection, week, folder)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_labels(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, folder: Path) -> None:
+    """The labels of people for people to read, from the file that was just written: it is in order already."""
+    contacts = connection.execute(
+        "select person_id, contact_id from intermediate.int_people where as_of = ?", [week.as_of]
+    ).pl()
+    targets = list(workspace.settings.targets)
+    parts = ("probability", "band", "abstained_reason", "model_id")
+    by_target = ", ".join(
+        f"list_filter(propensities, x -> x.target = {literal(target)})[1].{part} as {identifier(f'{target}_{part}')}"
+        for target in targets
+        for part in parts
+    )
+    columns = f"* exclude (propensities){', ' if by_target else ''}{by_target}"
+    result = connection.execute(f"select {columns} from read_parquet(?)", [str(folder / "person_labels.parquet")])
+
+    def frames() -> Iterator[pl.DataFrame]:
+        for batch in result.fetch_record_batch(PEOPLE_AT_A_TIME):
+            frame = pl.from_arrow(batch)
+            assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a record batch is a frame
+            yield frame.join(contacts, on="person_id", how="left", maintain_order="left")
+
+    write_label_file(frames(), folder / "person_labels.csv", targets)
 
 
 def _write_card(connection: duckdb.DuckDBPyConnection, week: Week, folder: Path) -> None:

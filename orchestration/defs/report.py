@@ -14,6 +14,9 @@ REPORT_INPUTS = [
         "segment_memberships",
         "segment_kpis",
         "segment_profiles",
+        "persona_index",
+        "market_sizes",
+        "trigger_subgroups",
         "segment_migrations",
         "segment_rhythms",
         "segment_stages",
@@ -22,7 +25,10 @@ REPORT_INPUTS = [
         "propensity_backtest",
         "segment_values",
         "segment_preferences",
+        "segment_persuasion",
+        "person_persuasion",
         "uplift_results",
+        "adoption_validity",
         "people_left_out",
     )
 ] + [

@@ -30,7 +30,7 @@ def test_progress_is_one_line_per_asset_with_the_time_it_took(demo_run: DemoRun)
     assert len(names) == len(set(names))
     assert {"raw/events", "features/person_features", "ml/persona_assignments", "published/segment_kpis"} <= set(names)
     assert all(re.search(r"\d+\.\d s$", line) for line in lines)
-    assert len(demo_run.output.splitlines()) < 130
+    assert len(demo_run.output.splitlines()) < 145
 
 
 def test_every_week_is_published_and_latest_is_the_last_one(demo_run: DemoRun) -> None:
@@ -135,6 +135,61 @@ def test_the_ledger_says_by_what_people_were_merged(demo_run: DemoRun) -> None:
     assert not {"email", "phone", "first_name"} & {name for name, *_ in names}
 
 
+def test_what_sets_planted_personas_apart_is_found_and_no_figure_tells_of_few_people(demo_run: DemoRun) -> None:
+    index = demo_run.table("persona_index")
+    told = index.filter(pl.col("abstained_reason").is_null())
+    assert {"demographic", "firmographic", "behavioural", "trigger", "event", "target"} <= set(
+        told["characteristic_type"]
+    )
+    assert told["people"].min() >= 10
+    shares = told.filter(pl.col("kind") != "number")
+    counts = shares["people"] * shares["segment_value"]
+    assert not counts.is_between(0.5, 9.5).any()
+    assert told["index_value"].is_between(told["index_low"].fill_null(0), told["index_high"].fill_null(1e9)).all()
+    personas = told.filter(segment_type="persona")
+    assert personas.filter("is_significant")["segment_id"].n_unique() == personas["segment_id"].n_unique()
+    assert not personas.filter("is_significant").is_empty()
+
+
+def test_market_sizes_are_the_key_figures_with_an_interval_and_companies(demo_run: DemoRun) -> None:
+    sizes = demo_run.table("market_sizes").filter(segment_type="persona")
+    kpis = (
+        demo_run.table("segment_kpis").filter(pl.col("people") >= 10).select("segment_id", "people", "reachable_people")
+    )
+    both = sizes.filter(audience="everyone").join(kpis, on="segment_id", suffix="_known")
+    assert (both["people"] == both["people_known"]).all() and both.height == kpis.height
+    assert (sizes["people_low"] <= sizes["people_high"]).all()
+    everyone, contactable = (sizes.filter(audience=name).sort("segment_id") for name in ("everyone", "contactable"))
+    assert (contactable["companies"] <= everyone["companies"]).all() and contactable["companies"].sum() > 0
+
+
+def test_subgroups_respond_to_triggers_and_are_told_what_they_read(demo_run: DemoRun) -> None:
+    groups = demo_run.table("trigger_subgroups")
+    told = groups.filter(pl.col("people").is_not_null())
+    assert told.height > 3 and told["people"].min() >= 10
+    assert told["content_1"].is_not_null().any()
+    sources = told["content_1"].drop_nulls().str.split(": ").list.first()
+    assert set(sources) <= {"page", "search", "product", "message"}
+
+
+def test_one_row_per_person_holds_all_labels_and_the_file_for_people_says_the_same(demo_run: DemoRun) -> None:
+    labels = demo_run.table("person_labels")
+    memberships = demo_run.table("segment_memberships").filter(segment_type="persona")
+    assert labels["person_id"].is_unique().all() and labels["person_id"].is_sorted()
+    assert set(memberships["person_id"]) <= set(labels["person_id"])
+    told = labels.explode("propensities").unnest("propensities").drop_nulls("target")
+    scores = demo_run.table("person_propensities").join(told, on=["person_id", "target"])
+    assert scores.height == demo_run.table("person_propensities").height
+    assert scores["probability"].equals(scores["probability_right"], null_equal=True)
+    for part in ("persona", "adoption", "persuasion", "affinity"):
+        assert (labels[f"{part}_abstained_reason"].is_not_null() | labels[f"{part}_model_id"].is_not_null()).all()
+    with (demo_run.published / "latest" / "person_labels.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["Person"] for row in rows] == labels["person_id"].to_list()
+    assert [row["Persona"] for row in rows] == labels["persona_name"].fill_null("").to_list()
+    assert not any(value.startswith(("=", "+", "@")) for row in rows for value in row.values())
+
+
 def test_only_people_with_consent_are_in_activation_files(demo_run: DemoRun) -> None:
     folder = demo_run.state / "activation" / LAST_WEEK.key
     rows = [row for path in sorted(folder.glob("persona-*.csv")) for row in csv.DictReader(path.open(encoding="utf-8"))]
@@ -192,6 +247,7 @@ def test_the_lineage_is_one_graph_from_extracts_to_activation_files(demo_run: De
         "intermediate",
         "features",
         "ml",
+        "segments",
         "marts",
         "activation",
         "report",

@@ -36,6 +36,9 @@ received as (
         messages.campaign,
         messages.offer,
         messages.content,
+        {%- for column in carried_message_columns() %}
+        messages.{{ column }},
+        {%- endfor %}
         messages.occurred_at as sent_at,
         messages.known_from_at,
         cast(messages.occurred_at as date) as utc_day,
@@ -247,6 +250,9 @@ message_outcomes as (
         sent.campaign,
         sent.offer,
         sent.content,
+        {%- for column in carried_message_columns() %}
+        sent.{{ column }},
+        {%- endfor %}
         slots.slot,
         slots.weekday,
         answered.bounced_from_at,

@@ -27,6 +27,12 @@ propensity_scores as (
 
 ),
 
+adoption_scores as (
+
+    select * from {{ source('ml', 'adoption_scores') }}
+
+),
+
 persona_memberships as (
 
     select
@@ -76,11 +82,37 @@ band_memberships as (
 
 ),
 
+{# Whoever is unclassified is in no class. #}
+adoption_memberships as (
+
+    select
+        adoption_scores.as_of,
+        adoption_scores.person_id,
+        'adoption_class' as segment_type,
+        adoption_scores.adoption_class as segment_id,
+        adoption_scores.adoption_class_name as segment_name,
+        adoption_scores.class_probability as membership_strength,
+        cast(null as double) as margin,
+        cast(null as varchar) as runner_up_segment_id,
+        cast(null as double) as fit_score,
+        cast(null as varchar) as deciding_feature_1,
+        cast(null as varchar) as deciding_feature_2,
+        cast(null as varchar) as deciding_feature_3,
+        adoption_scores.model_id
+    from adoption_scores
+    inner join weeks
+        on adoption_scores.as_of = weeks.as_of
+    where adoption_scores.adoption_class <> 'unclassified'
+
+),
+
 memberships as (
 
     select * from persona_memberships
     union all
     select * from band_memberships
+    union all
+    select * from adoption_memberships
 
 ),
 

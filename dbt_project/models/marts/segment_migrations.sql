@@ -94,6 +94,32 @@ moves as (
 
 ),
 
+{# Counted where last week's class was looked up anyway. #}
+adoption_moves as (
+
+    select
+        adoption_moves.as_of,
+        adoption_moves.previous_as_of,
+        'adoption_class' as segment_type,
+        adoption_moves.from_class as from_segment_id,
+        adoption_moves.to_class as to_segment_id,
+        adoption_moves.people,
+        0 as redrawn_people,
+        case when from_class <> to_class then people else 0 end as changed_people
+    from {{ source('ml', 'adoption_moves') }} as adoption_moves
+    inner join weeks
+        on adoption_moves.as_of = weeks.as_of
+
+),
+
+all_moves as (
+
+    select * from moves
+    union all
+    select * from adoption_moves
+
+),
+
 segment_migrations as (
 
     select
@@ -106,7 +132,7 @@ segment_migrations as (
         cast(people as double) / sum(people) over (partition by as_of, segment_type) as people_share,
         cast(changed_people - redrawn_people as bigint) as moved_people,
         cast(redrawn_people as bigint) as redrawn_people
-    from moves
+    from all_moves
 
 )
 

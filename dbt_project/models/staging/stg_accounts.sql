@@ -21,6 +21,9 @@ stated as (
         {%- for attribute in attributes('accounts', 'feature') + attributes('accounts', 'label') + attributes('accounts', 'text') %}
         attr_{{ attribute.name }},
         {%- endfor %}
+        {%- for column in protecting_columns('accounts') %}
+        {{ column }},
+        {%- endfor %}
         _load_sequence,
         _file,
         _row_number,

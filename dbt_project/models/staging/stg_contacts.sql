@@ -29,6 +29,9 @@ stated as (
         {%- for attribute in attributes('contacts', 'feature') + attributes('contacts', 'label') + attributes('contacts', 'text') %}
         attr_{{ attribute.name }},
         {%- endfor %}
+        {%- for column in protecting_columns('contacts') %}
+        {{ column }},
+        {%- endfor %}
         _load_sequence,
         _file,
         _row_number,

@@ -20,6 +20,9 @@ harmonized as (
         coalesce(is_machine, false) as is_machine,
         is_machine is not null as tells_machines,
         lower(trim(treatment_group)) as treatment_group,
+        {%- for column in var('persuasion').message_columns %}
+        {{ column }},
+        {%- endfor %}
         _source,
         _load_sequence,
         _file,

@@ -56,7 +56,14 @@ def company(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> Compa
 
 @pytest.fixture(scope="session")
 def later_company(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path, company: Company) -> LaterCompany:
-    features = ("--select", "+person_features", "person_outcomes", "+int_contact_texts")
+    features = (
+        "--select",
+        "+person_features",
+        "person_outcomes",
+        "+int_contact_texts",
+        "+int_launch_adoptions",
+        "+int_influence",
+    )
     folder = tmp_path_factory.mktemp("after")
     shutil.copy(company.warehouse.file, folder)
     after = DbtWarehouse(folder, dbt_folder, VARIABLES)

@@ -22,6 +22,30 @@ VARIABLES = {
         "half_life_days": dict.fromkeys(SOURCES, 10),
         "source_weights": {source: 0.5 if source == "page" else 1.0 for source in SOURCES},
     },
+    "adoption": {
+        "launches": [
+            {"id": "export", "launched_on": "2026-02-05", "event": "export report"},
+            {"id": "chair", "launched_on": "2026-02-10", "products": ["x", "z"]},
+            {
+                "id": "gold",
+                "launched_on": "2026-01-05",
+                "entity": "contacts",
+                "column": "attr_tier",
+                "values": ["Gold"],
+            },
+            {
+                "id": "sector",
+                "launched_on": "2026-02-01",
+                "entity": "accounts",
+                "column": "industry",
+                "values": ["software"],
+            },
+            {"id": "invite", "launched_on": "2026-02-20", "event": "invited friend"},
+        ],
+        "reach": [{"event": "invited friend", "column": None}],
+        "creation": [{"event": "export report", "column": None}],
+        "observed_days": 30,
+    },
     "timezone": "Europe/Berlin",
     "events_of_a_turn": 1,  # every week takes a turn of its own
     "contact_attributes": [
@@ -233,6 +257,14 @@ def add_what_came_later(warehouse: DbtWarehouse) -> None:
             _delivered_at="2026-03-05 06:00",
             page_title="Careers",
         ),
+        dict(
+            contact_id="c6",
+            occurred_at="2026-02-24 11:00",
+            event_type="other",
+            event_name="invited friend",
+            _delivered_at="2026-03-05 06:00",
+        ),
+        dict(contact_id="c6", occurred_at="2026-03-04 11:00", event_type="other", event_name="invited friend"),
     )
     add(
         "raw.orders",
@@ -282,6 +314,7 @@ def add_what_came_later(warehouse: DbtWarehouse) -> None:
 
 def assign_personas(warehouse: DbtWarehouse) -> None:
     """What the models would have said of two weeks."""
+    warehouse.add("ml.persona_weeks", dict(as_of=WEEK_BEFORE[0]), dict(as_of=AS_OF))
     warehouse.add(
         "ml.personas",
         dict(as_of=AS_OF, persona_id="k1", persona_name="Readers", description="They read."),
@@ -320,6 +353,19 @@ def assign_personas(warehouse: DbtWarehouse) -> None:
         ),
     )
     gain = dict(target="order_soon", kind="band", band="high", depth=0.1, people=20, lift=2.0)
+    placed = dict(as_of=AS_OF, launches_seen=3, launches_adopted=1, evidence=1, model_id="m3")
+    late = dict(adoption_class="laggard", adoption_class_name="Laggard", curve_class="laggard", class_probability=0.7)
+    nowhere = dict(adoption_class="unclassified", adoption_class_name="Unclassified", abstained_reason="too little")
+    warehouse.add(
+        "ml.adoption_scores",
+        placed | late | dict(person_id=ANN, innovativeness=-1.0),
+        placed | nowhere | dict(person_id=BOB),
+    )
+    warehouse.add(
+        "ml.adoption_moves",
+        dict(as_of=AS_OF, previous_as_of=WEEK_BEFORE[0], from_class="innovator", to_class="laggard", people=1),
+    )
+    warehouse.add("ml.adoption_validity", dict(as_of=AS_OF, measure="reliability", value=0.5))
     warehouse.add("ml.propensity_gains", gain | dict(as_of=AS_OF), gain | dict(as_of="2026-01-05"))
 
 

@@ -15,9 +15,11 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from orchestration.adoption_week import ADOPTION_TABLES
 from orchestration.affinity_week import AFFINITY_TABLES
 from orchestration.dbt_runs import DBT_COMMAND
 from orchestration.ingest.tables import make_raw_tables
+from orchestration.persuasion_week import PERSUASION_TABLES
 from orchestration.preference_week import PREFERENCE_TABLES
 from orchestration.propensity_store import PROPENSITY_TABLES
 from orchestration.uplift_week import UPLIFT_TABLES
@@ -35,13 +37,22 @@ create table ml.persona_assignments (
     deciding_feature_2 varchar, deciding_feature_3 varchar, previous_model_persona_id varchar, movement varchar,
     model_id varchar
 );
+create table ml.persona_weeks (as_of date);
 create table ml.personas (
     as_of date, persona_type varchar default 'persona', persona_id varchar, persona_name varchar, description varchar,
     people bigint, model_id varchar
 );
 """
 # Tables of schema `ml` whose columns are those that the pipeline makes.
-MADE_BY_THE_PIPELINE = AFFINITY_TABLES | VALUE_TABLES | PREFERENCE_TABLES | UPLIFT_TABLES | PROPENSITY_TABLES
+MADE_BY_THE_PIPELINE = (
+    ADOPTION_TABLES
+    | AFFINITY_TABLES
+    | PERSUASION_TABLES
+    | VALUE_TABLES
+    | PREFERENCE_TABLES
+    | UPLIFT_TABLES
+    | PROPENSITY_TABLES
+)
 
 
 def person(identity_id: str, kind: str = "contact") -> str:

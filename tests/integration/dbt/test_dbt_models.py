@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pytest
 import yaml
 from dbt_company import ANN, AS_OF, BOB, DELETED, EVE, SHOPPER
@@ -216,6 +217,49 @@ def test_profiles_of_categories_are_shares_of_the_people_whose_level_is_known(co
     row = profiles.filter(segment_id="k1", characteristic="contact_country=AT").row(0, named=True)
     assert (row["label"], row["unit"]) == ("Country: AT", "share")
     assert (row["segment_value"], row["base_value"]) == (1.0, 0.5)
+
+
+def test_an_index_of_few_people_is_held_back_with_its_reason(company):
+    rows = company.table("marts.persona_index")
+    assert set(rows["abstained_reason"]) == {"fewer than 10 people"}
+    assert rows["index_value"].is_null().all() and not rows["is_significant"].any()
+    kinds = dict(rows.select("characteristic", "characteristic_type").iter_rows())
+    assert kinds["contact_country=AT"] == "demographic"
+    assert kinds["account_industry=Software"] == "firmographic"
+    assert kinds["events_28d"] == "behavioural"
+    inputs = dict(rows.filter(segment_type="persona").select("characteristic", "is_persona_input").iter_rows())
+    assert (inputs["events_28d"], inputs["events_91d"]) == (True, False)
+
+
+def test_an_index_and_a_profile_compare_the_same_characteristics_of_the_same_people(company):
+    keys = ["segment_type", "segment_id", "characteristic"]
+    personas = pl.col("segment_type").is_in(["persona", "defined_persona", "adoption_class"])
+    profiles = company.table("marts.segment_profiles").filter(personas)
+    index = company.table("marts.persona_index")
+    assert profiles.select(keys).sort(keys).rows() == index.select(keys).sort(keys).rows()
+
+
+def test_few_people_are_not_counted_out_in_market_sizes(company):
+    rows = company.table("marts.market_sizes").filter(segment_type="persona")
+    assert rows.height == 4
+    told = {(row["segment_id"], row["audience"]): row["people"] for row in rows.to_dicts()}
+    assert told[("k2", "contactable")] == 0
+    assert told[("k1", "everyone")] is None and told[("k1", "contactable")] is None
+
+
+def test_one_row_holds_all_that_is_told_of_a_person_and_why_the_rest_is_not(company):
+    labels = company.table("marts.person_labels")
+    assert labels["person_id"].to_list() == sorted([ANN, BOB, EVE, SHOPPER])
+    ann = company.of(ANN, "marts.person_labels")
+    assert (ann["persona_name"], ann["membership_strength"], ann["persona_model_id"]) == ("Readers", 0.9, "m1")
+    assert ann["propensities"] == [
+        {"target": "order_soon", "probability": 0.8, "band": "high", "abstained_reason": None, "model_id": "m2"}
+    ]
+    assert ann["defined_persona_abstained_reason"] == "is like no persona that was defined"
+    assert ann["affinity_abstained_reason"] == "no phrases are listed"
+    eve = company.of(EVE, "marts.person_labels")
+    assert eve["propensities"][0]["abstained_reason"] == "too few positives"
+    assert company.of(SHOPPER, "marts.person_labels")["propensities"] is None
 
 
 def test_what_became_of_predictions_and_what_they_earn_is_published_for_scored_weeks(company):

@@ -10,7 +10,16 @@ from orchestration.identity_settings import IdentitySettings
 
 VARIABLES = {
     "delivered_entities": ["contacts", "events"],
-    "contact_attributes": [{"name": "country", "role": "feature", "label": "Home"}],
+    "contact_attributes": [
+        {"name": "country", "role": "feature", "label": "Home"},
+        {"name": "followers", "role": "feature", "label": "Followers"},
+    ],
+    "adoption": {
+        "launches": [{"id": "chair", "launched_on": "2026-02-01", "products": ["x"]}],
+        "reach": [{"event": None, "column": "attr_followers"}],
+        "creation": [{"event": "review", "column": None}],
+        "observed_days": 14,
+    },
     "identity": IdentitySettings(max_people_per_email=1, max_people_per_device=1, include_anonymous=True).model_dump(),
     "legal_basis": {
         purpose: [{"market": "*", "basis": "legitimate_interest", "statement": "existing customers"}]
@@ -26,15 +35,16 @@ def sparse_company(tmp_path_factory):
     warehouse = DbtWarehouse(tmp_path_factory.mktemp("sparse"), tmp_path_factory.mktemp("sparse_dbt"), VARIABLES)
     with warehouse.connect() as connection:
         connection.execute("alter table raw.contacts add column attr_country varchar")
+        connection.execute("alter table raw.contacts add column attr_followers double")
     warehouse.add(
         "raw.contacts",
-        dict(contact_id="c1", email="both@x.org", attr_country="Norway", created_at="2026-01-01"),
+        dict(contact_id="c1", email="both@x.org", attr_country="Norway", attr_followers=900.0, created_at="2026-01-01"),
         dict(contact_id="c2", email="both@x.org", created_at="2026-01-01"),
     )
     warehouse.add(
         "raw.events",
         dict(device_id="d9", occurred_at="2026-02-20 23:30", event_type="page_view"),
-        dict(device_id="d1", occurred_at="2026-02-20 10:00", event_type="page_view"),
+        dict(device_id="d1", occurred_at="2026-02-20 10:00", event_type="other", event_name="review"),
         dict(device_id="d1", contact_id="c1", occurred_at="2026-02-21 10:00", event_type="page_view"),
     )
     warehouse.run_for((AS_OF, "2026-03-02 00:00", True, True))
@@ -86,3 +96,13 @@ def test_key_figures_of_what_is_not_delivered_are_null(sparse_company):
 
 def test_without_a_week_before_nobody_moved(sparse_company):
     assert sparse_company.read("select * from marts.segment_migrations").is_empty()
+
+
+def test_influence_is_read_from_an_attribute_and_from_a_device_that_the_person_used_later(sparse_company):
+    rows = sparse_company.read("select person_id, signal, amount from intermediate.int_influence order by all")
+    assert set(rows.rows()) == {(FIRST, "reach:attr_followers", 900.0), (FIRST, "creation:review", 1.0)}
+
+
+def test_of_a_product_that_nobody_delivers_nobody_tried_it_and_a_later_visitor_could_not_have(sparse_company):
+    rows = sparse_company.read("select person_id, tried_at, is_closed from intermediate.int_launch_adoptions")
+    assert set(rows.rows()) == {(FIRST, None, True), (SECOND, None, True)}

@@ -78,6 +78,9 @@ def sample_report(**changed) -> ReportData:
         kpis=history.filter(pl.col("as_of") == AS_OF),
         history=history,
         profiles=_profiles(),
+        index=_index(),
+        market=_market(),
+        subgroups=_subgroups(),
         migrations=_migrations(),
         propensity=_propensity(),
         propensity_models=_models(),
@@ -100,6 +103,11 @@ def sample_report(**changed) -> ReportData:
         values=_values(),
         preferences=_preferences(),
         uplift=_uplift(),
+        **_adoption(),
+        persuasion=_persuasion(),
+        spared_pressure=pl.DataFrame(
+            {"reason": ["asked for a payment plan", "in debt counselling"], "people": [140, 4]}
+        ),
         left_out=pl.DataFrame({"reason": ["no_consent_recorded", "objected"], "people": [1204, None]}),
         checks=pl.DataFrame(
             {
@@ -197,7 +205,125 @@ def _profiles() -> pl.DataFrame:
                 value = min(value, 0.97)
             rows.append((persona_id, name, label, family, kind, unit, value, base, 100 * value / base, effect, people))
     schema = ["segment_id", "characteristic", "label", "family", "kind", "unit", "segment_value", "base_value"]
-    return pl.DataFrame(rows, schema=[*schema, "index_value", "effect_size", "people"], orient="row")
+    profiles = pl.DataFrame(rows, schema=[*schema, "index_value", "effect_size", "people"], orient="row")
+    reach = (
+        196
+        * ((pl.col("segment_value") - pl.col("base_value")) / pl.col("effect_size")).abs()
+        / (pl.col("base_value") * pl.col("people").sqrt())
+    )
+    return profiles.with_columns(
+        index_low=(pl.col("index_value") - reach).clip(0), index_high=pl.col("index_value") + reach
+    )
+
+
+_TYPES_OF_FAMILIES = {"profile": "demographic", "account": "firmographic"}
+
+
+def _index() -> pl.DataFrame:
+    """The profiles as an index, with interests, triggers and a figure that would tell of too few."""
+    profiles = _profiles().with_columns(
+        characteristic_type=pl.col("family").replace_strict(_TYPES_OF_FAMILIES, default="behavioural"),
+        kind=pl.when(pl.col("kind") == "number").then(pl.lit("number")).otherwise(pl.lit("flag")),
+        is_persona_input=pl.col("characteristic").str.ends_with("_28d"),
+    )
+    phrases = [
+        ("persona-02", "trigger", "trigger=API", "Responds to: API", 0.41, 0.14),
+        ("persona-02", "target", "target=engineer", "Is like: engineer", 0.33, 0.12),
+        ("persona-03", "trigger", "trigger=pricing", "Responds to: pricing", 0.52, 0.21),
+        ("persona-04", "trigger", "trigger=API", "Responds to: API", 0.05, 0.14),
+    ]
+    told = pl.DataFrame(
+        [
+            {
+                "segment_id": segment,
+                "characteristic_type": kind,
+                "characteristic": name,
+                "label": label,
+                "family": kind,
+                "kind": "flag",
+                "unit": "share",
+                "segment_value": value,
+                "base_value": base,
+                "index_value": 100 * value / base,
+                "index_low": 90 * value / base,
+                "index_high": 111 * value / base,
+                "is_persona_input": False,
+            }
+            for segment, kind, name, label, value, base in phrases
+        ]
+    )
+    few = told.head(1).with_columns(
+        characteristic=pl.lit("trigger=audit"),
+        label=pl.lit("Responds to: audit"),
+        abstained_reason=pl.lit("fewer than 10 people have it"),
+        **{name: pl.lit(None, pl.Float64) for name in ("segment_value", "index_value", "index_low", "index_high")},
+    )
+    rows = pl.concat([profiles, told, few], how="diagonal")
+    names = {persona_id: name for persona_id, (name, _, _) in PERSONAS.items()}
+    return rows.with_columns(
+        segment_type=pl.lit("persona"),
+        segment_name=pl.col("segment_id").replace_strict(names, return_dtype=pl.String),
+        value_low=pl.col("segment_value") * 0.9,
+        value_high=pl.col("segment_value") * 1.1,
+        adjusted_p_value=pl.when(pl.col("index_value").is_not_null()).then(0.001),
+        direction=pl.when(pl.col("index_low") > 100)
+        .then(pl.lit("over"))
+        .when(pl.col("index_high") < 100)
+        .then(pl.lit("under")),
+    )
+
+
+def _market() -> pl.DataFrame:
+    rows = []
+    for persona_id, (name, people, _) in PERSONAS.items():
+        for audience, part in (("everyone", 1.0), ("contactable", 0.6)):
+            size = people * part
+            rows.append(
+                {
+                    "segment_type": "persona",
+                    "segment_id": persona_id,
+                    "segment_name": name,
+                    "audience": audience,
+                    "purpose": "email_marketing" if part < 1 else None,
+                    "channel": "email" if part < 1 else None,
+                    "people": round(size),
+                    "people_low": 0.94 * size,
+                    "people_high": 1.03 * size,
+                    "companies": round(size / 4),
+                    "companies_low": 0.9 * size / 4,
+                    "companies_high": 1.2 * size / 4,
+                    "is_suppressed": False,
+                }
+            )
+    band = rows[0] | {"segment_type": "propensity_band", "segment_id": "churn:high", "segment_name": "churn: high"}
+    return pl.DataFrame([*rows, band], infer_schema_length=None)
+
+
+def _subgroups() -> pl.DataFrame:
+    group = {
+        "segment_type": "persona",
+        "segment_id": "persona-02",
+        "segment_name": PERSONAS["persona-02"][0],
+        "phrase": "API",
+        "people": 412,
+        "people_share": 0.41,
+        "index_value": 293.0,
+        "index_low": 268.0,
+        "index_high": 320.0,
+        "contactable_people": 240,
+        "clicked_share": 0.22,
+        "click_index": 131.0,
+        "click_index_low": 108.0,
+        "click_index_high": 155.0,
+        "content_1": "page: API reference",
+        "content_1_people": 230,
+        "content_2": "search: api <token>",
+        "content_2_people": 31,
+        "content_3": None,
+        "content_3_people": None,
+    }
+    small = {name: value if name.startswith("segment") else None for name, value in group.items()} | {"phrase": "audit"}
+    return pl.DataFrame([group, small], infer_schema_length=None)
 
 
 def _rhythms() -> pl.DataFrame:
@@ -450,6 +576,47 @@ def _preferences() -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
+def _persuasion() -> pl.DataFrame:
+    told = dict(
+        message_style=None,
+        withheld_reason=None,
+        counted_responses="clicks and orders",
+        caution="chance did not decide who got which approach: differences may be those of the people",
+    )
+    none = "no evidence yet: no approach is answered more than the others beyond chance; default for this group"
+    rates = {
+        "persona-01": {"social_proof": (0.131, 0.97, 1), "authority": (0.102, 0.02, 2), "scarcity": (0.1, 0.01, 3)},
+        "persona-03": {"social_proof": (0.104, 0.31, 2), "authority": (0.109, 0.62, 1), "scarcity": (0.1, 0.07, 3)},
+    }
+    default = {"scarcity": None, "authority": 1, "social_proof": 2}
+    rows = []
+    for segment, approaches in rates.items():
+        is_observed = segment == "persona-01"
+        for approach, (rate, probability, rank) in approaches.items():
+            rows.append(
+                told
+                | {
+                    "segment_type": "persona",
+                    "segment_id": segment,
+                    "segment_name": PERSONAS[segment][0],
+                    "approach": approach,
+                    "approach_rank": rank if is_observed else default[approach],
+                    "observed_rank": rank,
+                    "sends": 2_000,
+                    "responses": round(2_000 * rate),
+                    "response_rate": rate,
+                    "rate_low": rate - 0.01,
+                    "rate_high": rate + 0.01,
+                    "probability_best": probability,
+                    "evidence": "observed" if is_observed else "default",
+                    "message_style": "proof_seeking" if is_observed else "expertise_seeking",
+                    "withheld_reason": None if is_observed or approach != "scarcity" else "in debt counselling",
+                    "abstained_reason": None if is_observed else none,
+                }
+            )
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
 def _uplift() -> pl.DataFrame:
     judged = {
         "campaign": "add_on_week_2026_w43",
@@ -478,6 +645,49 @@ def _uplift() -> pl.DataFrame:
         ],
         infer_schema_length=None,
     )
+
+
+CLASSES = {
+    "innovator": ("Innovator", 0.031),
+    "early_adopter": ("Early Adopter", 0.128),
+    "late": ("Late", 0.701),
+    "influencer": ("Influencer", 0.0004),
+    "unclassified": ("Unclassified", 0.1396),
+}
+
+
+def _adoption() -> dict[str, pl.DataFrame]:
+    """Three weeks of classes, the last with a drawn launch."""
+    history = [
+        (AS_OF - timedelta(days=7 * back), one, name, place, round(share * 12_125), share - 0.002 * back, "adoption-1")
+        for back in range(3)
+        for place, (one, (name, share)) in enumerate(CLASSES.items())
+    ]
+    told = [
+        ("verdict", None, 1.0, None, None, "the launches bear the classes out"),
+        ("launch_correlation", None, 0.34, 0.31, 0.37, "over 6 launches"),
+        ("reliability", None, 0.75, 0.73, 0.77, "of the score of somebody who has seen 6 launches"),
+        ("split_half_kappa", None, 0.42, 0.38, 0.46, "every second launch against the others"),
+        ("test_retest_kappa", None, 0.31, 0.28, 0.34, "earlier launches against later ones"),
+        ("log_rank", "Goals", 280.0, None, None, "chi-square"),
+        ("log_rank_p", "Goals", 0.0, None, None, "by chance"),
+        ("log_rank_trend", "Goals", 16.2, None, None, "standard errors"),
+        ("first_adopter_lift", "Goals", 2.74, 1.9, 3.96, "times more of the earliest 2 classes"),
+    ]
+    curves = [
+        (place, "Goals", float(day), (0.6 - 0.2 * place) * day / 28, people)
+        for place, people in enumerate((376, 1_552, 8_500))
+        for day in range(0, 29, 7)
+    ]
+    moves = [("innovator", "innovator", 370), ("late", "innovator", 6), ("late", "late", 8_490), (None, "late", 4)]
+    columns = ["as_of", "adoption_class", "class_name", "place", "people", "share", "model_id"]
+    figures = ["measure", "launch", "value", "value_low", "value_high", "words"]
+    return {
+        "adoption_history": pl.DataFrame(history, schema=columns, orient="row"),
+        "adoption_figures": pl.DataFrame(told, schema=figures, orient="row", infer_schema_length=None),
+        "adoption_curves": pl.DataFrame(curves, schema=["place", "launch", "days", "value", "people"], orient="row"),
+        "adoption_moves": pl.DataFrame(moves, schema=["from_class", "to_class", "people"], orient="row"),
+    }
 
 
 def _deliveries() -> pl.DataFrame:

@@ -104,6 +104,8 @@ def trait(name: str, effect: float | None, index: float | None = 150.0, family: 
         "index_value": index,
         "effect_size": effect,
         "people": 3120,
+        "index_low": None,
+        "index_high": None,
     } | changed
 
 

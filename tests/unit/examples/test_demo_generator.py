@@ -405,3 +405,57 @@ class TestOrders:
         )
         for _, third in thirds.group_by("index"):
             assert third["ordered"].mean() == pytest.approx(third["order_probability"].mean(), rel=0.3, abs=0.01)
+
+
+class TestReleases:
+    @pytest.fixture(scope="class")
+    def tried(self, havelgrid: DemoSummary, people: pl.DataFrame) -> pl.DataFrame:
+        """What was done with releases, by whom."""
+        rows = extract(havelgrid, "releases/*.parquet").join(
+            humans_of_contacts(people), left_on="user_id", right_on="contact"
+        )
+        return rows.join(pl.read_parquet(havelgrid.folder / "truth" / "adoption.parquet"), on="human_id")
+
+    def test_the_settings_name_each_release_and_its_day(self, havelgrid: DemoSummary) -> None:
+        launches = yaml.safe_load((havelgrid.folder / "personae.yml").read_text())["launches"]
+        days = {
+            event: havelgrid.first_week + timedelta(weeks=week, days=company.RELEASE_DAY)
+            for event, week in company.RELEASES.items()
+        }
+        assert {launch["event"]: launch["date"] for launch in launches} == days
+
+    def test_nobody_uses_what_is_not_there_yet_or_for_the_first_time_twice(
+        self, havelgrid: DemoSummary, tried: pl.DataFrame
+    ) -> None:
+        for event, week in company.RELEASES.items():
+            rows = tried.filter(event=event)
+            begins = havelgrid.first_week + timedelta(weeks=week, days=company.RELEASE_DAY)
+            assert rows["happened_at"].dt.convert_time_zone("Europe/Berlin").dt.date().min() >= begins
+            assert rows["human_id"].n_unique() == rows.height > 100
+
+    def test_it_happens_in_sessions_that_take_place_anyway(self, havelgrid: DemoSummary, tried: pl.DataFrame) -> None:
+        sessions = extract(havelgrid, "product/*.parquet").select("session", "user_id", "device_id").unique()
+        missing = tried.join(sessions, on=["session", "user_id", "device_id"], how="anti")
+        assert missing.height <= 0.01 * tried.height  # sessions whose only event is still on a phone
+
+    def test_the_innovative_try_more_and_earlier(self, tried: pl.DataFrame) -> None:
+        rows = tried.filter(event="forecast_made").sort("happened_at")
+        assert rows.head(100)["innovativeness"].mean() > rows.tail(100)["innovativeness"].mean() + 0.5
+        assert rows["innovativeness"].mean() > 0.3
+
+    def test_influencers_are_heard_and_write(self, tried: pl.DataFrame) -> None:
+        for event in company.INFLUENCE:
+            counts = tried.filter(event=event).group_by("human_id", "is_influencer").len()
+            means = dict(counts.group_by("is_influencer").agg(pl.col("len").mean()).iter_rows())
+            assert means[True] > 2 * means[False]
+
+    def test_nothing_else_depends_on_them(
+        self, small_csv: DemoSummary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(company, "TRIES_PER_SESSION", 0.5)
+        monkeypatch.setattr(company, "INFLUENCE", {})
+        other = generate_demo(tmp_path / "other", people=200, weeks=5, last_week=LAST_WEEK).folder
+        one, two = contents(small_csv.folder), contents(other)
+        changed = {name for name in one if one[name] != two[name]}
+        assert {name.split("_")[0] for name in changed} <= {"extracts/releases/releases", "truth/manifest.json"}
+        assert "extracts/releases/releases_2026-11-16.csv" in changed

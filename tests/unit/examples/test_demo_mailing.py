@@ -29,6 +29,7 @@ def mails(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
         clicked=(pl.col("activity") == "clicked").any(),
         variant=pl.col("variant").first(),
         group=pl.col("test_group").first(),
+        angle=pl.col("angle").first(),
     )
     local = pl.col("sent_at").dt.convert_time_zone("Europe/Berlin")
     return (
@@ -78,3 +79,34 @@ def test_chance_keeps_some_from_every_mail(mails: pl.DataFrame) -> None:
     control = mails.filter(group="control")
     assert control["sent_at"].is_null().all() and not control["opened"].any() and not control["clicked"].any()
     assert control["persona"].value_counts(normalize=True)["proportion"].min() > 0.05
+
+
+def test_angles_go_out_alike_and_each_persona_clicks_its_favourite_more_often(mails: pl.DataFrame) -> None:
+    sent = mails.filter(~pl.col("withheld"))
+    shares = sent.group_by("persona").agg((pl.col("angle") == angle).mean().alias(angle) for angle in company.ANGLES)
+    assert shares.drop("persona").to_numpy() == pytest.approx(1 / 7, abs=0.02)
+    rates = sent.group_by("persona", "angle").agg(pl.col("clicked").mean()).sort("persona", "clicked")
+    planted = {persona: angle for persona, angle in enumerate(company.FAVOURITE_ANGLES) if angle >= 0}
+    best = dict(rates.group_by("persona", maintain_order=True).agg(pl.col("angle").last()).iter_rows())
+    assert {persona: best[persona] for persona in planted} == {
+        persona: company.ANGLES[angle] for persona, angle in planted.items()
+    }
+    for persona, angle in planted.items():
+        own = rates.filter(persona=persona)
+        favourite = own.filter(angle=company.ANGLES[angle])["clicked"][0]
+        others = own.filter(pl.col("angle") != company.ANGLES[angle])["clicked"].mean()
+        assert favourite / others == pytest.approx(2.2 / (4.8 / 6), rel=0.35)
+
+
+def test_what_people_do_does_not_depend_on_the_angle_that_is_drawn_for_it(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("with", "without")]
+    for folder in folders:
+        with pytest.MonkeyPatch.context() as patched:
+            if folder.name == "without":
+                patched.setattr(company, "FAVOURITE_ANGLES", np.full(5, -1))
+            generate_demo(
+                folder, people=300, weeks=4, last_week=date(2026, 11, 9), file_format="parquet", events_per_person=1.0
+            )
+    rows, plain = (pl.read_parquet(folder / "extracts" / "email" / "*.parquet") for folder in folders)
+    assert rows.drop("angle").equals(plain.drop("angle"))
+    assert not rows["angle"].equals(plain["angle"])

@@ -1,0 +1,106 @@
+{# First uses of what was launched, and what tells of influence, by identity and by the week in which it came to be known. Keyed
+   by the identities as delivered, so that one reading of the events serves every week of a run. #}
+{%- set events = adoption_events() -%}
+{%- set products = adoption_products() -%}
+{{ config(materialized='table' if events or products else 'view') }}
+
+with
+{% if events or products %}
+
+known_until as (
+
+    select max(as_of_at) as until_at from {{ ref('int_weeks') }}
+    where is_scored
+
+),
+
+seen as (
+
+    {% for each in events -%}
+    select
+        {{ literal(each.signal) }} as signal,
+        {{ acting_identity_kind('events') }} as identity_kind,
+        {{ acting_identity_id('events') }} as identity_id,
+        {{ known_week('occurred_at') }} as known_week,
+        occurred_at as happened_at
+    from {{ ref('stg_events') }} as events
+    where
+        event_name = {{ literal(each.event) }}
+        and occurred_at < (select until_at from known_until)
+        {%- if each.launched_on %}
+        and occurred_at >= {{ launched_at(each) }}
+        and occurred_at < {{ launch_closes_at(each) }}
+        {%- endif %}
+    {% if not loop.last or products %}union all{% endif %}
+    {% endfor %}
+    {% for each in products -%}
+    select
+        {{ literal(each.signal) }} as signal,
+        'contact' as identity_kind,
+        contact_id as identity_id,
+        {{ known_week('ordered_at') }} as known_week,
+        ordered_at as happened_at
+    from {{ ref('stg_order_lines') }}
+    where
+        product_id = {{ literal(each.product) }}
+        and not is_cancellation
+        and ordered_at < (select until_at from known_until)
+        and ordered_at >= {{ launched_at(each) }}
+        and ordered_at < {{ launch_closes_at(each) }}
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+),
+
+by_week as (
+
+    select
+        signal,
+        identity_kind,
+        identity_id,
+        known_week,
+        min(happened_at) as first_at,
+        count(*) as times
+    from seen
+    where identity_id is not null
+    group by
+        signal,
+        identity_kind,
+        identity_id,
+        known_week
+
+),
+
+{# Of a launch only the first use counts; a later week adds to it only where it brings an earlier use to light. #}
+signals as (
+
+    select *
+    from by_week
+    qualify
+        not starts_with(signal, 'launch:')
+        or first_at < coalesce(
+            min(first_at) over (
+                partition by signal, identity_kind, identity_id
+                order by known_week
+                rows between unbounded preceding and 1 preceding
+            ),
+            timestamp '9999-12-31'
+        )
+
+)
+{% else %}
+
+signals as (
+
+    select
+        cast(null as varchar) as signal,
+        cast(null as varchar) as identity_kind,
+        cast(null as varchar) as identity_id,
+        cast(null as date) as known_week,
+        cast(null as timestamp) as first_at,
+        cast(null as bigint) as times
+    where false
+
+)
+{% endif %}
+
+select * from signals
