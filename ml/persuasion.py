@@ -1,14 +1,14 @@
 """Which way of persuading the people of a group answer to: rates with intervals, an order, and how far it is known.
 
 What belongs here: the estimator over counts of messages and answers. What a message, an answer and a group are was
-decided before. No trait of a person is inferred: published correlations between what people do and what they are like are
-too small to act on (Azucar et al. 2018, "Predicting the Big 5 personality traits from digital footprints on social
-media", Personality and Individual Differences 124; Simchon et al. 2023, PNAS Nexus 2(6)), so what is told is how a group
-answered to messages of a kind.
+decided before. No trait of a person is inferred: published correlations between what people do and what they are
+like are too small to act on (Azucar et al. 2018, "Predicting the Big 5 personality traits from digital footprints on
+social media", Personality and Individual Differences 124; Simchon et al. 2023, PNAS Nexus 2(6)), so what is told is
+how a group answered to messages of a kind.
 
-Rates are hierarchical: the rate of an approach in a group is drawn to the rate of the group, and that to the rate of all,
-as strongly as the data say (Beta-binomial; Gelman et al. 2013, "Bayesian Data Analysis", ch. 5). Both strengths are
-integrated over and not set to their likeliest values, so that intervals do not pretend to know them. The ways of
+Rates are hierarchical: the rate of an approach in a group is drawn to the rate of the group, and that to the rate of
+all, as strongly as the data say (Beta-binomial; Gelman et al. 2013, "Bayesian Data Analysis", ch. 5). Both strengths
+are integrated over and not set to their likeliest values, so that intervals do not pretend to know them. The ways of
 persuading are those of Cialdini (2021, "Influence, new and expanded").
 """
 
@@ -96,8 +96,8 @@ class PersuasionRules:
 
     Attributes:
         minimum_sends: Fewest messages with an approach, of a group; rarer ones are not judged.
-        significance: Probability with which a group without any difference between approaches may be told to have a best
-            one; with .04, 96 of 100 such groups are told that there is no evidence.
+        significance: Probability with which a group without any difference between approaches may be told to have a
+            best one; with .04, 96 of 100 such groups are told that there is no evidence.
         seed: Of the draws.
     """
 
@@ -133,11 +133,11 @@ def estimate_persuasion(counts: pl.DataFrame, rules: PersuasionRules) -> Persuas
 
     Returns:
         `estimates`, a row for every group and each of `APPROACHES`: observed_rank, 1 for the approach that is most
-        probably best, null where it was sent less than `minimum_sends` times; sends; responses; response_rate 0..1, with
-        a 90 % credible interval, null where nothing was sent; probability_best 0..1 among the ranked; evidence "observed"
-        where the best one is answered more than the others beyond chance, else "default" with abstained_reason. And
-        `models`: base_rate of the kind; segment_strength and approach_strength, the posterior medians of how many sends
-        the rate of all, and of the group, are worth; design_effect, 1 or more.
+        probably best, null where it was sent less than `minimum_sends` times; sends; responses; response_rate 0..1,
+        with a 90 % credible interval, null where nothing was sent; probability_best 0..1 among the ranked; evidence
+        "observed" where the best one is answered more than the others beyond chance, else "default" with
+        abstained_reason. And `models`: base_rate of the kind; segment_strength and approach_strength, the posterior
+        medians of how many sends the rate of all, and of the group, are worth; design_effect, 1 or more.
     """
     estimates, models = [pl.DataFrame(schema=ESTIMATE_SCHEMA)], [pl.DataFrame(schema=MODEL_SCHEMA)]
     for (kind,), rows in counts.sort("segment_type", "segment_id").group_by("segment_type", maintain_order=True):
@@ -225,8 +225,8 @@ class _Posterior:
     Attributes:
         strengths: probability of each pair of strengths, (segments' strength, approaches' strength).
         rates: (group, approaches' strength, grid): the rates looked at.
-        weights: (group, approaches' strength, grid): how probable each is, the segments' strength integrated over, up to
-            a factor per group.
+        weights: (group, approaches' strength, grid): how probable each is, the segments' strength integrated over,
+            up to a factor per group.
         trials, answers: (group, approach).
     """
 
@@ -246,8 +246,9 @@ class _Posterior:
         half_width = np.minimum(WIDTH * np.sqrt(open_share / (own * (1 - own))[:, None]), 8.0)
         logits = np.log(own / (1 - own))[:, None, None] + half_width[:, :, None] * GRID
         rates = 1 / (1 + np.exp(-logits))
-        first, second = strengths[None, :, None, None] * rates[..., None], strengths[None, :, None, None] * (
-            1 - rates[..., None]
+        first, second = (
+            strengths[None, :, None, None] * rates[..., None],
+            strengths[None, :, None, None] * (1 - rates[..., None]),
         )
         likelihood = (
             betaln(
@@ -268,7 +269,9 @@ class _Posterior:
         )
         joint = prior + likelihood + step  # (segments' strength, group, approaches' strength, grid)
         evidence = _log_sum(joint)  # (segments' strength, group, approaches' strength)
-        total = evidence.sum(axis=1)
+        # How much rates differ is uniform before anything is seen, as a standard deviation (Gelman 2006, "Prior
+        # distributions for variance parameters in hierarchical models", Bayesian Analysis 1(3)).
+        total = evidence.sum(axis=1) - 0.5 * np.log(STRENGTHS_OF_SEGMENTS)[:, None] - 0.5 * np.log(strengths)
         probable = np.exp(total - total.max())
         probable /= probable.sum()
         weights = (probable[:, None, :, None] * np.exp(joint - evidence[..., None])).sum(axis=0)
@@ -308,7 +311,8 @@ def _probabilities_best(draws: Floats, judged: NDArray[np.bool_]) -> Floats:
 
 def _ranks(best: Floats, rates: Floats, judged: NDArray[np.bool_]) -> list[int | None]:
     """1 for the approach that is most probably best; of equal ones the one with the higher rate."""
-    order = sorted(np.flatnonzero(judged), key=lambda place: (-best[place], -rates[place], place))
+    places: list[int] = np.flatnonzero(judged).tolist()
+    order = sorted(places, key=lambda place: (-best[place], -rates[place], place))
     ranks: list[int | None] = [None] * len(judged)
     for rank, place in enumerate(order, start=1):
         ranks[place] = rank

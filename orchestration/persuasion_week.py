@@ -1,7 +1,8 @@
 """Persuasion of one week: how each segment answered to each approach, and what that means for its people.
 
-What belongs here: counting by segment, and writing what was estimated. The estimator stands in `ml/persuasion.py`, orders
-and defaults in `ml/persuasion_orders.py`; what a tagged message and an answer are, in dbt's `int_persuasion_responses`.
+What belongs here: counting by segment, and writing what was estimated. The estimator stands in `ml/persuasion.py`,
+orders and defaults in `ml/persuasion_orders.py`; what a tagged message and an answer are, in dbt's
+`int_persuasion_responses`.
 """
 
 from __future__ import annotations
@@ -67,11 +68,13 @@ PERSUASION_TABLES = {
 }
 
 NOT_RANDOMIZED = (
-    "chance did not decide who got which approach: differences may be those of the people and occasions it was chosen for"
+    "chance did not decide who got which approach: differences may be those of the people and occasions it was chosen "
+    "for"
 )
 NOTHING_SENT = "no tagged message was sent"
 IN_NO_GROUP = "in no group with evidence or a default"
 NOTHING_COUNTED = "nothing"
+SUMS = ("sends", "responses", "sends_squared", "responses_squared", "sends_by_responses", "sends_by_all")
 CARRIED = ("message_style", "approach_1", "approach_2", "approach_3", "evidence")
 
 # The people of the week with the groups they are in: a column per kind of group.
@@ -170,24 +173,22 @@ def run_persuasion_week(connection: duckdb.DuckDBPyConnection, workspace: Worksp
 def _gather_people(connection: duckdb.DuckDBPyConnection, settings: PersuasionSettings, week: Week) -> None:
     """Make `persuasion_week`: each person of the week with the groups it is in, its messages and its answers."""
     groups = {kind: query for kind, query in GROUPS.items() if kind != "adoption_class" or _has_classes(connection)}
-    own = _columns("sends", "responses") + (_columns("randomized_sends", "randomized_responses") if settings.randomized else [])
+    own = _columns("sends", "responses")
+    own += _columns("randomized_sends", "randomized_responses") if settings.randomized else []
     selected = [
         "people.person_id",
         *(f"{kind}.segment_id as {kind}" if kind in groups else f"null::varchar as {kind}" for kind in GROUPS),
         "spared.rules as spared_rules",
         *(f"coalesce(history.{column}, 0) as {column}" for _, _, column in own),
     ]
-    counted = ", ".join(
-        f"coalesce(max({what}) filter (approach = {literal(approach)}), 0)::integer as {column}" for approach, what, column in own
-    )
     joins = " ".join(f"left join ({query}) as {kind} using (person_id)" for kind, query in groups.items())
     connection.execute(
         f"create or replace temp table persuasion_week as select {', '.join(selected)} "
         "from (select person_id from intermediate.int_people where as_of = $as_of) as people "
-        f"{joins} left join (select person_id, {counted} from intermediate.int_persuasion_responses "
-        "where as_of = $as_of group by person_id) as history using (person_id) "
-        "left join (select person_id, list_sort(list(rule_number)) as rules "
-        "from intermediate.int_people_spared_pressure where as_of = $as_of group by person_id) as spared using (person_id)",
+        f"{joins} left join (from intermediate.int_persuasion_responses where as_of = $as_of) as history "
+        "using (person_id) left join (select person_id, list_sort(list(rule_number)) as rules "
+        "from intermediate.int_people_spared_pressure where as_of = $as_of group by person_id) as spared "
+        "using (person_id)",
         {"as_of": week.as_of},
     )
 
@@ -214,30 +215,35 @@ def _counts(
     """
     before = "randomized_" if settings.randomized else ""
     everything = " + ".join(f"{approach}_{before}sends" for approach in APPROACHES)
-    sums = ["count(*) as people", "sum(total) as all_sends", "sum(total * total) as all_sends_squared"]
+    sums = ["count(*)::bigint as people", "sum(total) as all_sends", "sum(total * total) as all_sends_squared"]
     for approach in APPROACHES:
-        sends, responses = f"{approach}_{before}sends::bigint", f"{approach}_{before}responses::bigint"
+        sends, responses = f"{approach}_{before}sends", f"{approach}_{before}responses"
+        products = (sends, responses, f"{sends} * {sends}", f"{responses} * {responses}", f"{sends} * {responses}")
         sums += [
-            f"sum({sends}) as {approach}__sends",
-            f"sum({responses}) as {approach}__responses",
-            f"sum({sends} * {sends}) as {approach}__sends_squared",
-            f"sum({responses} * {responses}) as {approach}__responses_squared",
-            f"sum({sends} * {responses}) as {approach}__sends_by_responses",
-            f"sum({sends} * total) as {approach}__sends_by_all",
+            f"sum({product}) as {approach}__{name}"
+            for name, product in zip(SUMS, (*products, f"{sends} * total"), strict=True)
         ]
+    kinds = ", ".join(GROUPS)
+    # People in the same groups are added up first: the rows of all are read once for all kinds of groups.
+    together = connection.execute(
+        f"select {kinds}, {', '.join(sums)} from (select *, {everything} as total from persuasion_week) "
+        f"group by {kinds} order by {kinds}"
+    ).pl()
+    added = [pl.col(name).cast(pl.Int64).sum() for name in together.columns if name not in GROUPS]
     parts = [
-        connection.execute(
-            f"select {literal(kind)} as segment_type, {column} as segment_id, {', '.join(sums)} "
-            f"from (select *, ({everything})::bigint as total from persuasion_week) where {column} is not null "
-            "group by 2 order by 2"
-        ).pl()
-        for kind, column in [*((kind, kind) for kind in GROUPS), (EVERYBODY, literal(EVERYBODY))]
+        together.with_columns(segment_id=pl.lit(EVERYBODY) if kind == EVERYBODY else pl.col(kind))
+        .drop_nulls("segment_id")
+        .group_by("segment_id")
+        .agg(added)
+        .with_columns(segment_type=pl.lit(kind))
+        for kind in (*GROUPS, EVERYBODY)
     ]
-    wide = pl.concat(parts, how="vertical_relaxed").with_columns(pl.selectors.decimal().cast(pl.Int64))
+    wide = pl.concat(parts).sort("segment_type", "segment_id")
     keys = ["segment_type", "segment_id", "people", "all_sends", "all_sends_squared"]
-    what = ("sends", "responses", "sends_squared", "responses_squared", "sends_by_responses", "sends_by_all")
     long = pl.concat(
-        wide.select(*keys, pl.lit(approach).alias("approach"), *(pl.col(f"{approach}__{one}").cast(pl.Int64).alias(one) for one in what))
+        wide.select(
+            *keys, pl.lit(approach).alias("approach"), *(pl.col(f"{approach}__{name}").alias(name) for name in SUMS)
+        )
         for approach in APPROACHES
     ).sort("segment_type", "segment_id", "approach")
     counts = long.select(pl.col(name).cast(kind) for name, kind in COUNT_SCHEMA.items())
@@ -320,8 +326,8 @@ def _write_people(
     reasons = f"([{', '.join(literal(rule.because) for _, rule in rules)}]::varchar[])"
     history = ", ".join(column for _, _, column in _columns("sends", "responses"))
     joins = " ".join(
-        f"left join labels as of_{kind} on of_{kind}.segment_type = {literal(kind)} and of_{kind}.segment_id = p.{kind} "
-        f"and of_{kind}.is_spared = p.is_spared"
+        f"left join labels as of_{kind} on of_{kind}.segment_type = {literal(kind)} "
+        f"and of_{kind}.segment_id = p.{kind} and of_{kind}.is_spared = p.is_spared"
         for kind in GROUPS
     )
     # A group with evidence before one with a default; of those with a default the adoption class first.

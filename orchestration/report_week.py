@@ -117,9 +117,7 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
             "from marts.segment_preferences where as_of = ? order by all",
             as_of,
         ),
-        persuasion=_frame(
-            connection, "select * from marts.segment_persuasion where as_of = ? order by all", as_of
-        ),
+        persuasion=_frame(connection, "select * from marts.segment_persuasion where as_of = ? order by all", as_of),
         spared_pressure=_frame(
             connection,
             "select withheld_reason as reason, count(*) as people from marts.person_persuasion "

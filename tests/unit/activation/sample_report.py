@@ -101,7 +101,9 @@ def sample_report(**changed) -> ReportData:
         preferences=_preferences(),
         uplift=_uplift(),
         persuasion=_persuasion(),
-        spared_pressure=pl.DataFrame({"reason": ["asked for a payment plan", "in debt counselling"], "people": [140, 4]}),
+        spared_pressure=pl.DataFrame(
+            {"reason": ["asked for a payment plan", "in debt counselling"], "people": [140, 4]}
+        ),
         left_out=pl.DataFrame({"reason": ["no_consent_recorded", "objected"], "people": [1204, None]}),
         checks=pl.DataFrame(
             {
