@@ -75,8 +75,8 @@ def _worlds(companies: int) -> str:
         "otherwise. Required: groups without a best approach are told that there is no evidence in at least 95 %, and "
         "the best one is ranked first in at least 85 %.",
         "",
-        "| which groups have a best approach | told that there is no evidence, of groups without "
-        "| best ranked first         "| and told as observed | of those told as observed, wrong | rates inside their 90 % interval "
+        "| which groups have a best approach | told that there is no evidence, of groups without | best ranked first "
+        "| and told as observed | of those told as observed, wrong | rates inside their 90 % interval "
         "| of the best ones |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
