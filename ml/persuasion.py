@@ -311,8 +311,8 @@ def _probabilities_best(draws: Floats, judged: NDArray[np.bool_]) -> Floats:
 
 def _ranks(best: Floats, rates: Floats, judged: NDArray[np.bool_]) -> list[int | None]:
     """1 for the approach that is most probably best; of equal ones the one with the higher rate."""
-    places: list[int] = np.flatnonzero(judged).tolist()
-    order = sorted(places, key=lambda place: (-best[place], -rates[place], place))
+    places = np.flatnonzero(judged)
+    order = places[np.lexsort((places, -rates[places], -best[places]))].tolist()
     ranks: list[int | None] = [None] * len(judged)
     for rank, place in enumerate(order, start=1):
         ranks[place] = rank

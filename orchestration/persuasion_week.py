@@ -57,7 +57,7 @@ PERSUASION_PEOPLE_SCHEMA = {
     "adoption_class_message_style": pl.String,
     "withheld_approaches": pl.String,
     "withheld_reason": pl.String,
-    **{f"{approach}_{what}": pl.Int32 for approach in APPROACHES for what in ("sends", "responses")},
+    **{f"{approach}_{what}": pl.Int16 for approach in APPROACHES for what in ("sends", "responses")},
     "abstained_reason": pl.String,
     "model_id": pl.String,
 }
@@ -75,7 +75,18 @@ NOTHING_SENT = "no tagged message was sent"
 IN_NO_GROUP = "in no group with evidence or a default"
 NOTHING_COUNTED = "nothing"
 SUMS = ("sends", "responses", "sends_squared", "responses_squared", "sends_by_responses", "sends_by_all")
-CARRIED = ("message_style", "approach_1", "approach_2", "approach_3", "evidence")
+STYLED = ("persona", "adoption_class")
+CARRIED = (
+    "message_style",
+    "approach_1",
+    "approach_2",
+    "approach_3",
+    "evidence",
+    "segment_type",
+    "segment_id",
+    *(f"{kind}_message_style" for kind in STYLED),
+    "abstained_reason",
+)
 
 # The people of the week with the groups they are in: a column per kind of group.
 GROUPS = {
@@ -131,7 +142,7 @@ def run_persuasion_week(connection: duckdb.DuckDBPyConnection, workspace: Worksp
     as_of = {"as_of": week.as_of}
     try:
         _gather_people(connection, settings, week)
-        counts, shares, sizes = _counts(connection, settings)
+        counts, shares, sizes, together = _counts(connection, settings)
         row = connection.execute(
             "select max(counted) from intermediate.int_persuasion_responses where as_of = $as_of", as_of
         ).fetchone()
@@ -152,7 +163,7 @@ def run_persuasion_week(connection: duckdb.DuckDBPyConnection, workspace: Worksp
         with transaction(connection):
             replace_weeks(connection, "ml.persuasion_estimates", _rounded(told, "persuasion_estimates"), [week.as_of])
             replace_weeks(connection, "ml.persuasion_models", _rounded(models, "persuasion_models"), [week.as_of])
-            people, spared = _write_people(connection, workspace, week, told, model_id)
+            people, spared = _write_people(connection, workspace, week, told, together)
     finally:
         connection.execute("drop table if exists persuasion_week")
     heads = told.unique(["segment_type", "segment_id"])
@@ -179,7 +190,7 @@ def _gather_people(connection: duckdb.DuckDBPyConnection, settings: PersuasionSe
         "people.person_id",
         *(f"{kind}.segment_id as {kind}" if kind in groups else f"null::varchar as {kind}" for kind in GROUPS),
         "spared.rules as spared_rules",
-        *(f"coalesce(history.{column}, 0) as {column}" for _, _, column in own),
+        *(f"coalesce(history.{column}, 0)::smallint as {column}" for _, _, column in own),
     ]
     joins = " ".join(f"left join ({query}) as {kind} using (person_id)" for kind, query in groups.items())
     connection.execute(
@@ -208,16 +219,16 @@ def _columns(*what: str) -> list[tuple[str, str, str]]:
 
 def _counts(
     connection: duckdb.DuckDBPyConnection, settings: PersuasionSettings
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Per group: what the estimator asks for, what the check of chance asks for, and how many people are in it.
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Per group what the estimator and the check of chance ask for, and how many people it has; groups people share.
 
     Where the workspace names randomized campaigns, only their messages count.
     """
     before = "randomized_" if settings.randomized else ""
-    everything = " + ".join(f"{approach}_{before}sends" for approach in APPROACHES)
+    everything = " + ".join(f"{approach}_{before}sends::integer" for approach in APPROACHES)
     sums = ["count(*)::bigint as people", "sum(total) as all_sends", "sum(total * total) as all_sends_squared"]
     for approach in APPROACHES:
-        sends, responses = f"{approach}_{before}sends", f"{approach}_{before}responses"
+        sends, responses = (f"{approach}_{before}{what}::integer" for what in ("sends", "responses"))
         products = (sends, responses, f"{sends} * {sends}", f"{responses} * {responses}", f"{sends} * {responses}")
         sums += [
             f"sum({product}) as {approach}__{name}"
@@ -247,7 +258,7 @@ def _counts(
         for approach in APPROACHES
     ).sort("segment_type", "segment_id", "approach")
     counts = long.select(pl.col(name).cast(kind) for name, kind in COUNT_SCHEMA.items())
-    return counts, long, wide.select("segment_type", "segment_id", "people")
+    return counts, long, wide.select("segment_type", "segment_id", "people"), together.select(list(GROUPS))
 
 
 def _caution(settings: PersuasionSettings, shares: pl.DataFrame) -> str | None:
@@ -314,59 +325,82 @@ def _in_words(segment_id: str) -> str:
 
 
 def _write_people(
-    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, told: pl.DataFrame, model_id: str
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, told: pl.DataFrame, together: pl.DataFrame
 ) -> tuple[int, int]:
     """Write `ml.persuasion_people`; gives how many people there are, and how many are spared pressure.
 
-    The groups are few, so what each of their people carries is joined to them in the database.
+    People are in few combinations of groups: what each carries is said once and joined to them in the database.
     """
     settings = workspace.settings.persuasion
-    rules = list(enumerate(settings.pressure.spare, start=1))
-    labels = _labels(told, settings, workspace.settings.minimum_cell)  # noqa: F841 - DuckDB reads it by name
-    reasons = f"([{', '.join(literal(rule.because) for _, rule in rules)}]::varchar[])"
-    history = ", ".join(column for _, _, column in _columns("sends", "responses"))
-    joins = " ".join(
-        f"left join labels as of_{kind} on of_{kind}.segment_type = {literal(kind)} "
-        f"and of_{kind}.segment_id = p.{kind} and of_{kind}.is_spared = p.is_spared"
-        for kind in GROUPS
-    )
-    # A group with evidence before one with a default; of those with a default the adoption class first.
-    chosen = " ".join(
-        [
-            *(f"when of_{kind}.evidence = {literal(OBSERVED)} then {literal(kind)}" for kind in GROUPS),
-            *(
-                f"when of_{kind}.approach_1 is not null then {literal(kind)}"
-                for kind in ("adoption_class", "persona", "defined_persona")
-            ),
-        ]
-    )
-
-    def carried(column: str) -> str:
-        cases = " ".join(f"when {literal(kind)} then of_{kind}.{column}" for kind in GROUPS)
-        return f"case chosen {cases} end as {'carried_segment' if column == 'segment_id' else column}"
-
+    labels = _labels_of_people(told, together, settings, workspace.settings.minimum_cell)  # noqa: F841 - DuckDB reads it
+    reasons = f"([{', '.join(literal(rule.because) for rule in settings.pressure.spare)}]::varchar[])"
+    history = ", ".join(f"p.{column}" for _, _, column in _columns("sends", "responses"))
+    carried = ", ".join(f"l.{column}" for column in CARRIED)
+    key = f"hash({', '.join(GROUPS)})"
     connection.execute("delete from ml.persuasion_people where as_of = ?", [week.as_of])
     connection.execute(
         "insert into ml.persuasion_people by name "
-        f"with judged as (select *, {_spared_rules(settings)} as rules from persuasion_week), "
-        "p as (select *, coalesce(len(rules), 0) > 0 as is_spared from judged), "
-        f"told as (select p.*, case {chosen} end as chosen, "
-        f"{', '.join(carried(column) for column in ('segment_id', *CARRIED))}, "
-        "of_persona.message_style as persona_message_style, "
-        f"of_adoption_class.message_style as adoption_class_message_style from p {joins}) "
-        "select $as_of::date as as_of, person_id, chosen as segment_type, carried_segment as segment_id, "
-        f"{', '.join(CARRIED)}, persona_message_style, adoption_class_message_style, "
-        f"case when is_spared then {literal(', '.join(settings.pressure.approaches))} end as withheld_approaches, "
-        f"case when is_spared then array_to_string(list_transform(rules, lambda rule: {reasons}[rule]), '; ') end "
-        f"as withheld_reason, {history}, "
-        f"case when approach_1 is null then {literal(IN_NO_GROUP)} end as abstained_reason, $model_id as model_id "
-        "from told",
-        {"as_of": week.as_of, "model_id": model_id},
+        f"with p as (select *, {key} as groups_key, {_spared_rules(settings)} as rules from persuasion_week), "
+        f"l as (select *, {key} as groups_key from labels) "
+        f"select $as_of::date as as_of, p.person_id, {carried}, {history}, "
+        f"case when l.is_spared then {literal(', '.join(settings.pressure.approaches))} end as withheld_approaches, "
+        f"case when l.is_spared then array_to_string(list_transform(rules, lambda rule: {reasons}[rule]), '; ') end "
+        "as withheld_reason, $model_id as model_id from p inner join l on p.groups_key = l.groups_key "
+        "and (coalesce(len(p.rules), 0) > 0) = l.is_spared",
+        {"as_of": week.as_of, "model_id": told["model_id"][0] if told.height else None},
     )
     row = connection.execute(
         "select count(*), count(withheld_reason) from ml.persuasion_people where as_of = ?", [week.as_of]
     ).fetchone()
     return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
+def _labels_of_people(
+    told: pl.DataFrame, together: pl.DataFrame, settings: PersuasionSettings, minimum_cell: int
+) -> pl.DataFrame:
+    """What people carry, per combination of groups and by whether they are spared pressure.
+
+    The labels are those of the first group with evidence; without any, of the first with a default, the adoption class
+    before the persona.
+    """
+    labels = _labels(told, settings, minimum_cell)
+    rows = []
+    for combination in together.iter_rows(named=True):
+        for is_spared in (False, True):
+            found = {kind: labels.get((kind, combination[kind], is_spared)) for kind in GROUPS}
+            own = {kind: one for kind, one in found.items() if one is not None}
+            ranked = [one for one in own.values() if one["evidence"] == OBSERVED]
+            ranked += [own[kind] for kind in ("adoption_class", "persona", "defined_persona") if kind in own]
+            first = next((one for one in ranked if one["approach_1"]), None)
+            rows.append(
+                combination
+                | dict.fromkeys(CARRIED)
+                | (first or {"abstained_reason": IN_NO_GROUP})
+                | {f"{kind}_message_style": own[kind]["message_style"] if kind in own else None for kind in STYLED}
+                | {"is_spared": is_spared}
+            )
+    schema = dict.fromkeys((*GROUPS, *CARRIED), pl.String) | {"is_spared": pl.Boolean}
+    return pl.DataFrame(rows, schema=schema)
+
+
+def _labels(
+    told: pl.DataFrame, settings: PersuasionSettings, minimum_cell: int
+) -> dict[tuple[str, str | None, bool], dict[str, str | None]]:
+    """What the people of each group carry, twice: for those who may be pressed, and for those who are spared."""
+    labels: dict[tuple[str, str | None, bool], dict[str, str | None]] = {}
+    large = told.filter(pl.col("people") >= minimum_cell, pl.col("segment_type") != EVERYBODY)
+    for (kind, segment), of_group in large.group_by("segment_type", "segment_id", maintain_order=True):
+        order = of_group.drop_nulls("approach_rank").sort("approach_rank")["approach"].to_list()
+        for is_spared in (False, True):
+            used = [one for one in order if not is_spared or one not in settings.pressure.approaches]
+            labels[str(kind), str(segment), is_spared] = {
+                "segment_type": str(kind),
+                "segment_id": str(segment),
+                "evidence": of_group["evidence"][0] if used else None,
+                "message_style": settings.styles[used[0]] if used else None,
+                **{f"approach_{place + 1}": used[place] if place < len(used) else None for place in range(3)},
+            }
+    return labels
 
 
 def _spared_rules(settings: PersuasionSettings) -> str:
@@ -381,28 +415,6 @@ def _spared_rules(settings: PersuasionSettings) -> str:
         return "spared_rules"
     here = f"list_filter([{', '.join(by_group)}]::integer[], lambda rule: rule is not null)"
     return f"list_sort(list_distinct(list_concat(coalesce(spared_rules, []::integer[]), {here})))"
-
-
-def _labels(told: pl.DataFrame, settings: PersuasionSettings, minimum_cell: int) -> pl.DataFrame:
-    """What the people of each group carry, twice: for those who may be pressed, and for those who are spared."""
-    rows = []
-    large = told.filter(pl.col("people") >= minimum_cell, pl.col("segment_type") != EVERYBODY)
-    for (kind, segment), of_group in large.group_by("segment_type", "segment_id", maintain_order=True):
-        order = of_group.drop_nulls("approach_rank").sort("approach_rank")["approach"].to_list()
-        for is_spared in (False, True):
-            used = [one for one in order if not is_spared or one not in settings.pressure.approaches]
-            rows.append(
-                {
-                    "segment_type": kind,
-                    "segment_id": segment,
-                    "is_spared": is_spared,
-                    "evidence": of_group["evidence"][0] if used else None,
-                    "message_style": settings.styles[used[0]] if used else None,
-                    **{f"approach_{place + 1}": used[place] if place < len(used) else None for place in range(3)},
-                }
-            )
-    schema = {"segment_type": pl.String, "segment_id": pl.String, "is_spared": pl.Boolean}
-    return pl.DataFrame(rows, schema=schema | dict.fromkeys(CARRIED, pl.String))
 
 
 def _rounded(frame: pl.DataFrame, table: str) -> pl.DataFrame:

@@ -220,14 +220,14 @@ counted_by_person as (
         as_of,
         person_key,
         {% for approach in persuasion_approaches() -%}
-        cast(count(*) filter (where is_{{ approach }}) as integer) as {{ approach }}_sends,
-        cast(count(*) filter (where is_{{ approach }} and is_answered) as integer) as {{ approach }}_responses,
+        cast(count(*) filter (where is_{{ approach }}) as smallint) as {{ approach }}_sends,
+        cast(count(*) filter (where is_{{ approach }} and is_answered) as smallint) as {{ approach }}_responses,
         {% if settings.randomized -%}
-        cast(count(*) filter (where is_{{ approach }} and is_randomized) as integer) as {{ approach }}_randomized_sends,
-        cast(count(*) filter (where is_{{ approach }} and is_randomized and is_answered) as integer) as {{ approach }}_randomized_responses
+        cast(count(*) filter (where is_{{ approach }} and is_randomized) as smallint) as {{ approach }}_randomized_sends,
+        cast(count(*) filter (where is_{{ approach }} and is_randomized and is_answered) as smallint) as {{ approach }}_randomized_responses
         {%- else -%}
-        0 as {{ approach }}_randomized_sends,
-        0 as {{ approach }}_randomized_responses
+        cast(0 as smallint) as {{ approach }}_randomized_sends,
+        cast(0 as smallint) as {{ approach }}_randomized_responses
         {%- endif %}{{ ',' if not loop.last }}
         {% endfor %}
     from judged
@@ -265,10 +265,10 @@ persuasion_responses as (
         cast(null as date) as as_of,
         cast(null as varchar) as person_id,
         {% for approach in persuasion_approaches() -%}
-        0 as {{ approach }}_sends,
-        0 as {{ approach }}_responses,
-        0 as {{ approach }}_randomized_sends,
-        0 as {{ approach }}_randomized_responses,
+        cast(0 as smallint) as {{ approach }}_sends,
+        cast(0 as smallint) as {{ approach }}_responses,
+        cast(0 as smallint) as {{ approach }}_randomized_sends,
+        cast(0 as smallint) as {{ approach }}_randomized_responses,
         {% endfor -%}
         cast(null as varchar) as counted
     from {{ ref('int_weeks') }}
