@@ -89,7 +89,7 @@ def _worlds(companies: int) -> str:
     lines += [
         "",
         "An approach that is ranked first is not yet told as observed: that takes a lead that groups without a "
-        "best approach show in 4 of 100 cases, whatever else is true in the company. At 1,000 messages and a 1.3-fold "
+        "best approach show in 3 of 100 cases, whatever else is true in the company. At 1,000 messages and a 1.3-fold "
         "effect that leaves some six in ten groups; the others keep their default and are told what leads so far.",
         "",
     ]
