@@ -7,9 +7,10 @@ social media", Personality and Individual Differences 124; Simchon et al. 2023, 
 how a group answered to messages of a kind.
 
 Rates are hierarchical: the rate of an approach in a group is drawn to the rate of the group, and that to the rate of
-all, as strongly as the data say, an approach that stands apart less (a mixture of two Beta-binomials; Gelman et al. 2013, "Bayesian Data Analysis", ch. 5). Both strengths
-are integrated over and not set to their likeliest values, so that intervals do not pretend to know them. The ways of
-persuading are those of Cialdini (2021, "Influence, new and expanded").
+all, as strongly as the data say, and that of an approach that stands apart less: a mixture of two Beta-binomials
+(Gelman et al. 2013, "Bayesian Data Analysis", ch. 5). Strengths are integrated over and not set to their likeliest
+values, so that intervals do not pretend to know them. The ways of persuading are those of Cialdini (2021, "Influence,
+new and expanded").
 """
 
 from __future__ import annotations
@@ -292,7 +293,7 @@ class _Posterior:
     def median_strength(self, strengths: Floats, axis: int) -> float:
         """The posterior median of one of the two strengths."""
         cumulated = np.cumsum(self.strengths.sum(axis=axis))
-        return float(strengths[min(np.searchsorted(cumulated, 0.5), len(strengths) - 1)])
+        return float(strengths[min(int(np.searchsorted(cumulated, 0.5)), len(strengths) - 1)])
 
 
 def _log_likelihood(strength: Floats | float, rate: Floats, answers: Floats, trials: Floats) -> Floats:
