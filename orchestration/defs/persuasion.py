@@ -16,6 +16,8 @@ EVIDENCE = [
     dg.AssetKey(["intermediate", "int_people_spared_pressure"]),
     dg.AssetKey(["ml", "persona_assignments"]),
     dg.AssetKey(["ml", "personas"]),
+    # Classes are groups as well: they are learned before.
+    dg.AssetKey(["ml", "adoption_scores"]),
 ]
 
 
