@@ -200,7 +200,7 @@ def _read_people(
     Sorted here and not by the query: a million ids cost a tenth of a million wide rows.
     """
     told = "".join(
-        f", launches.{identifier(f'could_try_{launch.id}')}, launches.{identifier(f'days_until_{launch.id}')}"
+        f", people.{identifier(f'could_try_{launch.id}')}, people.{identifier(f'days_until_{launch.id}')}"
         for launch in launches
     )
     rows = (
@@ -210,11 +210,9 @@ def _read_people(
             "select people.person_id, earlier.adoption_class, earlier.curve_class, earlier.innovativeness, "
             "earlier.class_probability, earlier.evidence, "
             f"coalesce(earlier.model_id = ?, false) as is_same_model{told} "
-            "from (select person_id from intermediate.int_people where as_of = ?) as people "
-            "left join (select * from intermediate.int_launch_adoptions where as_of = ?) as launches "
-            "on launches.person_id = people.person_id "
+            "from (select * from intermediate.int_launch_adoptions where as_of = ?) as people "
             "left join earlier on earlier.person_id = people.person_id",
-            [week.as_of, model_id, week.as_of, week.as_of],
+            [week.as_of, model_id, week.as_of],
         )
         .pl()
         .sort("person_id")

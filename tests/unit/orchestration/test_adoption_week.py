@@ -51,7 +51,6 @@ def warehouse():
     with duckdb.connect() as connection:
         connection.execute(
             "create schema intermediate; create schema features; create schema ml;"
-            "create table intermediate.int_people (as_of date, person_id varchar);"
             "create table intermediate.int_launch_adoptions (as_of date, person_id varchar, "
             + ", ".join(f"could_try_l{n} boolean, days_until_l{n} double" for n in range(len(LAUNCHED)))
             + ");"
@@ -80,7 +79,6 @@ def live(connection, week, *, seed=1, reliability=0.5, breadth=1.0, left=0, infl
             "products_365d": np.rint(np.exp(breadth * known.expected_from["breadth"][left:])).astype(int),
         }
     )
-    connection.execute(f"insert into intermediate.int_people select '{week.as_of}', person_id from used")
     connection.execute("insert into intermediate.int_launch_adoptions by name select * from adoptions")
     connection.execute(f"insert into features.person_features select '{week.as_of}', * from used")
     for person, kind, signal, amount in influence:
