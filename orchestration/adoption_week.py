@@ -36,7 +36,7 @@ from orchestration.adoption_settings import INFLUENCER, UNCLASSIFIED, AdoptionSe
 from orchestration.mapping import slug
 from orchestration.sql import identifier
 from orchestration.warehouse import make_tables, replace_weeks, transaction
-from orchestration.weeks import Week
+from orchestration.weeks import Week, local_midnight
 from orchestration.workspace import Workspace
 
 ADOPTION_TABLES = {
@@ -124,7 +124,7 @@ def run_adoption_week(connection: duckdb.DuckDBPyConnection, workspace: Workspac
         _write(connection, week, {})
         return AdoptionWeek()
     model_id, model = _standing_model(connection, settings, week)
-    people = _read_people(connection, launches, settings, week, model_id)
+    people = _read_people(connection, launches, settings, week, model_id, workspace.settings.timezone)
     launched = np.array([launch.launched_on.toordinal() for launch in launches], dtype=np.int64)
     is_closed = launched + settings.observed_days <= week.as_of.toordinal()
     names = [launch.id for launch in launches]
@@ -194,13 +194,14 @@ def _read_people(
     settings: AdoptionSettings,
     week: Week,
     model_id: str | None,
+    timezone: str,
 ) -> _People:
     """People, what they tried after how many days, and where the latest week before placed them.
 
     Sorted here and not by the query: a million ids cost a tenth of a million wide rows.
     """
     told = "".join(
-        f", people.{identifier(f'could_try_{launch.id}')}, people.{identifier(f'days_until_{launch.id}')}"
+        f", people.{identifier(f'could_try_{launch.id}')}, people.{identifier(f'tried_{launch.id}_at')}"
         for launch in launches
     )
     rows = (
@@ -220,8 +221,10 @@ def _read_people(
     days = np.full((rows.height, len(launches)), np.nan)
     could_try = np.zeros((rows.height, len(launches)), dtype=np.bool_)
     for place, launch in enumerate(launches):
-        days[:, place] = rows[f"days_until_{launch.id}"].cast(pl.Float64).to_numpy()
-        could_try[:, place] = rows[f"could_try_{launch.id}"].fill_null(False).to_numpy()
+        could_try[:, place] = rows[f"could_try_{launch.id}"].to_numpy()
+        begins = np.datetime64(local_midnight(launch.launched_on, timezone), "us")
+        tried_at = rows[f"tried_{launch.id}_at"].cast(pl.Datetime("us")).to_numpy()
+        days[:, place] = np.where(could_try[:, place], (tried_at - begins) / np.timedelta64(1, "D"), np.nan)
     position = {one.id: place for place, one in enumerate(settings.classes)}
     curve = pl.col("curve_class").replace_strict(position, default=None, return_dtype=pl.Int64)
     before = rows.select(pl.when("is_same_model").then(curve).fill_null(NO_CLASS_BEFORE))

@@ -35,26 +35,14 @@ people as (
 
 ),
 
-{# The contacts that are left may be younger than the person, or say nothing of when they were created. Whoever was created
-   before every launch need not be looked up. #}
-young_people as (
-
-    select distinct person_id from people
-    where
-        created_at is null
-        or created_at >= least({% for launch in launches %}{{ launched_at(launch) }}{{ ', ' if not loop.last }}{% endfor %})
-
-),
-
+{# The contacts that are left may be younger than the person, or say nothing of when they were created. #}
 first_known as (
 
     select
-        identities.person_id,
-        min(identities.valid_from) as first_known_at
+        person_id,
+        min(valid_from) as first_known_at
     from identities
-    inner join young_people
-        on identities.person_id = young_people.person_id
-    group by identities.person_id
+    group by person_id
 
 ),
 
@@ -132,10 +120,7 @@ launch_adoptions as (
             known_people.known_since_at < {{ launched_at(launch) }} and {{ launched_at(launch) }} < known_people.as_of_at,
             false
         ) as could_try_{{ launch.id }},
-        case
-            when known_people.known_since_at < {{ launched_at(launch) }}
-                then (epoch(trials.tried_{{ launch.id }}_at) - epoch({{ launched_at(launch) }})) / 86400
-        end as days_until_{{ launch.id }}{{ ',' if not loop.last }}
+        trials.tried_{{ launch.id }}_at{{ ',' if not loop.last }}
         {%- endfor %}
     from known_people
     left join trials

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -18,10 +18,15 @@ def adoptions(company):
     return company.warehouse.read(ADOPTIONS.format(AS_OF))
 
 
+LAUNCHED = {"export": (2, 5), "chair": (2, 10), "gold": (1, 5), "sector": (2, 1), "invite": (2, 20)}
+
+
 def of(adoptions, launch):
     """Days until each person who could have tried a launch did; None where the person did not."""
-    rows = adoptions.filter(pl.col(f"could_try_{launch}")).select("person_id", f"days_until_{launch}")
-    return {person: None if days is None else round(days, 3) for person, days in rows.iter_rows()}
+    rows = adoptions.filter(pl.col(f"could_try_{launch}")).select("person_id", f"tried_{launch}_at")
+    # The day begins an hour earlier in Berlin.
+    begins = datetime(2026, *LAUNCHED[launch]) - timedelta(hours=1)
+    return {person: at and round((at - begins) / timedelta(days=1), 3) for person, at in rows.iter_rows()}
 
 
 def test_whoever_was_there_before_the_launch_could_have_tried_it(adoptions):

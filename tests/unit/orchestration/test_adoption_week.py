@@ -52,7 +52,7 @@ def warehouse():
         connection.execute(
             "create schema intermediate; create schema features; create schema ml;"
             "create table intermediate.int_launch_adoptions (as_of date, person_id varchar, "
-            + ", ".join(f"could_try_l{n} boolean, days_until_l{n} double" for n in range(len(LAUNCHED)))
+            + ", ".join(f"could_try_l{n} boolean, tried_l{n}_at timestamp" for n in range(len(LAUNCHED)))
             + ");"
             "create table intermediate.int_influence "
             "(as_of date, person_id varchar, kind varchar, signal varchar, amount double);"
@@ -71,8 +71,9 @@ def live(connection, week, *, seed=1, reliability=0.5, breadth=1.0, left=0, infl
     for launch, day in enumerate(LAUNCHED):
         days = known.days[left:, launch] * OBSERVED / 91
         columns[f"could_try_l{launch}"] = day < week.as_of
-        columns[f"days_until_l{launch}"] = np.where(days < (week.as_of - day).days, days, np.nan)
-    adoptions = pl.DataFrame(columns).fill_nan(None)  # noqa: F841 - DuckDB reads it
+        moments = np.datetime64(day, "us") + (np.nan_to_num(days) * 86_400e6).astype("timedelta64[us]")
+        columns[f"tried_l{launch}_at"] = np.where(days < (week.as_of - day).days, moments, np.datetime64("NaT"))
+    adoptions = pl.DataFrame(columns)  # noqa: F841 - DuckDB reads it
     used = pl.DataFrame(  # noqa: F841 - DuckDB reads both
         {
             "person_id": ids,
@@ -110,7 +111,7 @@ def test_before_the_first_launch_and_without_people_nobody_is_placed(shop, wareh
 
 def test_a_launch_that_nobody_tries_is_named(shop, warehouse):
     live(warehouse, THIRD_CLOSES)
-    warehouse.execute("update intermediate.int_launch_adoptions set days_until_l1 = null")
+    warehouse.execute("update intermediate.int_launch_adoptions set tried_l1_at = null")
     assert run_adoption_week(warehouse, shop.open(), THIRD_CLOSES).untried == ("l1",)
 
 
