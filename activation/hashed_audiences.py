@@ -6,8 +6,8 @@ contact's country reads them so.
 
 What each platform documents (November 2026; where its pages contradict each other, there is a setting):
 
-- Google Customer Match: e-mail without any spaces, in lower case, for gmail.com and googlemail.com also without dots and
-  `+suffix`; telephone as E.164 with `+`; names trimmed, in lower case; country and postal code are *not* hashed.
+- Google Customer Match: e-mail without any spaces, in lower case, for gmail.com and googlemail.com also without dots
+  and `+suffix`; telephone as E.164 with `+`; names trimmed, in lower case; country and postal code are *not* hashed.
 - Meta: e-mail trimmed, in lower case; telephone as digits with the country's code; names without punctuation; town
   without punctuation and spaces; postal code without spaces and dashes, of the US its first five digits; all hashed.
 - LinkedIn: e-mail trimmed, in lower case. Names and titles would be matched unhashed: those columns stay empty.

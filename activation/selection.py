@@ -384,7 +384,10 @@ class _Compiler:
         conditions = [
             f"segment_type = {self._value(kind)}",
             f"(lower(segment_id) in ({listed}) or lower(segment_name) in ({listed})"
-            + (f" or lower(segment_id) in ({self._values([f'defined-{name}' for name in names])})" * (kind != "persona"))
+            + (
+                f" or lower(segment_id) in ({self._values([f'defined-{name}' for name in names])})"
+                * (kind != "persona")
+            )
             + ")",
         ]
         if members.strength:

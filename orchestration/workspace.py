@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from activation.selection import Names
 from orchestration.affinity_settings import AffinitySettings, affinity_vars
 from orchestration.brand import Brand, read_brand
 from orchestration.connectors.settings import Connector, read_connectors
@@ -42,6 +43,7 @@ from orchestration.legal_basis import (
     check_somebody_may_be_profiled,
     legal_basis_var,
 )
+from orchestration.lookalike_settings import LookalikeSettings, check_lookalikes
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, Attribute, Mapping, read_mappings, slug
 from orchestration.personas_file import PersonasFile, feature_families, read_personas_file, standard_features
 from orchestration.rollbacks import Rollback, read_rollbacks
@@ -206,9 +208,18 @@ class WorkspaceSettings(Settings):
     preferences: PreferenceSettings = PreferenceSettings()
     uplift: UpliftSettings = UpliftSettings()
     affinity: AffinitySettings = AffinitySettings()
+    lookalikes: dict[str, LookalikeSettings] = Field(default_factory=dict)
     activation: ActivationSettings = ActivationSettings()
     legal_basis: LegalBasis = Field(default_factory=dict)
     schedule: ScheduleSettings = ScheduleSettings()
+
+    @field_validator("lookalikes")
+    @classmethod
+    def _lookalikes_are_named_like_files(cls, lookalikes: dict[str, LookalikeSettings]) -> dict[str, LookalikeSettings]:
+        for name in lookalikes:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"the look-alike's name '{name}' must be lower case letters, digits and underscores")
+        return lookalikes
 
     @field_validator("targets")
     @classmethod
@@ -259,12 +270,30 @@ class Workspace:
         workspace._check_connectors()
         read_decisions(folder)
         workspace._check_references(file)
-        return replace(
+        whole = replace(
             workspace,
             compared=workspace._compared_columns(file),
             personas_file=read_personas_file(folder, workspace.feature_kinds()),
             rollbacks=read_rollbacks(folder),
             brand=read_brand(folder),
+        )
+        check_lookalikes(file, settings.lookalikes, whole.selection_names())
+        return whole
+
+    def selection_names(self) -> Names:
+        """What a selection of people may name; features of a special category select nobody."""
+        special = {
+            f"{prefix}_{attribute.name}"
+            for entity, prefix in (("contacts", "contact"), ("accounts", "account"))
+            for attribute in self.attributes(entity)
+            if attribute.sensitive
+        }
+        return Names(
+            features={name: kind for name, kind in self.feature_kinds().items() if name not in special},
+            special_categories=sorted(special),
+            targets=list(self.settings.targets),
+            phrases=[phrase.text for phrase in self.brand.phrases],
+            defined_personas=[*self.personas_file.personas, *self.personas_file.names().values()],
         )
 
     def feature_kinds(self) -> dict[str, str]:
@@ -432,6 +461,11 @@ class Workspace:
     def activation_folder(self) -> Path:
         """Activation files, a folder per week."""
         return self.state_folder / "activation"
+
+    @property
+    def lookalike_folder(self) -> Path:
+        """Files of look-alikes for ad platforms, a folder per week, and what `personae lookalike` wrote."""
+        return self.state_folder / "lookalikes"
 
     @property
     def timezone(self) -> ZoneInfo:
