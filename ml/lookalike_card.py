@@ -18,8 +18,8 @@ PROBABILITY_MEANS = (
 )
 PRECISION_MEANS = (
     "Each tenth of the seed was hidden once and ranked by models that learned from the rest. Recall is the share of "
-    "the hidden people that a list of so many people finds; lift compares it with a list drawn by lot; precision is the "
-    "share of seed in such a list if the whole seed were hidden. Intervals are 95 %."
+    "the hidden people that a list of so many people finds; lift compares it with a list drawn by lot; precision is "
+    "the share of seed in such a list if the whole seed were hidden. Intervals are 95 %."
 )
 LIMITS = (
     "People are like the seed in what is known of them; a seed that was chosen by an outcome brings its luck along.",

@@ -48,7 +48,7 @@ SEED_ROWS = 20_000
 CALIBRATION_ROWS = 20_000
 """People outside the seed that probabilities are learned from, each standing for as many as there are."""
 STRENGTH = 0.01
-"""Variance that coefficients of the regression are expected to have: with a hundred people, most features say nothing."""
+"""Variance that coefficients of the regression are expected to have: of a hundred people, most features say nothing."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ class LookalikeRanker:
 
     Args:
         inputs: Kind by feature.
-        method: "classifiers", logistic regression and bagged trees that tell the seed from everybody; or "distance", the
-            cosine to the seed's centre, both seen from everybody's centre.
+        method: "classifiers", logistic regression and bagged trees that tell the seed from everybody; or "distance",
+            the cosine to the seed's centre, both seen from everybody's centre.
         random_state: Seed of folds and models.
 
     Attributes:

@@ -180,6 +180,21 @@ def make_lookalike(
     return asked.listed(people, score, said, seed_ids)
 
 
+def stored_lookalikes(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week) -> list[Lookalike]:
+    """The declared look-alikes of a week as they were written, with their seeds; those without a list are left out."""
+    found = []
+    for name, settings in workspace.settings.lookalikes.items():
+        scores = connection.execute(
+            "select * from ml.lookalike_scores where as_of = ? and lookalike = ? order by lookalike_rank",
+            [week.as_of, name],
+        ).pl()
+        if scores.height:
+            asked = _Asked(connection, workspace, pl.DataFrame(), week, name, settings)
+            seed = asked.people().filter("is_seed")["person_id"]
+            found.append(Lookalike(name, settings, seed, scores, {"abstained_reason": None, "notes": "[]"}))
+    return found
+
+
 @dataclass(frozen=True)
 class _Asked:
     """A look-alike of a week, and where to look."""
@@ -207,18 +222,14 @@ class _Asked:
         }
         if "adoption_class" in there.get("adoption_scores", ()):
             found["adoption_classes"] = "ml.adoption_scores"
-        if "message_style" in there.get("persuasion_estimates", ()):
-            found["person_message_styles"] = (
-                f"(select m.as_of, m.person_id, e.message_style from {MEMBERSHIPS} as m "
-                "inner join ml.persuasion_estimates as e on e.as_of = m.as_of and e.segment_type = m.segment_type "
-                "and e.segment_id = m.segment_id)"
-            )
+        if "message_style" in there.get("persuasion_people", ()):
+            found["person_persuasion"] = "ml.persuasion_people"
         return found
 
     def what_is_missing(self) -> SeedRefused | None:
         """What the seed names that this week does not have."""
         missing = needed_relations(self.settings.seed) - set(self.relations())
-        words = {"adoption_classes": "no adoption classes", "person_message_styles": "no message styles"}
+        words = {"adoption_classes": "no adoption classes", "person_persuasion": "no message styles"}
         if missing:
             return SeedRefused(f"there are {' and '.join(words[each] for each in sorted(missing))} in this workspace")
         names = self.connection.execute(
