@@ -42,7 +42,9 @@ create table ml.personas (
 );
 """
 # Tables of schema `ml` whose columns are those that the pipeline makes.
-MADE_BY_THE_PIPELINE = LOOKALIKE_TABLES | AFFINITY_TABLES | VALUE_TABLES | PREFERENCE_TABLES | UPLIFT_TABLES | PROPENSITY_TABLES
+MADE_BY_THE_PIPELINE = (
+    LOOKALIKE_TABLES | AFFINITY_TABLES | VALUE_TABLES | PREFERENCE_TABLES | UPLIFT_TABLES | PROPENSITY_TABLES
+)
 
 
 def person(identity_id: str, kind: str = "contact") -> str:
