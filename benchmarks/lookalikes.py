@@ -99,8 +99,8 @@ def quality(data: Path, draws: int) -> str:
     lines = [
         "## Hidden buyers",
         "",
-        f"12,330 visits to a shop, 15.5 % of them bought (online_shoppers). Some buyers, drawn by lot, are the seed; the "
-        f"others are hidden among everybody. How many times more of them than by lot stand in the first 5 %: mean of "
+        f"12,330 visits to a shop, 15.5 % of them bought (online_shoppers). Some buyers, drawn by lot, are the seed; "
+        f"the others are hidden among everybody. How many times more of them than by lot stand in the first 5 %: mean of "
         f"{draws} draws of the seed, and its standard deviation. No list could do better than 6.5 to 6.8.",
         "",
         "| | " + " | ".join(f"{size} seeds" for size in SEED_SIZES) + " |",
@@ -138,8 +138,8 @@ def honesty(draws: int) -> str:
         "## Precision by size, held against the truth",
         "",
         f"{draws} simulated companies of 10,000 people each: a tenth are alike, 100 or 400 of these are known, four of "
-        "twelve features tell them apart. A list's interval is right where it holds the share that it finds of those who "
-        "are alike and were never known; 95 % should be. Errors of probability: between what was said of tenths of the "
+        "twelve features tell them apart. A list's interval is right where it holds the share that it finds of those "
+        "who are alike and were never known; 95 % should be. Errors of probability: between what was said of tenths of the "
         "people, and the share of the seed in them.",
         "",
         "| seeds | method | list of 1 % | 5 % | 10 % | 20 % | all | mean error of probability |",

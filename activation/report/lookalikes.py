@@ -94,8 +94,8 @@ def _verdict(row: dict, precision: pl.DataFrame) -> str:
     if one["lift_low"] is None or one["lift_low"] <= 1:
         return "So long a list may be no better than one drawn by lot. Ask for fewer people."
     return (
-        f"It finds {percent(one['recall'])} of the seed’s own people when they are hidden, {one['lift']:.1f} times as many "
-        f"as a list drawn by lot (between {one['lift_low']:.1f} and {one['lift_high']:.1f} times)."
+        f"It finds {percent(one['recall'])} of the seed’s own people when they are hidden, {one['lift']:.1f} times as "
+        f"many as a list drawn by lot (between {one['lift_low']:.1f} and {one['lift_high']:.1f} times)."
     )
 
 
