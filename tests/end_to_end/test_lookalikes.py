@@ -22,7 +22,8 @@ def test_the_list_of_every_week_is_published_with_its_card(demo_run: DemoRun) ->
     assert 0 < listed.height <= 60
     seed = read(
         demo_run,
-        f"select person_id from features.person_features where as_of = '{LAST_WEEK.as_of}' and api_called_events_28d >= 3",
+        "select person_id from features.person_features "
+        f"where as_of = '{LAST_WEEK.as_of}' and api_called_events_28d >= 3",
     )
     reachable = read(
         demo_run,

@@ -1,4 +1,4 @@
-"""The report's page of look-alikes: what is told of a list, what of a seed that will not do, and what of small groups."""
+"""The report's page of look-alikes: what is told of a list, of a seed that will not do, and of small groups."""
 
 from dataclasses import replace
 
