@@ -156,7 +156,8 @@ def honesty(draws: int) -> str:
     lines = [
         "## Precision by size, held against the truth",
         "",
-        f"{draws} simulated companies of 6,000 people each (three times as many by distance): a tenth are alike, 100 or 400 of these are known, four of "
+        f"{draws} simulated companies of 6,000 people each (by distance three times as many companies): a tenth are "
+        "alike, 100 or 400 of these are known, four of "
         "twelve features tell them apart. A list's interval is right where it holds the share that it finds of those "
         "who are alike and were never known; 95 % should be. Errors of probability: between what was said of tenths of "
         "the people, and the share of the seed in them.",
@@ -260,7 +261,7 @@ def scale(people: int, seed_size: int) -> str:
 HEAD = """# Look-alikes, measured
 
 `make bench-lookalikes DATA=<folder of the public data sets>` writes this page. Two cores, shared with other work:
-times are no better than that; processor time says more. What the method is: [docs/lookalikes.md](../docs/lookalikes.md).
+times are no better than that; processor time says more. The method: [docs/lookalikes.md](../docs/lookalikes.md).
 """
 
 
