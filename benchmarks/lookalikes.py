@@ -56,10 +56,11 @@ def score_all(people: pl.DataFrame, inputs: dict[str, Kind], is_seed: Flags, met
     return rank_mean(scores, people["person_id"], is_seed, 7)
 
 
-def boosted(people: pl.DataFrame, inputs: dict[str, Kind], is_seed: Flags) -> Floats:
+def with_boosting_for_trees(
+    people: pl.DataFrame, inputs: dict[str, Kind], is_seed: Flags, scores: NDArray[np.float32]
+) -> Floats:
     """The rank-mean of logistic regression and histogram gradient boosting, out of fold like the default."""
-    ranker = LookalikeRanker(inputs).fit(people, is_seed)
-    scores = ranker.scores(people)
+    scores = scores.copy()
     fold = person_fold(people["person_id"], FOLDS, 7)
     for number in range(FOLDS):
         own = pl.Series(fold == number)
@@ -102,9 +103,10 @@ def hidden_buyers(people: pl.DataFrame, seed_size: int, draw: int) -> dict[str, 
     standardized = StandardScaler().fit_transform(np.column_stack([numbers, levels]))
     distance, cosine_plain = centroid_scores(np.column_stack([numbers, levels]), is_seed)
     _, cosine_standardized = centroid_scores(standardized, is_seed)
+    rankings = LookalikeRanker(inputs).fit(people, is_seed).scores(people)
     found = {
-        "classifiers (the default)": score_all(people, inputs, is_seed, "classifiers"),
-        "logistic regression and gradient boosting": boosted(people, inputs, is_seed),
+        "classifiers (the default)": rank_mean(rankings, people["person_id"], is_seed, 7),
+        "logistic regression and gradient boosting": with_boosting_for_trees(people, inputs, is_seed, rankings),
         "distance (built in)": score_all(people, inputs, is_seed, "distance"),
         "nearest centroid": distance,
         "centroid cosine, all columns standardized": cosine_standardized,
