@@ -140,17 +140,17 @@ def quality(data: Path, draws: int) -> str:
     return "\n".join([*lines, "", f"With 100 seeds the default finds {', '.join(ratios)}.", ""])
 
 
-def world(draw: int, people: int, known: int, columns: int = 12) -> tuple[pl.DataFrame, Flags, Flags]:
-    """People of whom some are alike; which of these are known is decided by lot."""
+def world(draw: int, people: int, known: int, fresh: int, columns: int = 12) -> tuple[pl.DataFrame, Flags, Flags]:
+    """People of whom some are alike; which of these are known is decided by lot. Last come others who are alike."""
     chance = np.random.default_rng([11, draw])
-    is_alike = chance.random(people) < 0.1
+    is_alike = np.append(chance.random(people) < 0.1, np.ones(fresh, dtype=bool))
     apart = np.where(np.arange(columns) < 4, 0.8, 0.0)
-    values = chance.normal(size=(people, columns)) + np.outer(is_alike, apart)
+    values = chance.normal(size=(people + fresh, columns)) + np.outer(is_alike, apart)
     values[:, 1] = np.exp(values[:, 1])
     frame = pl.DataFrame({f"x{column}": values[:, column] for column in range(columns)})
-    is_seed = np.zeros(people, dtype=bool)
-    is_seed[chance.choice(np.flatnonzero(is_alike), known, replace=False)] = True
-    return frame.with_columns(person_id=pl.format("p{}", pl.int_range(people))), is_alike, is_seed
+    is_seed, is_fresh = np.zeros(people + fresh, dtype=bool), np.arange(people + fresh) >= people
+    is_seed[chance.choice(np.flatnonzero(is_alike & ~is_fresh), known, replace=False)] = True
+    return frame.with_columns(person_id=pl.format("p{}", pl.int_range(people + fresh))), is_seed, is_fresh
 
 
 def honesty(draws: int) -> str:
@@ -159,9 +159,9 @@ def honesty(draws: int) -> str:
         "## Precision by size, held against the truth",
         "",
         f"{draws} simulated companies of 6,000 people each (by distance three times as many companies): a tenth are "
-        "alike, 100 or 400 of these are known, four of "
-        "twelve features tell them apart. A list's interval is right where it holds the share that it finds of those "
-        "who are alike and were never known; 95 % should be. Errors of probability: between what was said of tenths of "
+        "alike, 100 or 400 of these are known, four of twelve features tell them apart. A list's interval is right "
+        "where it holds the share that it finds of 3,000 further people who are alike and that nothing was learned from; "
+        "95 % should be. Sizes of one company go together. Errors of probability: between what was said of tenths of "
         "the people, and the share of the seed in them.",
         "",
         "| seeds | method | list of 1 % | 5 % | 10 % | 20 % | all | mean error of probability |",
@@ -173,15 +173,17 @@ def honesty(draws: int) -> str:
             inside: dict[float, list[bool]] = {share: [] for share in (0.01, 0.05, 0.1, 0.2)}
             errors = []
             for draw in range(draws if method == "classifiers" else 3 * draws):
-                people, is_alike, is_seed = world(draw, 6_000, known)
+                everybody, is_known, is_fresh = world(draw, 6_000, known, 3_000)
+                people, is_seed = everybody.filter(~pl.Series(is_fresh)), is_known[~is_fresh]
                 inputs: dict[str, Kind] = {name: "number" for name in people.columns if name != "person_id"}
-                score = score_all(people, inputs, is_seed, method)
-                others = ~is_seed
+                scores = LookalikeRanker(inputs, method).fit(people, is_seed).scores(everybody)
+                every_score = rank_mean(scores, everybody["person_id"], is_known | is_fresh, 7)
+                score, fresh_score, others = every_score[~is_fresh], every_score[is_fresh], ~is_seed
                 sizes = [round(share * others.sum()) for share in inside]
                 table = precision_by_size(score, is_seed, others, sizes)
                 for share, row in zip(inside, table.iter_rows(named=True), strict=True):
                     last = np.sort(score[others])[::-1][row["people"] - 1]
-                    recall = float((score[is_alike & others] >= last).mean())
+                    recall = float((fresh_score >= last).mean())
                     inside[share].append(row["recall_low"] <= recall <= row["recall_high"])
                 errors.append(_error_of_probability(people["person_id"], score, is_seed))
             cells = [f"{np.mean(each):.0%}" for each in inside.values()]

@@ -294,7 +294,8 @@ class _Asked:
         """The score of everybody of whom all chosen characteristics are known."""
         names = self.workspace.selection_names()
         wanted = {name: characteristic(name, names) for name in self.settings.grow}
-        columns, parameters = [], {"as_of": self.week.as_of}
+        columns: list[str] = []
+        parameters: dict[str, Any] = {"as_of": self.week.as_of}
         for number, one in enumerate(wanted.values()):
             assert isinstance(one, Characteristic)  # noqa: S101 - complaints were raised when the settings were read
             parameters[f"name_{number}"] = one.name
