@@ -164,9 +164,8 @@ def honesty(draws: int) -> str:
         f"{draws} simulated companies of 6,000 people each (by distance three times as many companies): a tenth are "
         "alike, 100 or 400 of these are known, four of twelve features tell them apart. A list's interval is right "
         "where it holds the share that it finds of 3,000 further people who are alike and that nothing was learned "
-        "from; 95 % should be. Sizes of one company go together. Errors of probability: between what was said of tenths "
-        "of "
-        "the people, and the share of the seed in them.",
+        "from; 95 % should be. Sizes of one company go together. Errors of probability: between what was said of "
+        "tenths of the people, and the share of the seed in them.",
         "",
         "| seeds | method | list of 1 % | 5 % | 10 % | 20 % | all | mean error of probability |",
         "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
