@@ -82,8 +82,8 @@ def test_an_ad_platform_may_look_up_by_a_number_who_has_no_address(sparse_compan
     rows = sparse_company.read(
         "select person_id, is_allowed, is_refused_by_now, decision_reason from intermediate.int_advertising_permissions"
     )
-    said = {who: told for who, *told in rows.iter_rows()}
-    assert said == dict.fromkeys((FIRST, SECOND, VISITOR), [True, False, "legal_basis: existing customers"])
+    said = {who: (allowed, refused, reason) for who, allowed, refused, reason in rows.iter_rows()}
+    assert said == dict.fromkeys((FIRST, SECOND, VISITOR), (True, False, "legal_basis: existing customers"))
 
 
 def test_key_figures_of_what_is_not_delivered_are_null(sparse_company):
