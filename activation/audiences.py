@@ -120,7 +120,7 @@ def write_audience_files(
     written: list[AudienceFile] = []
 
     def build(draft: Path) -> None:
-        written.extend(_build_files(frames, draft, folder.name, propensity_columns))
+        written.extend(build_audience_files(frames, draft, folder.name, propensity_columns))
 
     version = publish_folder(build, folder.parent, folder.name, also_latest=False, keep_unlinked=keep_unlinked)
     return [
@@ -137,9 +137,10 @@ def _check_propensity_columns(columns: Sequence[str]) -> None:
         taken.add(column)
 
 
-def _build_files(
-    frames: Iterable[pl.DataFrame], draft: Path, week: str, propensity_columns: Sequence[str]
+def build_audience_files(
+    frames: Iterable[pl.DataFrame], draft: Path, week: str, propensity_columns: Sequence[str] = ()
 ) -> list[AudienceFile]:
+    """Write the files and the manifest into a folder that somebody else publishes; see `write_audience_files`."""
     spool = _Spool(draft / _SPOOL, week, propensity_columns)
     for frame in frames:
         spool.add(frame)

@@ -14,6 +14,7 @@ from orchestration.defs.affinities import affinity_assets
 from orchestration.defs.connectors import connector_assets
 from orchestration.defs.identity_decisions import identity_decisions_asset
 from orchestration.defs.ingest import extract_specs, ingest_assets, plan_asset
+from orchestration.defs.lookalikes import lookalike_assets, lookalike_files_asset
 from orchestration.defs.personas import persona_assets
 from orchestration.defs.persuasion import persuasion_assets
 from orchestration.defs.preferences import preference_assets
@@ -51,8 +52,10 @@ def definitions_for(workspace: Workspace, loggers: dict[str, dg.LoggerDefinition
             affinity_assets(workspace),
             adoption_assets(workspace),
             persuasion_assets(workspace),
+            lookalike_assets(workspace, manifest),
             mart_tables(workspace, manifest),
             activation_asset(workspace),
+            lookalike_files_asset(workspace),
             report_asset(workspace),
             published_assets(workspace),
         ],

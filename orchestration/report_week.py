@@ -14,6 +14,7 @@ from orchestration.eligibility import NOT_ELIGIBLE
 from orchestration.persona_evidence import NOT_WORTH_SEPARATING, READ_SO, RETIRE, UNPROFITABLE, evidence_pictures
 from orchestration.persona_store import model_of_week
 from orchestration.report_adoption import adoption_frames
+from orchestration.report_lookalikes import lookalike_frames
 from orchestration.report_propensities import propensity_frames
 from orchestration.sql import identifier
 from orchestration.weeks import Week
@@ -83,6 +84,7 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
             as_of,
         ),
         **propensity_frames(connection, week),
+        **lookalike_frames(connection, week),
         deliveries=_deliveries(connection, workspace, week),
         checks=_checks(connection, workspace, week),
         rhythms=_frame(

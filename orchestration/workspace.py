@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from activation.selection import Names
 from orchestration.adoption_settings import AdoptionSettings, Launch, adoption_vars, check_adoption
 from orchestration.affinity_settings import AffinitySettings, affinity_vars
 from orchestration.brand import Brand, read_brand
@@ -43,6 +44,7 @@ from orchestration.legal_basis import (
     check_somebody_may_be_profiled,
     legal_basis_var,
 )
+from orchestration.lookalike_settings import LookalikeSettings, check_lookalikes
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, Attribute, Mapping, read_mappings, slug
 from orchestration.personas_file import PersonasFile, feature_families, read_personas_file, standard_features
 from orchestration.persuasion_settings import PersuasionSettings, check_persuasion, persuasion_vars
@@ -211,9 +213,18 @@ class WorkspaceSettings(Settings):
     launches: tuple[Launch, ...] = ()
     adoption: AdoptionSettings = AdoptionSettings()
     persuasion: PersuasionSettings = PersuasionSettings()
+    lookalikes: dict[str, LookalikeSettings] = Field(default_factory=dict)
     activation: ActivationSettings = ActivationSettings()
     legal_basis: LegalBasis = Field(default_factory=dict)
     schedule: ScheduleSettings = ScheduleSettings()
+
+    @field_validator("lookalikes")
+    @classmethod
+    def _lookalikes_are_named_like_files(cls, lookalikes: dict[str, LookalikeSettings]) -> dict[str, LookalikeSettings]:
+        for name in lookalikes:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"the look-alike's name '{name}' must be lower case letters, digits and underscores")
+        return lookalikes
 
     @field_validator("targets")
     @classmethod
@@ -279,7 +290,24 @@ class Workspace:
             workspace.entities,
             list(workspace.personas_file.names()),
         )
+        check_lookalikes(file, settings.lookalikes, workspace.selection_names())
         return workspace
+
+    def selection_names(self) -> Names:
+        """What a selection of people may name; features of a special category select nobody."""
+        special = {
+            f"{prefix}_{attribute.name}"
+            for entity, prefix in (("contacts", "contact"), ("accounts", "account"))
+            for attribute in self.attributes(entity)
+            if attribute.sensitive
+        }
+        return Names(
+            features={name: kind for name, kind in self.feature_kinds().items() if name not in special},
+            special_categories=sorted(special),
+            targets=list(self.settings.targets),
+            phrases=[phrase.text for phrase in self.brand.phrases],
+            defined_personas=[*self.personas_file.personas, *self.personas_file.names().values()],
+        )
 
     def feature_kinds(self) -> dict[str, str]:
         """Kind of every feature the settings may name: number, flag or category."""
@@ -458,6 +486,11 @@ class Workspace:
     def activation_folder(self) -> Path:
         """Activation files, a folder per week."""
         return self.state_folder / "activation"
+
+    @property
+    def lookalike_folder(self) -> Path:
+        """Files of look-alikes for ad platforms, a folder per week, and what `personae lookalike` wrote."""
+        return self.state_folder / "lookalikes"
 
     @property
     def timezone(self) -> ZoneInfo:

@@ -14,6 +14,7 @@ from activation.report.apart import tell_apart
 from activation.report.defined import tell_defined
 from activation.report.evidence import tell_evidence
 from activation.report.identity import recognize_personas
+from activation.report.lookalikes import tell_lookalikes
 from activation.report.market import tell_market
 from activation.report.movement import tell_movement
 from activation.report.outlook import tell_outlook
@@ -59,6 +60,7 @@ def render_report(data: ReportData) -> str:
             adoption=tell_adoption(data),
             subgroups=tell_subgroups(data, personas),
             persuasion=tell_persuasion(data, personas),
+            lookalikes=tell_lookalikes(data),
             evidence=tell_evidence(data),
             minimum_cell=data.minimum_cell,
             model_id=data.model_id,

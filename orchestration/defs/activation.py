@@ -15,6 +15,13 @@ from orchestration.warehouse import Warehouse
 from orchestration.workspace import ActivationSettings, Workspace
 
 PEOPLE_AT_A_TIME = 250_000
+# Who is in which file: personas, and the look-alikes that the workspace declares.
+LISTS = (
+    "select as_of, person_id, segment_id, segment_name, membership_strength from marts.segment_memberships "
+    "where segment_type in ('persona', 'defined_persona') union all "
+    "select as_of, person_id, 'lookalike-' || lookalike, 'Look-alike ' || replace(lookalike, '_', ' '), score "
+    "from marts.lookalikes"
+)
 
 
 def activation_asset(workspace: Workspace) -> dg.AssetsDefinition:
@@ -25,6 +32,7 @@ def activation_asset(workspace: Workspace) -> dg.AssetsDefinition:
         deps=[
             ["marts", "segment_memberships"],
             ["marts", "person_propensities"],
+            ["marts", "lookalikes"],
             ["intermediate", "int_contactability"],
         ],
         group_name="activation",
@@ -63,7 +71,7 @@ def activation_asset(workspace: Workspace) -> dg.AssetsDefinition:
 def _members(
     connection: duckdb.DuckDBPyConnection, as_of: date, targets: list[str], audience: ActivationSettings
 ) -> Iterator[pl.DataFrame]:
-    """Everybody with a persona in a week, a part at a time."""
+    """Everybody with a persona or in a list of look-alikes in a week, a part at a time."""
     probabilities = "".join(f", max(p.probability) filter (p.target = ?) as {identifier(target)}" for target in targets)
     columns = "".join(f", q.{identifier(target)}" for target in targets)
     result = connection.execute(
@@ -76,11 +84,11 @@ def _members(
         "case when c.is_allowed and c.is_refused_by_now then 'refused_since' else c.decision_reason end "
         "as decision_reason, "
         "c.consent_recorded_at"
-        f"{columns} from marts.segment_memberships as m "
+        f"{columns} from ({LISTS}) as m "
         "inner join intermediate.int_contactability as c on c.as_of = m.as_of and c.person_id = m.person_id "
         "and c.channel = ? and c.purpose = ? "
         "left join probabilities as q on q.person_id = m.person_id "
-        "where m.as_of = ? and m.segment_type in ('persona', 'defined_persona') order by m.person_id",
+        "where m.as_of = ? order by m.person_id",
         [*targets, as_of, audience.channel, audience.purpose, as_of],
     )
     for batch in result.fetch_record_batch(PEOPLE_AT_A_TIME):

@@ -29,12 +29,14 @@ REPORT_INPUTS = [
         "person_persuasion",
         "uplift_results",
         "adoption_validity",
+        "lookalikes",
         "people_left_out",
     )
 ] + [
     dg.AssetKey(["ml", name])
     for name in (
         "persona_models",
+        "lookalike_models",
         "model_runs",
         "propensity_fairness",
         "value_models",

@@ -19,6 +19,7 @@ from orchestration.adoption_week import ADOPTION_TABLES
 from orchestration.affinity_week import AFFINITY_TABLES
 from orchestration.dbt_runs import DBT_COMMAND
 from orchestration.ingest.tables import make_raw_tables
+from orchestration.lookalike_week import LOOKALIKE_TABLES
 from orchestration.persuasion_week import PERSUASION_TABLES
 from orchestration.preference_week import PREFERENCE_TABLES
 from orchestration.propensity_store import PROPENSITY_TABLES
@@ -47,6 +48,7 @@ create table ml.personas (
 MADE_BY_THE_PIPELINE = (
     ADOPTION_TABLES
     | AFFINITY_TABLES
+    | LOOKALIKE_TABLES
     | PERSUASION_TABLES
     | VALUE_TABLES
     | PREFERENCE_TABLES
