@@ -9,7 +9,7 @@ A selection is a mapping; all that it says must hold::
     persona: Night owls                            # one or more personas, by id or name
     defined_persona: {is: champions, strength: {at_least: 0.8}}
     adoption_class: [innovator, early_adopter]
-    message_style: novelty-seeking
+    message_style: novelty_seeking
     propensity: {churn: high}                      # a band, or {at_least: 0.3}
     affinity: {API: {at_least: 0.5}}               # a phrase or a group of phrases
     features: {revenue_91d: {at_least: 200}, contact_country: {is: [DE, AT]}}

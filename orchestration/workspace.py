@@ -301,12 +301,15 @@ class Workspace:
             for attribute in self.attributes(entity)
             if attribute.sensitive
         }
+        persuasion = self.settings.persuasion
         return Names(
             features={name: kind for name, kind in self.feature_kinds().items() if name not in special},
             special_categories=sorted(special),
             targets=list(self.settings.targets),
             phrases=[phrase.text for phrase in self.brand.phrases],
             defined_personas=[*self.personas_file.personas, *self.personas_file.names().values()],
+            adoption_classes=list(self.settings.adoption.names()) if self.settings.launches else (),
+            message_styles=list(persuasion.styles.values()) if persuasion.is_declared else (),
         )
 
     def feature_kinds(self) -> dict[str, str]:

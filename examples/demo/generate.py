@@ -221,9 +221,7 @@ def _live_through(past: list[DemoWeek], lives: Lives, systems: _Systems, writer:
 
 
 def write_workspace(folder: Path, first_week: date, file_format: FileFormat) -> None:
-    """Copy the settings, mappings and contracts of `workspace/`: with dates moved to this history, and for Parquet other
-    endings.
-    """
+    """Copy `workspace/`: its settings, with dates moved to this history, mappings with other endings, and contracts."""
     (folder / "mappings").mkdir(parents=True, exist_ok=True)
     shutil.copytree(TEMPLATES / "contracts", folder / "contracts", dirs_exist_ok=True)
     settings = (TEMPLATES / "personae.yml").read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 """Models of the dbt project as SQL, without a start of dbt: for properties that need many simulated tables.
 
-Only models whose macros ask nothing of the warehouse can be rendered so. That dbt makes the same of them is what the other
-tests of this folder show.
+Only models whose macros ask nothing of the warehouse can be rendered so. That dbt makes the same of them is what the
+other tests of this folder show.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the report says of indexes, market sizes and subgroups: what is chosen, what is held back, and how it is said."""
+"""What the report says of indexes, market sizes and subgroups: what is chosen, held back, and how it is said."""
 
 from dataclasses import replace
 
