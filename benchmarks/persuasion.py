@@ -1,6 +1,6 @@
 """How well it is told which way of persuading a group answers to, and what that costs: writes `PERSUASION.md`.
 
-python -m benchmarks.persuasion [--companies 100] [--people 1000000] [--skip-scale]
+python -m benchmarks.persuasion [--companies 60] [--people 1000000] [--skip-scale]
 """
 
 import argparse
@@ -55,7 +55,7 @@ WORLDS: dict[str, dict] = {
 def main() -> None:
     """Measure, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--companies", type=int, default=100)
+    parser.add_argument("--companies", type=int, default=60)
     parser.add_argument("--people", type=int, default=1_000_000)
     parser.add_argument("--skip-scale", action="store_true")
     arguments = parser.parse_args()

@@ -459,6 +459,7 @@ def _unknown_segments(settings: PersuasionSettings, known: set[Segment]) -> tupl
     unknown = []
     for kind, segment in stated:
         there = [one for of_kind, one in known if kind in ("", of_kind) and of_kind != EVERYBODY]
-        if segment not in there:
+        # A kind of group that is not there at all, such as classes that are withheld, is no mistake in a name.
+        if there and segment not in there:
             unknown.append(f"{kind} '{segment}'; {nearest(segment, there)}".strip())
     return tuple(unknown)
