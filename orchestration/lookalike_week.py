@@ -242,6 +242,25 @@ class _Asked:
             if name.casefold() not in {each.casefold() for each in known}:
                 what = kind.replace("_", " ")
                 return SeedRefused(f"'{name}' is no {what} of the week {self.week.key}; {nearest(name, known)}")
+        return self._no_such_label()
+
+    def _no_such_label(self) -> SeedRefused | None:
+        """A class or style that the seed names and nobody has this week."""
+        relations = self.relations()
+        for relation, key in (("adoption_classes", "adoption_class"), ("person_persuasion", "message_style")):
+            named = {name for _, part in self.settings.seed.parts() for name in getattr(part, key) or ()}
+            if not named:
+                continue
+            rows = self.connection.execute(
+                f"select distinct {key} from {relations[relation]} where as_of = ? and {key} is not null",
+                [self.week.as_of],
+            ).fetchall()
+            known = {row[0] for row in rows}
+            for name in sorted(named - known):
+                what = key.replace("_", " ")
+                return SeedRefused(
+                    f"nobody has the {what} '{name}' in the week {self.week.key}; {nearest(name, known)}"
+                )
         return None
 
     def people(self) -> pl.DataFrame:
