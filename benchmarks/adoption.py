@@ -26,7 +26,7 @@ from benchmarks.adoption_worlds import OBSERVED_DAYS, ROGERS, World, world
 from ml.adoption import class_by_rank, place_people, signal_of, why_withheld
 from ml.adoption_validity import first_adopter_lift, log_rank, weighted_kappa
 from orchestration.adoption_week import ADOPTION_TABLES, run_adoption_week
-from orchestration.dbt_runs import DBT_PROJECT_FOLDER, dbt_environment, vars_argument
+from orchestration.dbt_runs import DBT_COMMAND, DBT_PROJECT_FOLDER, dbt_environment, vars_argument
 from orchestration.ingest.tables import make_raw_tables
 from orchestration.warehouse import make_tables
 from orchestration.weeks import Week
@@ -381,7 +381,7 @@ def _fill(workspace: Workspace, people: int, events: int) -> int:
 def _dbt(workspace: Workspace) -> None:
     """Build the models with dbt, so that they stand, and are compiled."""
     command = [
-        str(Path(sys.executable).with_name("dbt")),
+        str(DBT_COMMAND),
         "run",
         *("--project-dir", str(DBT_PROJECT_FOLDER), "--profiles-dir", str(DBT_PROJECT_FOLDER)),
         *("--target-path", str(workspace.dbt_target_folder), "--vars", vars_argument(workspace)),
