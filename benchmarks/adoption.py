@@ -328,7 +328,6 @@ def _fill(workspace: Workspace, people: int, events: int) -> int:
             connection.execute(
                 "insert into raw.events by name select 'c' || lpad((hash(i) % $people)::varchar, 8, '0') as "
                 "contact_id, "
-                "'d' || lpad((hash(i) % $people)::varchar, 8, '0') as device_id, "
                 "$begin::timestamp + to_days(30 * $month + (i * 30 // $each)::integer) + to_seconds((i % "
                 "86400)::double) "
                 "as occurred_at, 'product_use' as event_type, 'event ' || (hash(i + 7) % 12) as event_name, "

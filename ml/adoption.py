@@ -84,6 +84,14 @@ class Evidence:
         """The sum of each person's scores."""
         return np.nansum(self.scores, axis=1)
 
+    def of_every(self, step: int) -> Evidence:
+        """The evidence of every so-manieth person."""
+        if step == 1:
+            return self
+        return Evidence(
+            self.scores[::step], self.is_closed, self.seen[::step], self.tried[::step], self.fingerprint[::step]
+        )
+
 
 @dataclass(frozen=True)
 class Signal:

@@ -36,7 +36,7 @@ from orchestration.adoption_settings import INFLUENCER, UNCLASSIFIED, AdoptionSe
 from orchestration.mapping import slug
 from orchestration.sql import identifier
 from orchestration.warehouse import make_tables, replace_weeks, transaction
-from orchestration.weeks import Week
+from orchestration.weeks import Week, local_midnight
 from orchestration.workspace import Workspace
 
 ADOPTION_TABLES = {
@@ -76,6 +76,7 @@ ADOPTION_TABLES = {
         "people": pl.Int64,
     },
 }
+REPEATED_WORDS = ("adoption_class", "adoption_class_name", "curve_class", "abstained_reason", "model_id")
 NO_CLASS_BEFORE = -2
 SOON_TRIED_DAYS = 14
 """A launch that nobody has tried after so many days is probably seen in something else."""
@@ -123,7 +124,7 @@ def run_adoption_week(connection: duckdb.DuckDBPyConnection, workspace: Workspac
         _write(connection, week, {})
         return AdoptionWeek()
     model_id, model = _standing_model(connection, settings, week)
-    people = _read_people(connection, launches, settings, week, model_id)
+    people = _read_people(connection, launches, settings, week, model_id, workspace.settings.timezone)
     launched = np.array([launch.launched_on.toordinal() for launch in launches], dtype=np.int64)
     is_closed = launched + settings.observed_days <= week.as_of.toordinal()
     names = [launch.id for launch in launches]
@@ -193,34 +194,37 @@ def _read_people(
     settings: AdoptionSettings,
     week: Week,
     model_id: str | None,
+    timezone: str,
 ) -> _People:
     """People, what they tried after how many days, and where the latest week before placed them.
 
-    A launch's column is null for whoever could not have tried it, and -1 for whoever has not.
+    Sorted here and not by the query: a million ids cost a tenth of a million wide rows.
     """
-    columns = [f"launch_{place}" for place in range(len(launches))]
-    pivoted = "".join(
-        f", max(case when launch_id = ? then coalesce(days_until_tried, -1) end) as {column}" for column in columns
+    told = "".join(
+        f", people.{identifier(f'could_try_{launch.id}')}, people.{identifier(f'tried_{launch.id}_at')}"
+        for launch in launches
     )
-    told = "".join(f", launches.{column}" for column in columns)
-    rows = connection.execute(
-        f"with launches as (select person_id{pivoted} from intermediate.int_launch_adoptions where as_of = ? "
-        "group by person_id), "
-        "earlier as (select person_id, adoption_class, curve_class, innovativeness, class_probability, evidence, "
-        "model_id from ml.adoption_scores where as_of = (select max(as_of) from ml.adoption_scores where as_of < ?)) "
-        "select people.person_id, earlier.adoption_class, earlier.curve_class, earlier.innovativeness, "
-        f"earlier.class_probability, earlier.evidence, coalesce(earlier.model_id = ?, false) as is_same_model{told} "
-        "from intermediate.int_people as people "
-        "left join launches on launches.person_id = people.person_id "
-        "left join earlier on earlier.person_id = people.person_id "
-        "where people.as_of = ? order by people.person_id",
-        [*(launch.id for launch in launches), week.as_of, week.as_of, model_id, week.as_of],
-    ).pl()
+    rows = (
+        connection.execute(
+            "with earlier as (select * from ml.adoption_scores "
+            "where as_of = (select max(as_of) from ml.adoption_scores where as_of < ?)) "
+            "select people.person_id, earlier.adoption_class, earlier.curve_class, earlier.innovativeness, "
+            "earlier.class_probability, earlier.evidence, "
+            f"coalesce(earlier.model_id = ?, false) as is_same_model{told} "
+            "from (select * from intermediate.int_launch_adoptions where as_of = ?) as people "
+            "left join earlier on earlier.person_id = people.person_id",
+            [week.as_of, model_id, week.as_of],
+        )
+        .pl()
+        .sort("person_id")
+    )
     days = np.full((rows.height, len(launches)), np.nan)
-    for place, column in enumerate(columns):
-        days[:, place] = rows[column].cast(pl.Float64).to_numpy()
-    could_try = ~np.isnan(days)
-    days[days < 0] = np.nan
+    could_try = np.zeros((rows.height, len(launches)), dtype=np.bool_)
+    for place, launch in enumerate(launches):
+        could_try[:, place] = rows[f"could_try_{launch.id}"].to_numpy()
+        begins = np.datetime64(local_midnight(launch.launched_on, timezone), "us")
+        tried_at = rows[f"tried_{launch.id}_at"].cast(pl.Datetime("us")).to_numpy()
+        days[:, place] = np.where(could_try[:, place], (tried_at - begins) / np.timedelta64(1, "D"), np.nan)
     position = {one.id: place for place, one in enumerate(settings.classes)}
     curve = pl.col("curve_class").replace_strict(position, default=None, return_dtype=pl.Int64)
     before = rows.select(pl.when("is_same_model").then(curve).fill_null(NO_CLASS_BEFORE))
@@ -431,4 +435,8 @@ def _write(connection: duckdb.DuckDBPyConnection, week: Week, tables: dict[str, 
     """Put the week's rows in the place of those of an earlier run."""
     with transaction(connection):
         for name, schema in ADOPTION_TABLES.items():
-            replace_weeks(connection, f"ml.{name}", tables.get(name, pl.DataFrame(schema=schema)), [week.as_of])
+            rows = tables.get(name, pl.DataFrame(schema=schema))
+            # A few words over and over again: written as codes, a million of them take a third of the time.
+            words = [column for column in REPEATED_WORDS if column in schema]
+            rows = rows.with_columns(pl.col(words).cast(pl.Categorical)) if words else rows
+            replace_weeks(connection, f"ml.{name}", rows, [week.as_of])

@@ -38,3 +38,8 @@
 {% macro known_week(happened_at) -%}
     cast(date_trunc('week', {{ local_time(counts_from_at(happened_at)) }}) as date)
 {%- endmacro %}
+
+{# The same of a row that was known only after it happened; null of all others, which are most. #}
+{% macro late_week(happened_at) -%}
+    case when known_from_at > {{ happened_at }} then {{ known_week(happened_at) }} end
+{%- endmacro %}

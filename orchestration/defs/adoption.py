@@ -10,7 +10,7 @@ from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 
 INPUTS = [
-    *(dg.AssetKey(["intermediate", name]) for name in ("int_people", "int_launch_adoptions", "int_influence")),
+    *(dg.AssetKey(["intermediate", name]) for name in ("int_launch_adoptions", "int_influence")),
     dg.AssetKey(["features", "person_features"]),
     dg.AssetKey(["ml", "affinity_scores"]),
 ]

@@ -14,6 +14,7 @@ known_until as (
 
 ),
 
+{# What came in time needs no week of its own: it is known in the week of the first time. Influence is counted week by week. #}
 seen as (
 
     {% for each in events -%}
@@ -21,8 +22,9 @@ seen as (
         {{ literal(each.signal) }} as signal,
         {{ acting_identity_kind('events') }} as identity_kind,
         {{ acting_identity_id('events') }} as identity_id,
-        {{ known_week('occurred_at') }} as known_week,
-        occurred_at as happened_at
+        {{ known_week('occurred_at') if not each.launched_on else late_week('occurred_at') }} as late_week,
+        min(occurred_at) as first_at,
+        count(*) as times
     from {{ ref('stg_events') }} as events
     where
         event_name = {{ literal(each.event) }}
@@ -31,6 +33,7 @@ seen as (
         and occurred_at >= {{ launched_at(each) }}
         and occurred_at < {{ launch_closes_at(each) }}
         {%- endif %}
+    group by 1, 2, 3, 4
     {% if not loop.last or products %}union all{% endif %}
     {% endfor %}
     {% for each in products -%}
@@ -38,8 +41,9 @@ seen as (
         {{ literal(each.signal) }} as signal,
         'contact' as identity_kind,
         contact_id as identity_id,
-        {{ known_week('ordered_at') }} as known_week,
-        ordered_at as happened_at
+        {{ late_week('ordered_at') }} as late_week,
+        min(ordered_at) as first_at,
+        count(*) as times
     from {{ ref('stg_order_lines') }}
     where
         product_id = {{ literal(each.product) }}
@@ -47,44 +51,22 @@ seen as (
         and ordered_at < (select until_at from known_until)
         and ordered_at >= {{ launched_at(each) }}
         and ordered_at < {{ launch_closes_at(each) }}
+    group by 1, 2, 3, 4
     {% if not loop.last %}union all{% endif %}
     {% endfor %}
 ),
 
-by_week as (
+signals as (
 
     select
         signal,
         identity_kind,
         identity_id,
-        known_week,
-        min(happened_at) as first_at,
-        count(*) as times
+        coalesce(late_week, cast(date_trunc('week', {{ local_time('first_at') }}) as date)) as known_week,
+        first_at,
+        times
     from seen
     where identity_id is not null
-    group by
-        signal,
-        identity_kind,
-        identity_id,
-        known_week
-
-),
-
-{# Of a launch only the first use counts; a later week adds to it only where it brings an earlier use to light. #}
-signals as (
-
-    select *
-    from by_week
-    qualify
-        not starts_with(signal, 'launch:')
-        or first_at < coalesce(
-            min(first_at) over (
-                partition by signal, identity_kind, identity_id
-                order by known_week
-                rows between unbounded preceding and 1 preceding
-            ),
-            timestamp '9999-12-31'
-        )
 
 )
 {% else %}

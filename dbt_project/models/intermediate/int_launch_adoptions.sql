@@ -1,5 +1,6 @@
-{# Who could have tried what was launched, and who did, when, as far as a week knows. Whoever may be profiled and was there before the
-   launch could have; whoever came later found it there. A view: it is read week by week. #}
+{# Who could have tried what was launched, and who did, when, as far as a week knows: a row per person, two columns per launch. Whoever
+   may be profiled and was there before the launch could have; whoever came later found it there. A view: it is read week
+   by week. #}
 {%- set launches = var('adoption').launches -%}
 {{ config(materialized='view') }}
 
@@ -11,18 +12,6 @@ weeks as (
     select * from {{ ref('int_weeks') }}
     where is_scored
 
-),
-
-launches as (
-
-    {% for launch in launches -%}
-    select
-        {{ literal(launch.id) }} as launch_id,
-        date '{{ launch.launched_on }}' as launched_on,
-        {{ launched_at(launch) }} as launched_at,
-        {{ launch_closes_at(launch) }} as closes_at
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
 ),
 
 identities as (
@@ -57,30 +46,12 @@ first_known as (
 
 ),
 
-audience as (
-
-    select
-        people.as_of,
-        people.person_id,
-        launches.launch_id,
-        launches.launched_on,
-        launches.launched_at,
-        launches.closes_at < people.as_of_at as is_closed
-    from people
-    left join first_known
-        on people.person_id = first_known.person_id
-    inner join launches
-        on least(people.created_at, first_known.first_known_at) < launches.launched_at
-        and launches.launched_at < people.as_of_at
-
-),
-
 trials_seen as (
 
     select
         weeks.as_of,
         identities.person_id,
-        substr(signals.signal, 8) as launch_id,
+        signals.signal,
         signals.first_at as tried_at
     from {{ ref('int_adoption_signals') }} as signals
     inner join weeks
@@ -97,7 +68,7 @@ trials_seen as (
     select
         people.as_of,
         people.person_id,
-        {{ literal(launch.id) }} as launch_id,
+        {{ literal('launch:' ~ launch.id) }} as signal,
         greatest(stated.valid_from, {{ launched_at(launch) }}) as tried_at
     from people
     inner join {{ ref('stg_' ~ launch.entity) }} as stated
@@ -115,31 +86,46 @@ trials as (
     select
         as_of,
         person_id,
-        launch_id,
-        min(tried_at) as tried_at
+        {%- for launch in launches %}
+        min(tried_at) filter (where signal = {{ literal('launch:' ~ launch.id) }}) as tried_{{ launch.id }}_at{{ ',' if not loop.last }}
+        {%- endfor %}
     from trials_seen
     group by
         as_of,
-        person_id,
-        launch_id
+        person_id
+
+),
+
+known_people as (
+
+    select
+        people.as_of,
+        people.as_of_at,
+        people.person_id,
+        least(people.created_at, first_known.first_known_at) as known_since_at
+    from people
+    left join first_known
+        on people.person_id = first_known.person_id
 
 ),
 
 launch_adoptions as (
 
     select
-        audience.as_of,
-        audience.person_id,
-        audience.launch_id,
-        audience.launched_on,
-        audience.is_closed,
-        trials.tried_at,
-        (epoch(trials.tried_at) - epoch(audience.launched_at)) / 86400 as days_until_tried
-    from audience
+        known_people.as_of,
+        known_people.person_id,
+        known_people.known_since_at,
+        {%- for launch in launches %}
+        coalesce(
+            known_people.known_since_at < {{ launched_at(launch) }} and {{ launched_at(launch) }} < known_people.as_of_at,
+            false
+        ) as could_try_{{ launch.id }},
+        trials.tried_{{ launch.id }}_at{{ ',' if not loop.last }}
+        {%- endfor %}
+    from known_people
     left join trials
-        on audience.as_of = trials.as_of
-        and audience.person_id = trials.person_id
-        and audience.launch_id = trials.launch_id
+        on known_people.as_of = trials.as_of
+        and known_people.person_id = trials.person_id
 
 )
 {% else %}
@@ -149,11 +135,7 @@ launch_adoptions as (
     select
         cast(null as date) as as_of,
         cast(null as varchar) as person_id,
-        cast(null as varchar) as launch_id,
-        cast(null as date) as launched_on,
-        cast(null as boolean) as is_closed,
-        cast(null as timestamp) as tried_at,
-        cast(null as double) as days_until_tried
+        cast(null as timestamp) as known_since_at
     where false
 
 )

@@ -104,5 +104,7 @@ def test_influence_is_read_from_an_attribute_and_from_a_device_that_the_person_u
 
 
 def test_of_a_product_that_nobody_delivers_nobody_tried_it_and_a_later_visitor_could_not_have(sparse_company):
-    rows = sparse_company.read("select person_id, tried_at, is_closed from intermediate.int_launch_adoptions")
-    assert set(rows.rows()) == {(FIRST, None, True), (SECOND, None, True)}
+    rows = sparse_company.read(
+        "select person_id, could_try_chair, tried_chair_at from intermediate.int_launch_adoptions"
+    )
+    assert set(rows.rows()) == {(FIRST, True, None), (SECOND, True, None), (VISITOR, False, None)}

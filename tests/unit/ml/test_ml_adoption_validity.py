@@ -137,3 +137,12 @@ class TestSimulatedPeople:
     def test_a_workspace_with_nothing_yet_has_a_verdict_and_nothing_else(self):
         rows = figures(world(1), 1, withheld="1 of at least 2 launches")
         assert rows["measure"].to_list() == ["verdict"]
+
+    def test_of_many_people_some_are_enough(self, monkeypatch):
+        known = world(1, people=20_000)
+        whole = figures(known, 6)
+        monkeypatch.setattr("ml.adoption_validity.MOST_PEOPLE", 5_000)
+        part = figures(known, 6)
+        assert value(part, "verdict") == 1 and part.filter(measure="verdict")["people"].item() == 20_000
+        assert value(part, "reliability") == value(whole, "reliability")
+        assert value(part, "split_half_kappa") == pytest.approx(value(whole, "split_half_kappa"), abs=0.04)

@@ -51,9 +51,9 @@ def warehouse():
     with duckdb.connect() as connection:
         connection.execute(
             "create schema intermediate; create schema features; create schema ml;"
-            "create table intermediate.int_people (as_of date, person_id varchar);"
-            "create table intermediate.int_launch_adoptions "
-            "(as_of date, person_id varchar, launch_id varchar, days_until_tried double);"
+            "create table intermediate.int_launch_adoptions (as_of date, person_id varchar, "
+            + ", ".join(f"could_try_l{n} boolean, tried_l{n}_at timestamp" for n in range(len(LAUNCHED)))
+            + ");"
             "create table intermediate.int_influence "
             "(as_of date, person_id varchar, kind varchar, signal varchar, amount double);"
             "create table features.person_features (as_of date, person_id varchar, products_365d bigint);"
@@ -67,25 +67,20 @@ def live(connection, week, *, seed=1, reliability=0.5, breadth=1.0, left=0, infl
     """What dbt would make of a week in a world of known people: one history, as far as it happened."""
     known = world(seed, people=PEOPLE, launches=len(LAUNCHED), reliability=reliability)
     ids = [f"p{number:04d}" for number in range(left, PEOPLE)]
-    rows = [
-        (week.as_of, person, f"l{launch}", days if days < (week.as_of - day).days else None)
-        for launch, day in enumerate(LAUNCHED)
-        if day < week.as_of
-        for person, days in zip(ids, known.days[left:, launch] * OBSERVED / 91, strict=True)
-    ]
-    columns = ["as_of", "person_id", "launch_id", "days_until_tried"]
-    adoptions = pl.DataFrame(rows, schema=columns, orient="row")  # noqa: F841 - DuckDB reads it
+    columns = {"as_of": week.as_of, "person_id": ids}
+    for launch, day in enumerate(LAUNCHED):
+        days = known.days[left:, launch] * OBSERVED / 91
+        columns[f"could_try_l{launch}"] = day < week.as_of
+        moments = np.datetime64(day, "us") + (np.nan_to_num(days) * 86_400e6).astype("timedelta64[us]")
+        columns[f"tried_l{launch}_at"] = np.where(days < (week.as_of - day).days, moments, np.datetime64("NaT"))
+    adoptions = pl.DataFrame(columns)  # noqa: F841 - DuckDB reads it
     used = pl.DataFrame(  # noqa: F841 - DuckDB reads both
         {
             "person_id": ids,
             "products_365d": np.rint(np.exp(breadth * known.expected_from["breadth"][left:])).astype(int),
         }
     )
-    connection.execute(f"insert into intermediate.int_people select '{week.as_of}', person_id from used")
-    connection.execute(
-        "insert into intermediate.int_launch_adoptions select as_of, person_id, launch_id, "
-        "nullif(days_until_tried, 'nan'::double) from adoptions"
-    )
+    connection.execute("insert into intermediate.int_launch_adoptions by name select * from adoptions")
     connection.execute(f"insert into features.person_features select '{week.as_of}', * from used")
     for person, kind, signal, amount in influence:
         connection.execute(
@@ -116,7 +111,7 @@ def test_before_the_first_launch_and_without_people_nobody_is_placed(shop, wareh
 
 def test_a_launch_that_nobody_tries_is_named(shop, warehouse):
     live(warehouse, THIRD_CLOSES)
-    warehouse.execute("update intermediate.int_launch_adoptions set days_until_tried = null where launch_id = 'l1'")
+    warehouse.execute("update intermediate.int_launch_adoptions set tried_l1_at = null")
     assert run_adoption_week(warehouse, shop.open(), THIRD_CLOSES).untried == ("l1",)
 
 
