@@ -9,7 +9,7 @@ HISTORY ?= 26
 LOCKED := --universal --generate-hashes --no-emit-index-url --no-strip-extras --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test check format fuzz-ingest pages bench bench-identity bench-personas bench-tracking bench-dimensions bench-models bench-affinity bench-adoption lock clean
+.PHONY: help run ui test check format fuzz-ingest pages bench bench-identity bench-personas bench-tracking bench-dimensions bench-models bench-affinity bench-adoption bench-persuasion lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -78,6 +78,9 @@ bench-affinity: $(VENV)/ready-dev ## measure brand affinity and its speed, and w
 
 bench-adoption: $(VENV)/ready-dev ## measure the adoption curve on people of known innovativeness, and its speed
 	@$(BIN)/python -m benchmarks.adoption
+
+bench-persuasion: $(VENV)/ready-dev ## measure how well it is told what persuades whom, and what that costs
+	@$(BIN)/python -m benchmarks.persuasion
 
 lock: ## resolve requirements again (needs uv)
 	@uv pip compile -q $(LOCKED) --extra dev --extra connectors pyproject.toml -o requirements-dev.lock > /dev/null

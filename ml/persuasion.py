@@ -1,15 +1,16 @@
 """Which way of persuading the people of a group answer to: rates with intervals, an order, and how far it is known.
 
 What belongs here: the estimator over counts of messages and answers. What a message, an answer and a group are was
-decided before. No trait of a person is inferred: published correlations between what people do and what they are like are
-too small to act on (Azucar et al. 2018, "Predicting the Big 5 personality traits from digital footprints on social
-media", Personality and Individual Differences 124; Simchon et al. 2023, PNAS Nexus 2(6)), so what is told is how a group
-answered to messages of a kind.
+decided before. No trait of a person is inferred: published correlations between what people do and what they are
+like are too small to act on (Azucar et al. 2018, "Predicting the Big 5 personality traits from digital footprints on
+social media", Personality and Individual Differences 124; Simchon et al. 2023, PNAS Nexus 2(6)), so what is told is
+how a group answered to messages of a kind.
 
-Rates are hierarchical: the rate of an approach in a group is drawn to the rate of the group, and that to the rate of all,
-as strongly as the data say (Beta-binomial; Gelman et al. 2013, "Bayesian Data Analysis", ch. 5). Both strengths are
-integrated over and not set to their likeliest values, so that intervals do not pretend to know them. The ways of
-persuading are those of Cialdini (2021, "Influence, new and expanded").
+Rates are hierarchical: the rate of an approach in a group is drawn to the rate of the group, and that to the rate of
+all, as strongly as the data say, and that of an approach that stands apart less: a mixture of two Beta-binomials
+(Gelman et al. 2013, "Bayesian Data Analysis", ch. 5). Strengths are integrated over and not set to their likeliest
+values, so that intervals do not pretend to know them. The ways of persuading are those of Cialdini (2021, "Influence,
+new and expanded").
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import betaln, gammaln
+from scipy.special import betaln, expit, gammaln
 from scipy.stats import chi2
 
 Floats = NDArray[np.float64]
@@ -78,6 +79,9 @@ MODEL_SCHEMA = {
 }
 STRENGTHS_OF_APPROACHES = np.geomspace(10.0, 1e7, 31)
 """Sends that the rate of the group is worth beside those of an approach: few where approaches differ much."""
+SHARE_APART, STRENGTH_APART = 0.3, 100.0
+"""How many approaches stand apart from the others of their group, before anything is seen, and how little they are
+drawn to it then: an approach that is much better than six alike is not drawn to them."""
 STRENGTHS_OF_SEGMENTS = np.geomspace(2.0, 1e6, 20)
 """Sends that the rate of all is worth beside those of a group."""
 GRID = np.linspace(-1.0, 1.0, 41)
@@ -96,13 +100,13 @@ class PersuasionRules:
 
     Attributes:
         minimum_sends: Fewest messages with an approach, of a group; rarer ones are not judged.
-        significance: Probability with which a group without any difference between approaches may be told to have a best
-            one; with .04, 96 of 100 such groups are told that there is no evidence.
+        significance: Probability with which a group without any difference between approaches may be told to have a
+            best one; with .03, 97 of 100 such groups are told that there is no evidence.
         seed: Of the draws.
     """
 
     minimum_sends: int = 100
-    significance: float = 0.04
+    significance: float = 0.03
     seed: int = 7
 
 
@@ -133,11 +137,11 @@ def estimate_persuasion(counts: pl.DataFrame, rules: PersuasionRules) -> Persuas
 
     Returns:
         `estimates`, a row for every group and each of `APPROACHES`: observed_rank, 1 for the approach that is most
-        probably best, null where it was sent less than `minimum_sends` times; sends; responses; response_rate 0..1, with
-        a 90 % credible interval, null where nothing was sent; probability_best 0..1 among the ranked; evidence "observed"
-        where the best one is answered more than the others beyond chance, else "default" with abstained_reason. And
-        `models`: base_rate of the kind; segment_strength and approach_strength, the posterior medians of how many sends
-        the rate of all, and of the group, are worth; design_effect, 1 or more.
+        probably best, null where it was sent less than `minimum_sends` times; sends; responses; response_rate 0..1,
+        with a 90 % credible interval, null where nothing was sent; probability_best 0..1 among the ranked; evidence
+        "observed" where the best one is answered more than the others beyond chance, else "default" with
+        abstained_reason. And `models`: base_rate of the kind; segment_strength and approach_strength, the posterior
+        medians of how many sends the rate of all, and of the group, are worth; design_effect, 1 or more.
     """
     estimates, models = [pl.DataFrame(schema=ESTIMATE_SCHEMA)], [pl.DataFrame(schema=MODEL_SCHEMA)]
     for (kind,), rows in counts.sort("segment_type", "segment_id").group_by("segment_type", maintain_order=True):
@@ -225,8 +229,8 @@ class _Posterior:
     Attributes:
         strengths: probability of each pair of strengths, (segments' strength, approaches' strength).
         rates: (group, approaches' strength, grid): the rates looked at.
-        weights: (group, approaches' strength, grid): how probable each is, the segments' strength integrated over, up to
-            a factor per group.
+        weights: (group, approaches' strength, grid): how probable each is, the segments' strength integrated over,
+            up to a factor per group.
         trials, answers: (group, approach).
     """
 
@@ -246,16 +250,10 @@ class _Posterior:
         half_width = np.minimum(WIDTH * np.sqrt(open_share / (own * (1 - own))[:, None]), 8.0)
         logits = np.log(own / (1 - own))[:, None, None] + half_width[:, :, None] * GRID
         rates = 1 / (1 + np.exp(-logits))
-        first, second = strengths[None, :, None, None] * rates[..., None], strengths[None, :, None, None] * (
-            1 - rates[..., None]
-        )
-        likelihood = (
-            betaln(
-                first + answers[:, None, None, :],
-                second + (trials - answers)[:, None, None, :],
-            )
-            - betaln(first, second)
-        ).sum(axis=-1)
+        spread = (answers[:, None, None, :], trials[:, None, None, :])
+        alike = _log_likelihood(strengths[None, :, None, None], rates[..., None], *spread)
+        apart = _log_likelihood(STRENGTH_APART, rates[..., None], *spread)
+        likelihood = np.logaddexp(np.log1p(-SHARE_APART) + alike, np.log(SHARE_APART) + apart).sum(axis=-1)
         # By how much a step of the grid is: its width, and what a step of the logit is in rates.
         step = np.log(half_width)[:, :, None] + np.log(rates * (1 - rates))
         between = STRENGTHS_OF_SEGMENTS[:, None, None, None]
@@ -268,7 +266,9 @@ class _Posterior:
         )
         joint = prior + likelihood + step  # (segments' strength, group, approaches' strength, grid)
         evidence = _log_sum(joint)  # (segments' strength, group, approaches' strength)
-        total = evidence.sum(axis=1)
+        # How much rates differ is uniform before anything is seen, as a standard deviation (Gelman 2006, "Prior
+        # distributions for variance parameters in hierarchical models", Bayesian Analysis 1(3)).
+        total = evidence.sum(axis=1) - 0.5 * np.log(STRENGTHS_OF_SEGMENTS)[:, None] - 0.5 * np.log(strengths)
         probable = np.exp(total - total.max())
         probable /= probable.sum()
         weights = (probable[:, None, :, None] * np.exp(joint - evidence[..., None])).sum(axis=0)
@@ -282,13 +282,25 @@ class _Posterior:
         strength = np.repeat(STRENGTHS_OF_APPROACHES, len(GRID))[places][:, None]
         rate = self.rates[group].ravel()[places][:, None]
         trials, answers = self.trials[group], self.answers[group]
+        odds = np.log(SHARE_APART / (1 - SHARE_APART)) + (
+            _log_likelihood(STRENGTH_APART, rate, answers, trials) - _log_likelihood(strength, rate, answers, trials)
+        )
+        is_apart = rng.random(odds.shape) < expit(odds)
+        strength = np.where(is_apart, STRENGTH_APART, strength)
         first, second = strength * rate + answers, strength * (1 - rate) + trials - answers
         return (first / (first + second)).mean(axis=0), rng.beta(first, second)
 
     def median_strength(self, strengths: Floats, axis: int) -> float:
         """The posterior median of one of the two strengths."""
         cumulated = np.cumsum(self.strengths.sum(axis=axis))
-        return float(strengths[min(np.searchsorted(cumulated, 0.5), len(strengths) - 1)])
+        return float(strengths[min(int(np.searchsorted(cumulated, 0.5)), len(strengths) - 1)])
+
+
+def _log_likelihood(strength: Floats | float, rate: Floats, answers: Floats, trials: Floats) -> Floats:
+    """Of answers to an approach whose rate is drawn to `rate`: Beta-binomial, but for what does not depend on it."""
+    first, second = strength * rate, strength * (1 - rate)
+    likelihood: Floats = betaln(first + answers, second + trials - answers) - betaln(first, second)
+    return likelihood
 
 
 def _log_sum(values: Floats) -> Floats:
@@ -308,10 +320,11 @@ def _probabilities_best(draws: Floats, judged: NDArray[np.bool_]) -> Floats:
 
 def _ranks(best: Floats, rates: Floats, judged: NDArray[np.bool_]) -> list[int | None]:
     """1 for the approach that is most probably best; of equal ones the one with the higher rate."""
-    order = sorted(np.flatnonzero(judged), key=lambda place: (-best[place], -rates[place], place))
+    places = np.flatnonzero(judged)
+    order = places[np.lexsort((places, -rates[places], -best[places]))]
     ranks: list[int | None] = [None] * len(judged)
-    for rank, place in enumerate(order, start=1):
-        ranks[place] = rank
+    for rank, place in enumerate(order.tolist(), start=1):
+        ranks[int(place)] = rank
     return ranks
 
 

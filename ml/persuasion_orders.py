@@ -46,9 +46,10 @@ def order_approaches(estimates: pl.DataFrame, orders: PersuasionOrders) -> pl.Da
         orders: Defaults, and what is withheld.
 
     Returns:
-        `ORDER_SCHEMA`: the estimates with approach_rank, 1 first: by observed_rank where evidence is "observed", else the
-        place in the group's default; null of withheld approaches and those without a place; message_style, named after the
-        approach with rank 1, null where there is none; withheld_reason; and abstained_reason with what is done instead.
+        `ORDER_SCHEMA`: the estimates with approach_rank, 1 first: by observed_rank where evidence is "observed",
+        else the place in the group's default; null of withheld approaches and those without a place; message_style,
+        named after the approach with rank 1, null where there is none; withheld_reason; and abstained_reason with
+        what is done instead.
     """
     parts = [pl.DataFrame(schema=ORDER_SCHEMA)]
     for (kind, segment), rows in estimates.group_by("segment_type", "segment_id", maintain_order=True):

@@ -17,6 +17,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from orchestration.garbage import seldom_looked_for
 from orchestration.settings_file import SettingsError, nearest
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
@@ -476,7 +477,8 @@ def _fail(message: str, status: int) -> NoReturn:
 def main() -> None:
     """The command `personae`."""
     warnings.simplefilter("ignore")
-    app()
+    with seldom_looked_for():
+        app()
 
 
 if __name__ == "__main__":

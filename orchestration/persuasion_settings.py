@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from ml.persuasion import APPROACHES, MESSAGE_STYLES
 from orchestration.mapping import Attribute
 from orchestration.personas_file import DEFINED_PREFIX, DISCOVERED_ID
-from orchestration.settings_file import SettingsFile, nearest
+from orchestration.settings_file import Location, SettingsFile, nearest
 from orchestration.special_categories import complaint_about_words
 
 MESSAGE_PROPERTIES = ("content", "offer", "campaign", "channel", "treatment_group")
@@ -105,8 +105,8 @@ class PersuasionSettings(Part):
     """How messages persuade, and what to do where it is not known what works.
 
     Attributes:
-        tags: per approach and property of a message (content, offer, campaign, channel, treatment_group, or a column that
-            the workspace's contract adds) its values; `*` stands for any letters.
+        tags: per approach and property of a message (content, offer, campaign, channel, treatment_group, or a column
+            that the workspace's contract adds) its values; `*` stands for any letters.
         responses: what answers a message. Clicks and orders count alike; opens only in weeks that know neither.
         order_days: days after a message within which an order answers it, if no tagged message came between.
         minimum_sends: fewest messages with an approach, of a segment; with fewer it is not judged.
@@ -196,7 +196,20 @@ def check_persuasion(
     Raises:
         SettingsError: a name that is none, with the nearest one; or words that tell of a special category.
     """
-    properties = (*MESSAGE_PROPERTIES, *message_columns)
+    _check_tags(file, settings, (*MESSAGE_PROPERTIES, *message_columns), entities)
+    for approach, style in settings.message_styles.items():
+        if complaint := complaint_about_words(style, "a style of message"):
+            raise file.error(("persuasion", "message_styles", approach), complaint)
+    for kind, orders in settings.defaults.items():
+        for segment in orders if isinstance(orders, dict) else ():
+            _check_segment(file, ("persuasion", "defaults", kind, segment), kind, segment, defined_personas)
+    for place, rule in enumerate(settings.pressure.spare):
+        _check_spared(file, ("persuasion", "pressure", "spare", place), rule, attributes, entities, defined_personas)
+
+
+def _check_tags(
+    file: SettingsFile, settings: PersuasionSettings, properties: Sequence[str], entities: Collection[str]
+) -> None:
     for approach, by_property in settings.tags.items():
         for name in by_property:
             if name not in properties:
@@ -206,28 +219,30 @@ def check_persuasion(
                 )
     if settings.is_declared and "messages" not in entities:
         raise file.error(("persuasion", "tags"), "no mapping delivers messages, so there is nothing to tag")
-    for approach, style in settings.message_styles.items():
-        if complaint := complaint_about_words(style, "a style of message"):
-            raise file.error(("persuasion", "message_styles", approach), complaint)
-    for kind, orders in settings.defaults.items():
-        for segment in orders if isinstance(orders, dict) else ():
-            _check_segment(file, ("persuasion", "defaults", kind, segment), kind, segment, defined_personas)
-    for place, rule in enumerate(settings.pressure.spare):
-        where = ("persuasion", "pressure", "spare", place)
-        if complaint := complaint_about_words(rule.because, "a reason that is shown"):
-            raise file.error((*where, "because"), complaint)
-        for segment in rule.segment:
-            if segment.startswith(DEFINED_PREFIX):
-                _check_segment(file, (*where, "segment"), "defined_persona", segment, defined_personas)
-        if rule.attribute is not None:
-            _check_attribute(file, (*where, "attribute"), rule.attribute, attributes)
-        for entity, is_named in (("events", rule.event), ("tickets", rule.ticket_type)):
-            if is_named and entity not in entities:
-                raise file.error(where, f"no mapping delivers {entity}, so nobody is found by them")
+
+
+def _check_spared(
+    file: SettingsFile,
+    where: Location,
+    rule: SparedPeople,
+    attributes: Mapping[str, Sequence[Attribute]],
+    entities: Collection[str],
+    defined_personas: Collection[str],
+) -> None:
+    if complaint := complaint_about_words(rule.because, "a reason that is shown"):
+        raise file.error((*where, "because"), complaint)
+    for segment in rule.segment:
+        if segment.startswith(DEFINED_PREFIX):
+            _check_segment(file, (*where, "segment"), "defined_persona", segment, defined_personas)
+    if rule.attribute is not None:
+        _check_attribute(file, (*where, "attribute"), rule.attribute, attributes)
+    for entity, is_named in (("events", rule.event), ("tickets", rule.ticket_type)):
+        if is_named and entity not in entities:
+            raise file.error(where, f"no mapping delivers {entity}, so nobody is found by them")
 
 
 def _check_segment(
-    file: SettingsFile, where: tuple[str | int, ...], kind: str, segment: str, defined_personas: Collection[str]
+    file: SettingsFile, where: Location, kind: str, segment: str, defined_personas: Collection[str]
 ) -> None:
     if kind == "persona" and not DISCOVERED_ID.fullmatch(segment):
         raise file.error(where, f"'{segment}' is no persona found in the data; write its id, such as persona-03")
@@ -236,7 +251,7 @@ def _check_segment(
 
 
 def _check_attribute(
-    file: SettingsFile, where: tuple[str | int, ...], name: str, attributes: Mapping[str, Sequence[Attribute]]
+    file: SettingsFile, where: Location, name: str, attributes: Mapping[str, Sequence[Attribute]]
 ) -> None:
     found = [each for declared in attributes.values() for each in declared if name in (each.source, each.name)]
     if not found:
@@ -262,9 +277,14 @@ def persuasion_vars(
         for name, patterns in by_property.items()
         if patterns
     ]
-    tagged_by = [name for name in (*MESSAGE_PROPERTIES, *sorted(message_columns)) if any(t["property"] == name for t in tags)]
+    tagged_by = [
+        name for name in (*MESSAGE_PROPERTIES, *sorted(message_columns)) if any(t["property"] == name for t in tags)
+    ]
     spared = [_spared(number, rule, attributes) for number, rule in enumerate(settings.pressure.spare, start=1)]
-    read = {entity: sorted({each["name"] for each in spared if each["kind"] == entity}) for entity in ("contacts", "accounts")}
+    read = {
+        entity: sorted({each["name"] for each in spared if each["kind"] == entity})
+        for entity in ("contacts", "accounts")
+    }
     return {
         "enabled": settings.is_declared,
         "tags": tags,

@@ -1,7 +1,8 @@
 """Persuasion of one week: how each segment answered to each approach, and what that means for its people.
 
-What belongs here: counting by segment, and writing what was estimated. The estimator stands in `ml/persuasion.py`, orders
-and defaults in `ml/persuasion_orders.py`; what a tagged message and an answer are, in dbt's `int_persuasion_responses`.
+What belongs here: counting by segment, and writing what was estimated. The estimator stands in `ml/persuasion.py`,
+orders and defaults in `ml/persuasion_orders.py`; what a tagged message and an answer are, in dbt's
+`int_persuasion_responses`.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ PERSUASION_PEOPLE_SCHEMA = {
     "adoption_class_message_style": pl.String,
     "withheld_approaches": pl.String,
     "withheld_reason": pl.String,
-    **{f"{approach}_{what}": pl.Int32 for approach in APPROACHES for what in ("sends", "responses")},
+    **{f"{approach}_{what}": pl.Int16 for approach in APPROACHES for what in ("sends", "responses")},
     "abstained_reason": pl.String,
     "model_id": pl.String,
 }
@@ -67,12 +68,25 @@ PERSUASION_TABLES = {
 }
 
 NOT_RANDOMIZED = (
-    "chance did not decide who got which approach: differences may be those of the people and occasions it was chosen for"
+    "chance did not decide who got which approach: differences may be those of the people and occasions it was chosen "
+    "for"
 )
 NOTHING_SENT = "no tagged message was sent"
 IN_NO_GROUP = "in no group with evidence or a default"
 NOTHING_COUNTED = "nothing"
-CARRIED = ("message_style", "approach_1", "approach_2", "approach_3", "evidence")
+SUMS = ("sends", "responses", "sends_squared", "responses_squared", "sends_by_responses", "sends_by_all")
+STYLED = ("persona", "adoption_class")
+CARRIED = (
+    "message_style",
+    "approach_1",
+    "approach_2",
+    "approach_3",
+    "evidence",
+    "segment_type",
+    "segment_id",
+    *(f"{kind}_message_style" for kind in STYLED),
+    "abstained_reason",
+)
 
 # The people of the week with the groups they are in: a column per kind of group.
 GROUPS = {
@@ -128,7 +142,7 @@ def run_persuasion_week(connection: duckdb.DuckDBPyConnection, workspace: Worksp
     as_of = {"as_of": week.as_of}
     try:
         _gather_people(connection, settings, week)
-        counts, shares, sizes = _counts(connection, settings)
+        counts, shares, sizes, together = _counts(connection, settings)
         row = connection.execute(
             "select max(counted) from intermediate.int_persuasion_responses where as_of = $as_of", as_of
         ).fetchone()
@@ -149,7 +163,7 @@ def run_persuasion_week(connection: duckdb.DuckDBPyConnection, workspace: Worksp
         with transaction(connection):
             replace_weeks(connection, "ml.persuasion_estimates", _rounded(told, "persuasion_estimates"), [week.as_of])
             replace_weeks(connection, "ml.persuasion_models", _rounded(models, "persuasion_models"), [week.as_of])
-            people, spared = _write_people(connection, workspace, week, told, model_id)
+            people, spared = _write_people(connection, workspace, week, told, together)
     finally:
         connection.execute("drop table if exists persuasion_week")
     heads = told.unique(["segment_type", "segment_id"])
@@ -170,24 +184,22 @@ def run_persuasion_week(connection: duckdb.DuckDBPyConnection, workspace: Worksp
 def _gather_people(connection: duckdb.DuckDBPyConnection, settings: PersuasionSettings, week: Week) -> None:
     """Make `persuasion_week`: each person of the week with the groups it is in, its messages and its answers."""
     groups = {kind: query for kind, query in GROUPS.items() if kind != "adoption_class" or _has_classes(connection)}
-    own = _columns("sends", "responses") + (_columns("randomized_sends", "randomized_responses") if settings.randomized else [])
+    own = _columns("sends", "responses")
+    own += _columns("randomized_sends", "randomized_responses") if settings.randomized else []
     selected = [
         "people.person_id",
         *(f"{kind}.segment_id as {kind}" if kind in groups else f"null::varchar as {kind}" for kind in GROUPS),
         "spared.rules as spared_rules",
-        *(f"coalesce(history.{column}, 0) as {column}" for _, _, column in own),
+        *(f"coalesce(history.{column}, 0)::smallint as {column}" for _, _, column in own),
     ]
-    counted = ", ".join(
-        f"coalesce(max({what}) filter (approach = {literal(approach)}), 0)::integer as {column}" for approach, what, column in own
-    )
     joins = " ".join(f"left join ({query}) as {kind} using (person_id)" for kind, query in groups.items())
     connection.execute(
         f"create or replace temp table persuasion_week as select {', '.join(selected)} "
         "from (select person_id from intermediate.int_people where as_of = $as_of) as people "
-        f"{joins} left join (select person_id, {counted} from intermediate.int_persuasion_responses "
-        "where as_of = $as_of group by person_id) as history using (person_id) "
-        "left join (select person_id, list_sort(list(rule_number)) as rules "
-        "from intermediate.int_people_spared_pressure where as_of = $as_of group by person_id) as spared using (person_id)",
+        f"{joins} left join (from intermediate.int_persuasion_responses where as_of = $as_of) as history "
+        "using (person_id) left join (select person_id, list_sort(list(rule_number)) as rules "
+        "from intermediate.int_people_spared_pressure where as_of = $as_of group by person_id) as spared "
+        "using (person_id)",
         {"as_of": week.as_of},
     )
 
@@ -207,41 +219,46 @@ def _columns(*what: str) -> list[tuple[str, str, str]]:
 
 def _counts(
     connection: duckdb.DuckDBPyConnection, settings: PersuasionSettings
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Per group: what the estimator asks for, what the check of chance asks for, and how many people are in it.
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Per group what the estimator and the check of chance ask for, and how many people it has; groups people share.
 
     Where the workspace names randomized campaigns, only their messages count.
     """
     before = "randomized_" if settings.randomized else ""
-    everything = " + ".join(f"{approach}_{before}sends" for approach in APPROACHES)
-    sums = ["count(*) as people", "sum(total) as all_sends", "sum(total * total) as all_sends_squared"]
+    everything = " + ".join(f"{approach}_{before}sends::integer" for approach in APPROACHES)
+    sums = ["count(*)::bigint as people", "sum(total) as all_sends", "sum(total * total) as all_sends_squared"]
     for approach in APPROACHES:
-        sends, responses = f"{approach}_{before}sends::bigint", f"{approach}_{before}responses::bigint"
+        sends, responses = (f"{approach}_{before}{what}::integer" for what in ("sends", "responses"))
+        products = (sends, responses, f"{sends} * {sends}", f"{responses} * {responses}", f"{sends} * {responses}")
         sums += [
-            f"sum({sends}) as {approach}__sends",
-            f"sum({responses}) as {approach}__responses",
-            f"sum({sends} * {sends}) as {approach}__sends_squared",
-            f"sum({responses} * {responses}) as {approach}__responses_squared",
-            f"sum({sends} * {responses}) as {approach}__sends_by_responses",
-            f"sum({sends} * total) as {approach}__sends_by_all",
+            f"sum({product}) as {approach}__{name}"
+            for name, product in zip(SUMS, (*products, f"{sends} * total"), strict=True)
         ]
+    kinds = ", ".join(GROUPS)
+    # People in the same groups are added up first: the rows of all are read once for all kinds of groups.
+    together = connection.execute(
+        f"select {kinds}, {', '.join(sums)} from (select *, {everything} as total from persuasion_week) "
+        f"group by {kinds} order by {kinds}"
+    ).pl()
+    added = [pl.col(name).cast(pl.Int64).sum() for name in together.columns if name not in GROUPS]
     parts = [
-        connection.execute(
-            f"select {literal(kind)} as segment_type, {column} as segment_id, {', '.join(sums)} "
-            f"from (select *, ({everything})::bigint as total from persuasion_week) where {column} is not null "
-            "group by 2 order by 2"
-        ).pl()
-        for kind, column in [*((kind, kind) for kind in GROUPS), (EVERYBODY, literal(EVERYBODY))]
+        together.with_columns(segment_id=pl.lit(EVERYBODY) if kind == EVERYBODY else pl.col(kind))
+        .drop_nulls("segment_id")
+        .group_by("segment_id")
+        .agg(added)
+        .with_columns(segment_type=pl.lit(kind))
+        for kind in (*GROUPS, EVERYBODY)
     ]
-    wide = pl.concat(parts, how="vertical_relaxed").with_columns(pl.selectors.decimal().cast(pl.Int64))
+    wide = pl.concat(parts).sort("segment_type", "segment_id")
     keys = ["segment_type", "segment_id", "people", "all_sends", "all_sends_squared"]
-    what = ("sends", "responses", "sends_squared", "responses_squared", "sends_by_responses", "sends_by_all")
     long = pl.concat(
-        wide.select(*keys, pl.lit(approach).alias("approach"), *(pl.col(f"{approach}__{one}").cast(pl.Int64).alias(one) for one in what))
+        wide.select(
+            *keys, pl.lit(approach).alias("approach"), *(pl.col(f"{approach}__{name}").alias(name) for name in SUMS)
+        )
         for approach in APPROACHES
     ).sort("segment_type", "segment_id", "approach")
     counts = long.select(pl.col(name).cast(kind) for name, kind in COUNT_SCHEMA.items())
-    return counts, long, wide.select("segment_type", "segment_id", "people")
+    return counts, long, wide.select("segment_type", "segment_id", "people"), together.select(list(GROUPS))
 
 
 def _caution(settings: PersuasionSettings, shares: pl.DataFrame) -> str | None:
@@ -308,59 +325,82 @@ def _in_words(segment_id: str) -> str:
 
 
 def _write_people(
-    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, told: pl.DataFrame, model_id: str
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, told: pl.DataFrame, together: pl.DataFrame
 ) -> tuple[int, int]:
     """Write `ml.persuasion_people`; gives how many people there are, and how many are spared pressure.
 
-    The groups are few, so what each of their people carries is joined to them in the database.
+    People are in few combinations of groups: what each carries is said once and joined to them in the database.
     """
     settings = workspace.settings.persuasion
-    rules = list(enumerate(settings.pressure.spare, start=1))
-    labels = _labels(told, settings, workspace.settings.minimum_cell)  # noqa: F841 - DuckDB reads it by name
-    reasons = f"([{', '.join(literal(rule.because) for _, rule in rules)}]::varchar[])"
-    history = ", ".join(column for _, _, column in _columns("sends", "responses"))
-    joins = " ".join(
-        f"left join labels as of_{kind} on of_{kind}.segment_type = {literal(kind)} and of_{kind}.segment_id = p.{kind} "
-        f"and of_{kind}.is_spared = p.is_spared"
-        for kind in GROUPS
-    )
-    # A group with evidence before one with a default; of those with a default the adoption class first.
-    chosen = " ".join(
-        [
-            *(f"when of_{kind}.evidence = {literal(OBSERVED)} then {literal(kind)}" for kind in GROUPS),
-            *(
-                f"when of_{kind}.approach_1 is not null then {literal(kind)}"
-                for kind in ("adoption_class", "persona", "defined_persona")
-            ),
-        ]
-    )
-
-    def carried(column: str) -> str:
-        cases = " ".join(f"when {literal(kind)} then of_{kind}.{column}" for kind in GROUPS)
-        return f"case chosen {cases} end as {'carried_segment' if column == 'segment_id' else column}"
-
+    labels = _labels_of_people(told, together, settings, workspace.settings.minimum_cell)  # noqa: F841 - DuckDB reads it
+    reasons = f"([{', '.join(literal(rule.because) for rule in settings.pressure.spare)}]::varchar[])"
+    history = ", ".join(f"p.{column}" for _, _, column in _columns("sends", "responses"))
+    carried = ", ".join(f"l.{column}" for column in CARRIED)
+    key = f"hash({', '.join(GROUPS)})"
     connection.execute("delete from ml.persuasion_people where as_of = ?", [week.as_of])
     connection.execute(
         "insert into ml.persuasion_people by name "
-        f"with judged as (select *, {_spared_rules(settings)} as rules from persuasion_week), "
-        "p as (select *, coalesce(len(rules), 0) > 0 as is_spared from judged), "
-        f"told as (select p.*, case {chosen} end as chosen, "
-        f"{', '.join(carried(column) for column in ('segment_id', *CARRIED))}, "
-        "of_persona.message_style as persona_message_style, "
-        f"of_adoption_class.message_style as adoption_class_message_style from p {joins}) "
-        "select $as_of::date as as_of, person_id, chosen as segment_type, carried_segment as segment_id, "
-        f"{', '.join(CARRIED)}, persona_message_style, adoption_class_message_style, "
-        f"case when is_spared then {literal(', '.join(settings.pressure.approaches))} end as withheld_approaches, "
-        f"case when is_spared then array_to_string(list_transform(rules, lambda rule: {reasons}[rule]), '; ') end "
-        f"as withheld_reason, {history}, "
-        f"case when approach_1 is null then {literal(IN_NO_GROUP)} end as abstained_reason, $model_id as model_id "
-        "from told",
-        {"as_of": week.as_of, "model_id": model_id},
+        f"with p as (select *, {key} as groups_key, {_spared_rules(settings)} as rules from persuasion_week), "
+        f"l as (select *, {key} as groups_key from labels) "
+        f"select $as_of::date as as_of, p.person_id, {carried}, {history}, "
+        f"case when l.is_spared then {literal(', '.join(settings.pressure.approaches))} end as withheld_approaches, "
+        f"case when l.is_spared then array_to_string(list_transform(rules, lambda rule: {reasons}[rule]), '; ') end "
+        "as withheld_reason, $model_id as model_id from p inner join l on p.groups_key = l.groups_key "
+        "and (coalesce(len(p.rules), 0) > 0) = l.is_spared",
+        {"as_of": week.as_of, "model_id": told["model_id"][0] if told.height else None},
     )
     row = connection.execute(
         "select count(*), count(withheld_reason) from ml.persuasion_people where as_of = ?", [week.as_of]
     ).fetchone()
     return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
+def _labels_of_people(
+    told: pl.DataFrame, together: pl.DataFrame, settings: PersuasionSettings, minimum_cell: int
+) -> pl.DataFrame:
+    """What people carry, per combination of groups and by whether they are spared pressure.
+
+    The labels are those of the first group with evidence; without any, of the first with a default, the adoption class
+    before the persona.
+    """
+    labels = _labels(told, settings, minimum_cell)
+    rows = []
+    for combination in together.iter_rows(named=True):
+        for is_spared in (False, True):
+            found = {kind: labels.get((kind, combination[kind], is_spared)) for kind in GROUPS}
+            own = {kind: one for kind, one in found.items() if one is not None}
+            ranked = [one for one in own.values() if one["evidence"] == OBSERVED]
+            ranked += [own[kind] for kind in ("adoption_class", "persona", "defined_persona") if kind in own]
+            first = next((one for one in ranked if one["approach_1"]), None)
+            rows.append(
+                combination
+                | dict.fromkeys(CARRIED)
+                | (first or {"abstained_reason": IN_NO_GROUP})
+                | {f"{kind}_message_style": own[kind]["message_style"] if kind in own else None for kind in STYLED}
+                | {"is_spared": is_spared}
+            )
+    schema = dict.fromkeys((*GROUPS, *CARRIED), pl.String) | {"is_spared": pl.Boolean}
+    return pl.DataFrame(rows, schema=schema)
+
+
+def _labels(
+    told: pl.DataFrame, settings: PersuasionSettings, minimum_cell: int
+) -> dict[tuple[str, str | None, bool], dict[str, str | None]]:
+    """What the people of each group carry, twice: for those who may be pressed, and for those who are spared."""
+    labels: dict[tuple[str, str | None, bool], dict[str, str | None]] = {}
+    large = told.filter(pl.col("people") >= minimum_cell, pl.col("segment_type") != EVERYBODY)
+    for (kind, segment), of_group in large.group_by("segment_type", "segment_id", maintain_order=True):
+        order = of_group.drop_nulls("approach_rank").sort("approach_rank")["approach"].to_list()
+        for is_spared in (False, True):
+            used = [one for one in order if not is_spared or one not in settings.pressure.approaches]
+            labels[str(kind), str(segment), is_spared] = {
+                "segment_type": str(kind),
+                "segment_id": str(segment),
+                "evidence": of_group["evidence"][0] if used else None,
+                "message_style": settings.styles[used[0]] if used else None,
+                **{f"approach_{place + 1}": used[place] if place < len(used) else None for place in range(3)},
+            }
+    return labels
 
 
 def _spared_rules(settings: PersuasionSettings) -> str:
@@ -375,28 +415,6 @@ def _spared_rules(settings: PersuasionSettings) -> str:
         return "spared_rules"
     here = f"list_filter([{', '.join(by_group)}]::integer[], lambda rule: rule is not null)"
     return f"list_sort(list_distinct(list_concat(coalesce(spared_rules, []::integer[]), {here})))"
-
-
-def _labels(told: pl.DataFrame, settings: PersuasionSettings, minimum_cell: int) -> pl.DataFrame:
-    """What the people of each group carry, twice: for those who may be pressed, and for those who are spared."""
-    rows = []
-    large = told.filter(pl.col("people") >= minimum_cell, pl.col("segment_type") != EVERYBODY)
-    for (kind, segment), of_group in large.group_by("segment_type", "segment_id", maintain_order=True):
-        order = of_group.drop_nulls("approach_rank").sort("approach_rank")["approach"].to_list()
-        for is_spared in (False, True):
-            used = [one for one in order if not is_spared or one not in settings.pressure.approaches]
-            rows.append(
-                {
-                    "segment_type": kind,
-                    "segment_id": segment,
-                    "is_spared": is_spared,
-                    "evidence": of_group["evidence"][0] if used else None,
-                    "message_style": settings.styles[used[0]] if used else None,
-                    **{f"approach_{place + 1}": used[place] if place < len(used) else None for place in range(3)},
-                }
-            )
-    schema = {"segment_type": pl.String, "segment_id": pl.String, "is_spared": pl.Boolean}
-    return pl.DataFrame(rows, schema=schema | dict.fromkeys(CARRIED, pl.String))
 
 
 def _rounded(frame: pl.DataFrame, table: str) -> pl.DataFrame:

@@ -2,7 +2,8 @@
 
 What belongs here: the categories, the words that names of columns and events are screened for, and the rules. The
 screen of columns and events asks for a decision, it makes none: what a column is called may mean something else. What a
-group of people is called is read by people, so words that tell of a special category, or stand for one, are refused there.
+group of people is called is read by people, so words that tell of a special category, or stand for one, are refused
+there.
 """
 
 from __future__ import annotations
@@ -200,6 +201,6 @@ def complaint_about_words(words: str, what: str) -> str | None:
     if category is None:
         return None
     return (
-        f"'{words}' tells of {CATEGORIES[category]}, or stands for it (rule {NAMES_NOBODY}, GDPR art. 9): {what} must not; "
-        "choose other words"
+        f"'{words}' tells of {CATEGORIES[category]}, or stands for it (rule {NAMES_NOBODY}, GDPR art. 9): {what} must "
+        "not; choose other words"
     )

@@ -1,4 +1,4 @@
-"""What persuades whom: the style of message and the order of approaches per group, how far it is known, whom not to press.
+"""What persuades whom: style of message and order of approaches per group, how far it is known, whom not to press.
 
 Here belongs how these are told. What they rest on was decided where they were estimated.
 """
@@ -101,9 +101,7 @@ def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _tell_group(
-    kind: str, segment: str, rows: pl.DataFrame, personas: dict[str, Persona], highest: float
-) -> Group:
+def _tell_group(kind: str, segment: str, rows: pl.DataFrame, personas: dict[str, Persona], highest: float) -> Group:
     order = rows.drop_nulls("approach_rank").sort("approach_rank")["approach"].to_list()
     first = rows.row(0, named=True)
     is_observed = first["evidence"] == "observed"
@@ -122,11 +120,11 @@ def _tell_group(
 def _tell_observed(rows: pl.DataFrame) -> str:
     best = next(rows.filter(observed_rank=1).iter_rows(named=True), rows.row(0, named=True))
     others = rows.filter(pl.col("observed_rank") > 1)
-    rest = others["responses"].sum() / max(others["sends"].sum(), 1)
+    rest = int(others["responses"].sum()) / max(int(others["sends"].sum()), 1)
     return (
         f"{capitalized(_words(best['approach']))} is answered by {percent(best['response_rate'])} "
-        f"({percent(best['rate_low'])} to {percent(best['rate_high'])}), the others by {percent(rest)}; it is the best one "
-        f"with a probability of {percent(best['probability_best'])}."
+        f"({percent(best['rate_low'])} to {percent(best['rate_high'])}), the others by {percent(rest)}; it is the best "
+        f"one with a probability of {percent(best['probability_best'])}."
     )
 
 

@@ -397,8 +397,8 @@ class ReportData:
         value_words: Why no value is told, in a sentence; empty where it is.
         preferences: Per persona, and of `everybody`, and dimension: the value that is answered or chosen most, or why
             none is told; `lift` compares it with the usual mix.
-        persuasion: Per group and way of persuading: messages, answers, the rate with its interval, and the order of use; empty
-            where no message is tagged.
+        persuasion: Per group and way of persuading: messages, answers, the rate with its interval, and the order of
+            use; empty where no message is tagged.
         spared_pressure: How many people pressure is not aimed at, by reason.
         uplift: What campaigns with a control group brought about, a row per learner, or why nothing is told.
         adoption_history: Per week up to this one and adoption class: people and their part of all; `place` counts the

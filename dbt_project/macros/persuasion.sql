@@ -33,12 +33,15 @@
     )
 {%- endmacro %}
 
-{# Whether two relations have the same values, missing ones included. #}
-{% macro same_values(left, right, columns) -%}
-    {%- for column in columns -%}
-    {{ left }}.{{ column }} is not distinct from {{ right }}.{{ column }}
-    {%- if not loop.last %} and {% endif -%}
-    {%- endfor -%}
+{# The columns that a message's kind is told by: those that tags name, and the campaign, in which chance may decide. #}
+{% macro kind_columns(tagged_by) -%}
+    {{ return(tagged_by + (['campaign'] if 'campaign' not in tagged_by else [])) }}
+{%- endmacro %}
+
+{# Whether a message of a kind uses a way of persuading, by any of its tags. #}
+{% macro uses_approach(approach) -%}
+    {%- set tags = var('persuasion').tags | selectattr('approach', 'equalto', approach) | list -%}
+    ({% for tag in tags %}{{ is_like_any(tag.property, tag.patterns) }}{{ ' or ' if not loop.last }}{% else %}false{% endfor %})
 {%- endmacro %}
 
 {# Whether a text is one of some words, however they are written. #}

@@ -73,7 +73,7 @@ class Truth:
         ).write_parquet(self.folder / "adoption.parquet")
 
     def write_angles(self) -> None:
-        """Write `angles.json`: the angle that each persona clicks more often, null where it clicks none, and how much."""
+        """Write `angles.json`: the angle that each persona clicks more often (null: none), and by what factor."""
         favourites = {
             persona: company.ANGLES[angle] if angle >= 0 else None
             for persona, angle in zip(company.PERSONAS, company.FAVOURITE_ANGLES.tolist(), strict=True)

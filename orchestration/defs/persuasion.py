@@ -16,13 +16,15 @@ EVIDENCE = [
     dg.AssetKey(["intermediate", "int_people_spared_pressure"]),
     dg.AssetKey(["ml", "persona_assignments"]),
     dg.AssetKey(["ml", "personas"]),
+    # Classes are groups as well: they are learned before.
+    dg.AssetKey(["ml", "adoption_scores"]),
 ]
 
 
 def persuasion_assets(workspace: Workspace) -> dg.AssetsDefinition:
     """Answers per group and approach, and what each person carries of them."""
     descriptions = {
-        "persuasion_estimates": "How each group answered to each approach, in which order to use them, and the evidence.",
+        "persuasion_estimates": "How each group answered to each approach, their order of use, and the evidence.",
         "persuasion_models": "How much groups, and approaches within a group, differ; a row per kind of group.",
         "persuasion_people": "The labels of each person's groups, and the person's own history of answers.",
     }
@@ -42,9 +44,7 @@ def persuasion_assets(workspace: Workspace) -> dg.AssetsDefinition:
     )
 
     @dg.multi_asset(name="persuasion", specs=list(specs.values()), check_specs=[found, chance], **weekly(workspace))
-    def estimate_persuasion(
-        context: dg.AssetExecutionContext, warehouse: Warehouse
-    ) -> Iterator[dg.MaterializeResult]:
+    def estimate_persuasion(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
         done: list[PersuasionWeek] = []
         with warehouse.connect() as connection:
             for week in run_weeks(context):

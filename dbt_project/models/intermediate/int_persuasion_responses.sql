@@ -1,8 +1,10 @@
 {# What each person was sent in each way of persuading, and what of it was answered, within a scored week's history of
-   messages. A message may use several ways and counts for each of them. Empty where the workspace tags nothing.
+   messages: a column per way. A message may use several and counts for each of them. Empty where nothing is tagged.
 
    A message counts once answers to it are complete, and an answer once it is known. An order answers the last tagged
-   message before it. Opens, the weakest sign, count only in weeks that know neither a click nor an order. #}
+   message before it. Opens, the weakest sign, count only in weeks that know neither a click nor an order.
+
+   Joins are by numbers that stand for texts within this statement: there are millions of rows. #}
 {%- set settings = var('persuasion') -%}
 {%- set tagged_by = settings.tagged_by if settings.enabled else [] -%}
 {%- set counts_orders = 'ordered' in settings.responses and is_delivered(['orders', 'order_lines']) -%}
@@ -21,87 +23,97 @@ weeks as (
 
 ),
 
-identities as (
-
-    select * from {{ ref('int_identities_resolved') }}
-    where identity_kind = 'contact'
-
-),
-
 people as (
 
     select
         as_of,
-        person_id
+        person_id,
+        {{ hash_of(['person_id']) }} as person_key
     from {{ ref('int_people') }}
+
+),
+
+contacts_of_people as (
+
+    select
+        weeks.*,
+        people.person_key,
+        {{ hash_of(['identities.identity_id']) }} as contact_key
+    from {{ ref('int_identities_resolved') }} as identities
+    inner join weeks
+        on {{ is_valid_at('identities', 'weeks.as_of_at') }}
+    inner join people
+        on weeks.as_of = people.as_of
+        and {{ hash_of(['identities.person_id']) }} = people.person_key
+    where identities.identity_kind = 'contact'
 
 ),
 
 messages as (
 
-    select * from {{ ref('int_message_outcomes') }}
+    select
+        {{ hash_of(['contact_id']) }} as contact_key,
+        sent_at,
+        known_from_at,
+        bounced_from_at,
+        opened_from_at,
+        clicked_from_at,
+        {{ hash_of(kind_columns(tagged_by)) }} as kind
+    from {{ ref('int_message_outcomes') }}
 
 ),
 
-{# There are few different messages: patterns are compared with them and not with each that was sent. #}
-kinds_of_message as (
+{# There are few different messages: patterns are compared with them and not with each that was sent. The limit, which
+   is never reached, keeps the planner from moving that comparison to the messages. #}
+kinds as (
 
     select distinct
-        {{ tagged_by | join(', ') }}
-    from messages
+        {{ hash_of(kind_columns(tagged_by)) }} as kind,
+        {{ kind_columns(tagged_by) | join(', ') }}
+    from {{ ref('int_message_outcomes') }}
+    order by 1
+    limit 100000000
+
+),
+
+judged_kinds as (
+
+    select
+        kind,
+        {% for approach in persuasion_approaches() -%}
+        {{ uses_approach(approach) }} as is_{{ approach }},
+        {% endfor -%}
+        {{ is_like_any('campaign', settings.randomized) }} as is_randomized
+    from kinds
 
 ),
 
 tagged_kinds as (
 
-    {% for each in settings.tags -%}
-    select
-        {{ tagged_by | join(', ') }},
-        {{ literal(each.approach) }} as approach
-    from kinds_of_message
-    where {{ is_like_any(each.property, each.patterns) }}
-    {{ 'union' if not loop.last }}
-    {% endfor %}
+    select *
+    from judged_kinds
+    where {% for approach in persuasion_approaches() %}is_{{ approach }}{{ ' or ' if not loop.last }}{% endfor %}
 
 ),
 
 tagged_messages as (
 
     select
-        weeks.as_of,
-        identities.person_id,
+        contacts.as_of,
+        contacts.person_key,
         messages.sent_at,
-        {% for property in tagged_by -%}
-        messages.{{ property }},
-        {% endfor -%}
-        {{ is_like_any('messages.campaign', settings.randomized) }} as is_randomized,
-        coalesce(messages.opened_from_at < weeks.as_of_at, false) as is_opened,
-        coalesce(messages.clicked_from_at < weeks.as_of_at, false) as is_clicked
+        coalesce(messages.opened_from_at < contacts.as_of_at, false) as is_opened,
+        {{ "coalesce(messages.clicked_from_at < contacts.as_of_at, false)" if 'clicked' in settings.responses else 'false' }} as is_clicked,
+        kinds.*
     from messages
-    inner join weeks
-        on messages.sent_at >= weeks.from_at
-        and messages.sent_at < weeks.complete_until
-        and coalesce(messages.known_from_at < weeks.as_of_at, true)
-        and coalesce(messages.bounced_from_at >= weeks.as_of_at, true)
-    inner join identities
-        on messages.contact_id = identities.identity_id
-        and {{ is_valid_at('identities', 'weeks.as_of_at') }}
-    where
-        exists (
-            select 1
-            from tagged_kinds
-            where {{ same_values('messages', 'tagged_kinds', tagged_by) }}
-        )
-
-),
-
-messages_of_people as (
-
-    select tagged_messages.*
-    from tagged_messages
-    inner join people
-        on tagged_messages.as_of = people.as_of
-        and tagged_messages.person_id = people.person_id
+    inner join tagged_kinds as kinds
+        on messages.kind = kinds.kind
+    inner join contacts_of_people as contacts
+        on messages.contact_key = contacts.contact_key
+        and messages.sent_at >= contacts.from_at
+        and messages.sent_at < contacts.complete_until
+        and coalesce(messages.known_from_at < contacts.as_of_at, true)
+        and coalesce(messages.bounced_from_at >= contacts.as_of_at, true)
 
 ),
 {% if counts_orders %}
@@ -109,19 +121,16 @@ messages_of_people as (
 orders_of_people as (
 
     select
-        weeks.as_of,
-        identities.person_id,
+        contacts.as_of,
+        contacts.person_key,
         orders.order_id,
-        orders.ordered_at,
-        cast(orders.ordered_at as date) as utc_day
+        orders.ordered_at
     from {{ ref('int_orders') }} as orders
-    inner join weeks
-        on orders.ordered_at >= weeks.from_at
-        and orders.ordered_at < weeks.as_of_at
-        and {{ is_valid_at('orders', 'weeks.as_of_at') }}
-    inner join identities
-        on orders.contact_id = identities.identity_id
-        and {{ is_valid_at('identities', 'weeks.as_of_at') }}
+    inner join contacts_of_people as contacts
+        on {{ hash_of(['orders.contact_id']) }} = contacts.contact_key
+        and orders.ordered_at >= contacts.from_at
+        and orders.ordered_at < contacts.as_of_at
+        and {{ is_valid_at('orders', 'contacts.as_of_at') }}
     where orders.is_purchase
 
 ),
@@ -130,10 +139,9 @@ orders_of_people as (
 order_days as (
 
     select
-        orders_of_people.*,
-        orders_of_people.utc_day - cast(days.days_before as integer) as sent_day
+        *,
+        cast(ordered_at as date) - cast(unnest({{ range(settings.order_days + 1) | list }}) as integer) as sent_day
     from orders_of_people
-    cross join (select unnest({{ range(settings.order_days + 1) | list }}) as days_before) as days
 
 ),
 
@@ -141,16 +149,16 @@ last_messages_before_orders as (
 
     select
         order_days.as_of,
-        order_days.person_id,
+        order_days.person_key,
         order_days.order_id,
-        max(messages_of_people.sent_at) as sent_at
+        max(tagged_messages.sent_at) as sent_at
     from order_days
-    inner join messages_of_people
-        on order_days.as_of = messages_of_people.as_of
-        and order_days.person_id = messages_of_people.person_id
-        and order_days.sent_day = cast(messages_of_people.sent_at as date)
-        and order_days.ordered_at >= messages_of_people.sent_at
-        and order_days.ordered_at < messages_of_people.sent_at + interval '{{ settings.order_days | int }}' day
+    inner join tagged_messages
+        on order_days.as_of = tagged_messages.as_of
+        and order_days.person_key = tagged_messages.person_key
+        and order_days.sent_day = cast(tagged_messages.sent_at as date)
+        and order_days.ordered_at >= tagged_messages.sent_at
+        and order_days.ordered_at < tagged_messages.sent_at + interval '{{ settings.order_days | int }}' day
     group by 1, 2, 3
 
 ),
@@ -159,7 +167,7 @@ moments_that_brought_orders as (
 
     select distinct
         as_of,
-        person_id,
+        person_key,
         sent_at
     from last_messages_before_orders
 
@@ -169,15 +177,14 @@ moments_that_brought_orders as (
 answers as (
 
     select
-        messages_of_people.*,
-        {{ 'messages_of_people.is_clicked' if 'clicked' in settings.responses else 'false' }} as counts_as_click,
-        {{ 'moments.sent_at is not null' if counts_orders else 'false' }} as counts_as_order
-    from messages_of_people
+        tagged_messages.*,
+        {{ 'moments.sent_at is not null' if counts_orders else 'false' }} as is_ordered
+    from tagged_messages
     {% if counts_orders -%}
     left join moments_that_brought_orders as moments
-        on messages_of_people.as_of = moments.as_of
-        and messages_of_people.person_id = moments.person_id
-        and messages_of_people.sent_at = moments.sent_at
+        on tagged_messages.as_of = moments.as_of
+        and tagged_messages.person_key = moments.person_key
+        and tagged_messages.sent_at = moments.sent_at
     {%- endif %}
 
 ),
@@ -186,8 +193,8 @@ what_weeks_know as (
 
     select
         as_of,
-        bool_or(counts_as_click) as knows_clicks,
-        bool_or(counts_as_order) as knows_orders
+        bool_or(is_clicked) as knows_clicks,
+        bool_or(is_ordered) as knows_orders
     from answers
     group by as_of
 
@@ -197,9 +204,7 @@ judged as (
 
     select
         answers.*,
-        what_weeks_know.knows_clicks,
-        what_weeks_know.knows_orders,
-        answers.counts_as_click or answers.counts_as_order
+        answers.is_clicked or answers.is_ordered
         {%- if 'opened' in settings.responses %}
         or (answers.is_opened and not what_weeks_know.knows_clicks and not what_weeks_know.knows_orders)
         {%- endif %} as is_answered
@@ -209,31 +214,47 @@ judged as (
 
 ),
 
+counted_by_person as (
+
+    select
+        as_of,
+        person_key,
+        {% for approach in persuasion_approaches() -%}
+        cast(count(*) filter (where is_{{ approach }}) as smallint) as {{ approach }}_sends,
+        cast(count(*) filter (where is_{{ approach }} and is_answered) as smallint) as {{ approach }}_responses,
+        {% if settings.randomized -%}
+        cast(count(*) filter (where is_{{ approach }} and is_randomized) as smallint) as {{ approach }}_randomized_sends,
+        cast(count(*) filter (where is_{{ approach }} and is_randomized and is_answered) as smallint) as {{ approach }}_randomized_responses
+        {%- else -%}
+        cast(0 as smallint) as {{ approach }}_randomized_sends,
+        cast(0 as smallint) as {{ approach }}_randomized_responses
+        {%- endif %}{{ ',' if not loop.last }}
+        {% endfor %}
+    from judged
+    group by
+        as_of,
+        person_key
+
+),
+
 persuasion_responses as (
 
     select
-        judged.as_of,
-        judged.person_id,
-        tagged_kinds.approach,
-        count(*) as sends,
-        count(*) filter (where judged.is_answered) as responses,
-        count(*) filter (where judged.is_randomized) as randomized_sends,
-        count(*) filter (where judged.is_randomized and judged.is_answered) as randomized_responses,
+        people.as_of,
+        people.person_id,
+        counted.* exclude (as_of, person_key),
         case
-            when judged.knows_clicks and judged.knows_orders then 'clicks and orders'
-            when judged.knows_clicks then 'clicks'
-            when judged.knows_orders then 'orders'
+            when what_weeks_know.knows_clicks and what_weeks_know.knows_orders then 'clicks and orders'
+            when what_weeks_know.knows_clicks then 'clicks'
+            when what_weeks_know.knows_orders then 'orders'
             else {{ literal('opens' if 'opened' in settings.responses else 'clicks and orders') }}
         end as counted
-    from judged
-    inner join tagged_kinds
-        on {{ same_values('judged', 'tagged_kinds', tagged_by) }}
-    group by
-        judged.as_of,
-        judged.person_id,
-        tagged_kinds.approach,
-        judged.knows_clicks,
-        judged.knows_orders
+    from counted_by_person as counted
+    inner join people
+        on counted.as_of = people.as_of
+        and counted.person_key = people.person_key
+    inner join what_weeks_know
+        on counted.as_of = what_weeks_know.as_of
 
 )
 {% else %}
@@ -243,11 +264,12 @@ persuasion_responses as (
     select
         cast(null as date) as as_of,
         cast(null as varchar) as person_id,
-        cast(null as varchar) as approach,
-        cast(0 as bigint) as sends,
-        cast(0 as bigint) as responses,
-        cast(0 as bigint) as randomized_sends,
-        cast(0 as bigint) as randomized_responses,
+        {% for approach in persuasion_approaches() -%}
+        cast(0 as smallint) as {{ approach }}_sends,
+        cast(0 as smallint) as {{ approach }}_responses,
+        cast(0 as smallint) as {{ approach }}_randomized_sends,
+        cast(0 as smallint) as {{ approach }}_randomized_responses,
+        {% endfor -%}
         cast(null as varchar) as counted
     from {{ ref('int_weeks') }}
     where false

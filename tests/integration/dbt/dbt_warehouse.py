@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import polars as pl
 
 from orchestration.adoption_week import ADOPTION_TABLES
 from orchestration.affinity_week import AFFINITY_TABLES
+from orchestration.dbt_runs import DBT_COMMAND
 from orchestration.ingest.tables import make_raw_tables
 from orchestration.persuasion_week import PERSUASION_TABLES
 from orchestration.preference_week import PREFERENCE_TABLES
@@ -121,7 +121,7 @@ class DbtWarehouse:
         """Run dbt and give its output; a failure fails the test with dbt's own words."""
         done = subprocess.run(
             [
-                str(Path(sys.executable).with_name("dbt")),
+                str(DBT_COMMAND),
                 command,
                 *arguments,
                 "--project-dir",

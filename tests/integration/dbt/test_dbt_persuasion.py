@@ -1,4 +1,4 @@
-"""Who was sent what in which way of persuading, what answered it, and whom the block list spares: as the week knows it."""
+"""Who was sent what in which way of persuading, what answered it, and whom the block list spares: as a week knows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import polars as pl
 import pytest
 from dbt_company import AS_OF, NEXT_WEEK, THIS_WEEK, VARIABLES
 from dbt_warehouse import DbtWarehouse, person
+
+from ml.persuasion import APPROACHES
 
 MODELS = ("+int_persuasion_responses", "+int_people_spared_pressure")
 PEOPLE = ("clicker", "buyer", "opener", "robot", "twofold", "late", "fresh", "bounced", "refuses", "second", "minor")
@@ -106,9 +108,7 @@ def fill(warehouse: DbtWarehouse) -> None:
     )
     warehouse.add(
         "raw.events",
-        dict(
-            contact_id="buyer", occurred_at="2026-02-20 10:00", event_type="form_submit", event_name="Hardship form"
-        ),
+        dict(contact_id="buyer", occurred_at="2026-02-20 10:00", event_type="form_submit", event_name="Hardship form"),
         dict(contact_id="opener", occurred_at="2026-01-05 10:00", event_type="other", event_name="hardship form"),
         dict(contact_id="robot", occurred_at="2026-03-03 10:00", event_type="other", event_name="hardship form"),
         dict(contact_id="refuses", occurred_at="2026-02-20 10:00", event_type="other", event_name="hardship form"),
@@ -135,10 +135,13 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> DbtWarehouse:
 def counts(warehouse: DbtWarehouse, as_of: str = AS_OF) -> dict[tuple[str, str], tuple[int, int]]:
     """(name, approach): messages, answers."""
     names = {person(name): name for name in PEOPLE}
-    rows = warehouse.read(
-        f"select person_id, approach, sends, responses from intermediate.int_persuasion_responses where as_of = '{as_of}'"
-    )
-    return {(names[person_id], approach): (sends, answers) for person_id, approach, sends, answers in rows.iter_rows()}
+    rows = warehouse.read(f"select * from intermediate.int_persuasion_responses where as_of = '{as_of}'")
+    return {
+        (names[row["person_id"]], approach): (row[f"{approach}_sends"], row[f"{approach}_responses"])
+        for row in rows.iter_rows(named=True)
+        for approach in APPROACHES
+        if row[f"{approach}_sends"]
+    }
 
 
 def test_messages_count_by_the_tags_of_their_properties_and_people_by_all_their_contacts(
@@ -164,15 +167,17 @@ def test_what_becomes_known_later_counts_later(warehouse: DbtWarehouse) -> None:
 
 def test_messages_of_randomized_campaigns_are_counted_beside(warehouse: DbtWarehouse) -> None:
     rows = warehouse.read(
-        "select person_id, randomized_sends, randomized_responses, counted from intermediate.int_persuasion_responses "
-        f"where as_of = '{AS_OF}' and randomized_sends > 0"
+        "select person_id, social_proof_randomized_sends, social_proof_randomized_responses, counted "
+        "from intermediate.int_persuasion_responses "
+        f"where as_of = '{AS_OF}' and social_proof_randomized_sends + scarcity_randomized_sends > 0"
     )
     assert rows.rows() == [(person("buyer"), 1, 1, "clicks and orders")]
 
 
 def test_the_block_list_finds_people_by_attribute_event_and_ticket(warehouse: DbtWarehouse) -> None:
     rows = warehouse.read(
-        f"select person_id, rule_number from intermediate.int_people_spared_pressure where as_of = '{AS_OF}' order by all"
+        "select person_id, rule_number from intermediate.int_people_spared_pressure "
+        f"where as_of = '{AS_OF}' order by all"
     )
     assert rows.sort("rule_number", "person_id").rows() == [
         (person("minor"), 1),

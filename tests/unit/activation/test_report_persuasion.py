@@ -29,7 +29,11 @@ def test_a_group_with_evidence_is_told_its_style_its_order_and_how_sure_that_is(
 
 def test_a_group_without_evidence_is_told_so_with_its_default_and_what_may_be_chance() -> None:
     second = group("persona-03")
-    assert (second.style, second.order, second.is_observed) == ("expertise-seeking", "authority, then social proof", False)
+    assert (second.style, second.order, second.is_observed) == (
+        "expertise-seeking",
+        "authority, then social proof",
+        False,
+    )
     assert second.evidence == (
         "No evidence yet: no approach is answered more than the others beyond chance; default for this group. Ahead so "
         "far, and it may be chance: authority (best with a probability of 62%)."

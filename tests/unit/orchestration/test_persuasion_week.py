@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import date
 
 import duckdb
@@ -10,20 +11,31 @@ import polars as pl
 import pytest
 from workspace_builder import WorkspaceBuilder
 
+from ml.persuasion import APPROACHES
 from orchestration.persuasion_week import NOT_RANDOMIZED, run_persuasion_week
 from orchestration.weeks import Week
 
 WEEK = Week(date(2026, 1, 5))
-TAGS = {"social_proof": {"content": ["story_*"]}, "scarcity": {"offer": "last_seats"}, "authority": {"content": "expert"}}
+TAGS = {
+    "social_proof": {"content": ["story_*"]},
+    "scarcity": {"offer": "last_seats"},
+    "authority": {"content": "expert"},
+}
 MESSAGES = {
     "extract": {"files": "messages.csv"},
     "entities": {
         "messages": {
-            "columns": {"contact_id": "id", "occurred_at": "at", "message_action": "what", "channel": {"value": "email"}}
+            "columns": {
+                "contact_id": "id",
+                "occurred_at": "at",
+                "message_action": "what",
+                "channel": {"value": "email"},
+            }
         }
     },
 }
 PEOPLE = 600
+COUNTED = ("sends", "responses", "randomized_sends", "randomized_responses")
 
 
 def persuasion(**more: object) -> dict[str, object]:
@@ -47,44 +59,62 @@ def warehouse():
             "create table intermediate.int_people_spared_pressure (as_of date, person_id varchar, rule_number integer);"
             "create table intermediate.int_message_outcomes (content varchar, offer varchar);"
             "create table ml.personas (as_of date, persona_type varchar, persona_id varchar, persona_name varchar);"
-            "create table ml.persona_assignments (as_of date, persona_type varchar, person_id varchar, persona_id varchar);"
-            "create table intermediate.int_persuasion_responses (as_of date, person_id varchar, approach varchar, "
-            "sends bigint, responses bigint, randomized_sends bigint, randomized_responses bigint, counted varchar)"
+            "create table ml.persona_assignments "
+            "(as_of date, persona_type varchar, person_id varchar, persona_id varchar);"
+            "create table intermediate.int_persuasion_responses (as_of date, person_id varchar, counted varchar)"
         )
+        for approach, what in itertools.product(APPROACHES, COUNTED):
+            connection.execute(
+                f"alter table intermediate.int_persuasion_responses add column {approach}_{what} integer default 0"
+            )
         connection.execute("insert into intermediate.int_message_outcomes values ('Story_1', 'Last_Seats')")
         connection.execute("insert into ml.personas values (?, 'persona', 'persona-01', 'Night owls')", [WEEK.as_of])
         ids = [f"p{number:04}" for number in range(2 * PEOPLE)]
         persona = ["persona-01"] * PEOPLE + ["persona-02"] * PEOPLE
         people = pl.DataFrame({"as_of": WEEK.as_of, "person_id": ids, "persona_id": persona})
         connection.execute("insert into intermediate.int_people select as_of, person_id from people")
-        connection.execute("insert into ml.persona_assignments select as_of, 'persona', person_id, persona_id from people")
+        connection.execute(
+            "insert into ml.persona_assignments select as_of, 'persona', person_id, persona_id from people"
+        )
+        connection.execute(
+            "insert into intermediate.int_persuasion_responses (as_of, person_id, counted) "
+            "select as_of, person_id, 'clicks' from people"
+        )
         for approach, first, second in (("social_proof", 0.3, 0.1), ("scarcity", 0.1, 0.1), ("authority", 0.1, 0.1)):
-            rates = np.repeat([first, second], PEOPLE)
-            answers = rng.binomial(3, rates)
-            history = people.with_columns(approach=pl.lit(approach), responses=answers)
+            answers = people.with_columns(answers=rng.binomial(3, np.repeat([first, second], PEOPLE)))  # noqa: F841
             connection.execute(
-                "insert into intermediate.int_persuasion_responses select as_of, person_id, approach, 3, responses, "
-                "3, responses, 'clicks' from history"
+                f"update intermediate.int_persuasion_responses as r set {approach}_sends = 3, "
+                f"{approach}_randomized_sends = 3, {approach}_responses = a.answers, "
+                f"{approach}_randomized_responses = a.answers from answers as a where a.person_id = r.person_id"
             )
         yield connection
 
 
 def estimates(connection, segment_id, columns="approach, approach_rank, message_style, evidence, withheld_reason"):
     return connection.execute(
-        f"select {columns} from ml.persuasion_estimates where segment_id = ? order by approach_rank nulls last, approach",
+        f"select {columns} from ml.persuasion_estimates where segment_id = ? "
+        "order by approach_rank nulls last, approach",
         [segment_id],
     ).pl()
 
 
 def one(connection, person_id):
-    return connection.execute("select * from ml.persuasion_people where person_id = ?", [person_id]).pl().row(0, named=True)
+    return (
+        connection.execute("select * from ml.persuasion_people where person_id = ?", [person_id])
+        .pl()
+        .row(0, named=True)
+    )
 
 
 def test_a_group_with_evidence_is_told_its_best_approach_and_another_that_there_is_none(shop, warehouse):
     done = run_persuasion_week(warehouse, shop.open(), WEEK)
     assert (done.segments, done.people, done.spared, done.counted) == (3, 2 * PEOPLE, 0, "clicks")
     first = estimates(warehouse, "persona-01").row(0, named=True)
-    assert (first["approach"], first["message_style"], first["evidence"]) == ("social_proof", "proof_seeking", "observed")
+    assert (first["approach"], first["message_style"], first["evidence"]) == (
+        "social_proof",
+        "proof_seeking",
+        "observed",
+    )
     second = estimates(warehouse, "persona-02", "segment_name, approach_rank, evidence, abstained_reason").row(0)
     assert second == (
         "Persona-02",
@@ -97,7 +127,9 @@ def test_a_group_with_evidence_is_told_its_best_approach_and_another_that_there_
 
 
 def test_people_carry_their_groups_labels_and_their_own_history(shop, warehouse):
-    warehouse.execute("update intermediate.int_persuasion_responses set responses = 2 where person_id = 'p0000'")
+    warehouse.execute(
+        "update intermediate.int_persuasion_responses set authority_responses = 2 where person_id = 'p0000'"
+    )
     shop.settings(persuasion=persuasion(defaults={"*": ["authority", "scarcity"]}))
     run_persuasion_week(warehouse, shop.open(), WEEK)
     ann = one(warehouse, "p0000")
@@ -123,11 +155,15 @@ def test_pressure_is_not_aimed_at_people_on_the_block_list_and_it_is_shown_why(s
     ]
     mapping = {
         "extract": {"files": "events.csv"},
-        "entities": {"events": {"columns": {"contact_id": "id", "occurred_at": "at", "event_type": {"value": "other"}}}},
+        "entities": {
+            "events": {"columns": {"contact_id": "id", "occurred_at": "at", "event_type": {"value": "other"}}}
+        },
     }
     shop.mapping("events", mapping)
     shop.settings(persuasion=persuasion(defaults={"*": ["scarcity", "authority"]}, pressure={"spare": spare}))
-    warehouse.execute("insert into intermediate.int_people_spared_pressure values (?, 'p0000', 1), (?, 'p0700', 1)", [WEEK.as_of] * 2)
+    warehouse.execute(
+        "insert into intermediate.int_people_spared_pressure values (?, 'p0000', 1), (?, 'p0700', 1)", [WEEK.as_of] * 2
+    )
     done = run_persuasion_week(warehouse, shop.open(), WEEK)
     assert done.spared == PEOPLE + 1
     assert one(warehouse, "p0000")["withheld_reason"] == "asked for a payment plan"
@@ -139,18 +175,22 @@ def test_pressure_is_not_aimed_at_people_on_the_block_list_and_it_is_shown_why(s
     assert (group["approach"], group["message_style"]) == ("authority", "expertise_seeking")
     withheld = estimates(warehouse, "persona-02").filter(approach="scarcity").row(0, named=True)
     assert (withheld["approach_rank"], withheld["withheld_reason"]) == (None, "in debt counselling")
-    everyone = warehouse.execute("select count(*) from ml.persuasion_people where withheld_reason is not null and "
-                                 "'scarcity' in (approach_1, approach_2, approach_3)").fetchone()
+    everyone = warehouse.execute(
+        "select count(*) from ml.persuasion_people where withheld_reason is not null and "
+        "'scarcity' in (approach_1, approach_2, approach_3)"
+    ).fetchone()
     assert everyone == (0,)
 
 
 def test_adoption_classes_are_groups_where_there_are_some(shop, warehouse):
     warehouse.execute(
-        "create table ml.adoption_scores (as_of date, person_id varchar, adoption_class varchar, adoption_class_name varchar)"
+        "create table ml.adoption_scores "
+        "(as_of date, person_id varchar, adoption_class varchar, adoption_class_name varchar)"
     )
     warehouse.execute(
         "insert into ml.adoption_scores select as_of, person_id, case when person_id < 'p0900' then 'laggard' else "
-        "'unclassified' end, case when person_id < 'p0900' then 'Laggard' else 'Unclassified' end from intermediate.int_people"
+        "'unclassified' end, case when person_id < 'p0900' then 'Laggard' else 'Unclassified' end "
+        "from intermediate.int_people"
     )
     shop.settings(persuasion=persuasion(defaults={"adoption_class": {"laggard": ["authority"], "inovator": ["unity"]}}))
     done = run_persuasion_week(warehouse, shop.open(), WEEK)
@@ -168,8 +208,8 @@ def test_only_randomized_messages_count_where_some_are_named_and_chance_is_check
     assert (done.is_randomized, done.caution) == (True, None)
     # Stories go to the second persona hardly ever: then it was not chance.
     warehouse.execute(
-        "update intermediate.int_persuasion_responses set randomized_sends = 0, randomized_responses = 0 "
-        "where approach = 'social_proof' and person_id >= 'p0700'"
+        "update intermediate.int_persuasion_responses set social_proof_randomized_sends = 0, "
+        "social_proof_randomized_responses = 0 where person_id >= 'p0700'"
     )
     done = run_persuasion_week(warehouse, shop.open(), WEEK)
     assert not done.is_randomized
