@@ -62,6 +62,33 @@ affinity_scores as (
 
 ),
 
+{# The order of phrases decides where two are as strong. #}
+phrase_places as (
+
+    select
+        phrase,
+        row_number() over (order by phrase) as place
+    from (select distinct phrase from affinity_scores where phrase is not null) as phrases
+
+),
+
+scores as (
+
+    select
+        affinity_scores.as_of,
+        affinity_scores.person_id,
+        affinity_scores.phrase_group,
+        affinity_scores.phrase,
+        affinity_scores.score,
+        affinity_scores.abstained_reason,
+        affinity_scores.model_id,
+        cast(round(affinity_scores.score * 1e9) as bigint) * 4096 - phrase_places.place as strength
+    from affinity_scores
+    left join phrase_places
+        on affinity_scores.phrase = phrase_places.phrase
+
+),
+
 {# The scores of the groups, and the strongest phrase of each. #}
 affinities as (
 
@@ -72,11 +99,11 @@ affinities as (
         max(score) filter (where phrase is null and phrase_group = '{{ group }}') as {{ group }}_score,
         {%- endfor %}
         {%- for group in ['trigger', 'event', 'target'] %}
-        min_by(phrase, (-score, phrase)) filter (where phrase is not null and phrase_group = '{{ group }}') as {{ group }}_phrase,
+        max_by(phrase, strength) filter (where phrase_group = '{{ group }}') as {{ group }}_phrase,
         {%- endfor %}
-        max(model_id) as affinity_model_id,
-        max(abstained_reason) filter (where phrase is null and phrase_group = 'brand') as affinity_abstained_reason
-    from affinity_scores
+        any_value(model_id) as affinity_model_id,
+        any_value(abstained_reason) filter (where phrase is null and phrase_group = 'brand') as affinity_abstained_reason
+    from scores
     group by
         as_of,
         person_id
