@@ -124,7 +124,7 @@ def _write_labels(connection: duckdb.DuckDBPyConnection, workspace: Workspace, w
     targets = list(workspace.settings.targets)
     parts = ("probability", "band", "abstained_reason", "model_id")
     by_target = ", ".join(
-        f"list_filter(propensities, x -> x.target = {literal(target)})[1].{part} as {identifier(f'{target}_{part}')}"
+        f"list_filter(propensities, lambda x: x.target = {literal(target)})[1].{part} as {identifier(f'{target}_{part}')}"
         for target in targets
         for part in parts
     )

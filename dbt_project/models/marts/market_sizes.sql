@@ -62,6 +62,28 @@ company_of_person as (
 
 {%- endif %}
 
+{# What is looked up of a person, once for all segments. #}
+people as (
+
+    select
+        people.as_of,
+        people.person_id,
+        contactable.person_id is not null as is_contactable,
+        {{ 'company_of_person.account_id' if has_companies else 'cast(null as varchar)' }} as account_id
+    from {{ ref('int_people') }} as people
+    inner join weeks
+        on people.as_of = weeks.as_of
+    left join contactable
+        on people.as_of = contactable.as_of
+        and people.person_id = contactable.person_id
+    {%- if has_companies %}
+    left join company_of_person
+        on people.as_of = company_of_person.as_of
+        and people.person_id = company_of_person.person_id
+    {%- endif %}
+
+),
+
 segment_names as (
 
     select
@@ -113,17 +135,12 @@ placed as (
         standing.segment_id,
         standing.is_member,
         least(greatest(standing.probability, 0), 1) as probability,
-        contactable.person_id is not null as is_contactable,
-        {{ 'company_of_person.account_id' if has_companies else 'cast(null as varchar)' }} as account_id
+        coalesce(people.is_contactable, false) as is_contactable,
+        people.account_id
     from standing
-    left join contactable
-        on standing.as_of = contactable.as_of
-        and standing.person_id = contactable.person_id
-    {%- if has_companies %}
-    left join company_of_person
-        on standing.as_of = company_of_person.as_of
-        and standing.person_id = company_of_person.person_id
-    {%- endif %}
+    left join people
+        on standing.as_of = people.as_of
+        and standing.person_id = people.person_id
 
 ),
 

@@ -1,5 +1,5 @@
-{# A view: each part stands in a table already, and a million people are not copied for it. Whoever reads a week of it
-   groups that week alone. #}
+{# A view: each part stands in a table already, and a million people are not copied for it. Nothing is read twice or over
+   all weeks, so that a filter on the week reaches every table. #}
 {{ config(materialized='view') }}
 
 with
@@ -16,30 +16,30 @@ people as (
 
 ),
 
-memberships as (
+personas as (
 
     select
         as_of,
         person_id,
-        segment_type,
         segment_id,
         segment_name,
         membership_strength,
         model_id
     from {{ ref('segment_memberships') }}
-
-),
-
-personas as (
-
-    select * from memberships
     where segment_type = 'persona'
 
 ),
 
 defined_personas as (
 
-    select * from memberships
+    select
+        as_of,
+        person_id,
+        segment_id,
+        segment_name,
+        membership_strength,
+        model_id
+    from {{ ref('segment_memberships') }}
     where segment_type = 'defined_persona'
 
 ),
@@ -56,9 +56,19 @@ person_persuasion as (
 
 ),
 
+{# Of two phrases that are as strong their numbers decide, so that it is the same one whoever asks. #}
 affinity_scores as (
 
-    select * from {{ source('ml', 'affinity_scores') }}
+    select
+        as_of,
+        person_id,
+        phrase_group,
+        phrase,
+        score,
+        abstained_reason,
+        model_id,
+        cast(round(score * 1e9) as bigint) * 8589934592 + cast({{ text_id('phrase') }} % 8589934592 as bigint) as strength
+    from {{ source('ml', 'affinity_scores') }}
 
 ),
 
@@ -72,10 +82,10 @@ affinities as (
         max(score) filter (where phrase is null and phrase_group = '{{ group }}') as {{ group }}_score,
         {%- endfor %}
         {%- for group in ['trigger', 'event', 'target'] %}
-        min_by(phrase, (-score, phrase)) filter (where phrase is not null and phrase_group = '{{ group }}') as {{ group }}_phrase,
+        max_by(phrase, strength) filter (where phrase_group = '{{ group }}') as {{ group }}_phrase,
         {%- endfor %}
-        max(model_id) as affinity_model_id,
-        max(abstained_reason) filter (where phrase is null and phrase_group = 'brand') as affinity_abstained_reason
+        any_value(model_id) as affinity_model_id,
+        any_value(abstained_reason) filter (where phrase is null and phrase_group = 'brand') as affinity_abstained_reason
     from affinity_scores
     group by
         as_of,

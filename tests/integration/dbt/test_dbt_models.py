@@ -169,12 +169,16 @@ def test_consent_to_mails_is_none_to_be_looked_up_by_an_ad_platform(company):
     assert set(decisions["channel"]) == {"ads"} and set(decisions["purpose"]) == {"advertising"}
 
 
-def test_memberships_are_personas_and_bands(company):
+def test_memberships_are_adoption_classes_personas_and_bands(company):
     rows = company.warehouse.read(
         "select segment_id, segment_name, membership_strength from marts.segment_memberships "
         f"where person_id = '{ANN}' order by segment_type"
     )
-    assert rows.rows() == [("k1", "Readers", 0.9), ("order_soon:high", "order soon: high", 0.8)]
+    assert rows.rows() == [
+        ("laggard", "Laggard", 0.7),
+        ("k1", "Readers", 0.9),
+        ("order_soon:high", "order soon: high", 0.8),
+    ]
 
 
 def test_the_typical_week_has_hours_of_the_time_zone_of_the_workspace(company):
@@ -205,7 +209,7 @@ def test_key_figures_list_a_persona_without_people_too(company):
 
 
 def test_migrations_tell_who_stayed_moved_joined_and_left(company):
-    rows = company.table("marts.segment_migrations").to_dicts()
+    rows = company.table("marts.segment_migrations").filter(segment_type="persona").to_dicts()
     moves = {(row["from_segment_id"], row["to_segment_id"]): (row["people"], row["people_share"]) for row in rows}
     assert moves == {("k1", "k1"): (1, 0.2), ("k2", "k1"): (1, 0.2), (None, "k2"): (2, 0.4), ("k2", None): (1, 0.2)}
 
