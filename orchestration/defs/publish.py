@@ -123,8 +123,9 @@ def _write_labels(connection: duckdb.DuckDBPyConnection, workspace: Workspace, w
     ).pl()
     targets = list(workspace.settings.targets)
     parts = ("probability", "band", "abstained_reason", "model_id")
+    row = "list_filter(propensities, lambda one: one.target = {})[1]"
     by_target = ", ".join(
-        f"list_filter(propensities, lambda x: x.target = {literal(target)})[1].{part} as {identifier(f'{target}_{part}')}"
+        f"{row.format(literal(target))}.{part} as {identifier(f'{target}_{part}')}"
         for target in targets
         for part in parts
     )

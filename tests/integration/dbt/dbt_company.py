@@ -309,7 +309,12 @@ def add_what_came_later(warehouse: DbtWarehouse) -> None:
         ),
     )
     add("raw.consents", _consent("c3", "2026-03-03", "withdrawn"))
-    warehouse.delivered(("2026-02-25", "2026-03-05 06:00"), ("2026-03-03", None))
+    warehouse.delivered(
+        ("2026-02-24", "2026-03-05 06:00"),
+        ("2026-02-25", "2026-03-05 06:00"),
+        ("2026-03-03", None),
+        ("2026-03-04", None),
+    )
 
 
 def assign_personas(warehouse: DbtWarehouse) -> None:
