@@ -58,6 +58,8 @@ def adoption_assets(workspace: Workspace) -> dg.AssetsDefinition:
             },
             check_results=[
                 dg.AssetCheckResult(
+                    asset_key=tried.asset_key,
+                    check_name=tried.name,
                     passed=not latest.untried,
                     severity=dg.AssetCheckSeverity.WARN,
                     description=f"Of {latest.launches} launches nobody tried: {', '.join(latest.untried) or 'none'}.",
@@ -68,6 +70,8 @@ def adoption_assets(workspace: Workspace) -> dg.AssetsDefinition:
             asset_key=specs["adoption_validity"].key,
             check_results=[
                 dg.AssetCheckResult(
+                    asset_key=supported.asset_key,
+                    check_name=supported.name,
                     passed=latest.withheld is None,
                     severity=dg.AssetCheckSeverity.WARN,
                     description=latest.withheld or "The classes stand, or no launches are declared.",
