@@ -134,7 +134,7 @@ placed as (
         standing.segment_type,
         standing.segment_id,
         standing.is_member,
-        least(greatest(standing.probability, 0), 1) as probability,
+        case when standing.probability is not null then least(greatest(standing.probability, 0), 1) end as probability,
         coalesce(people.is_contactable, false) as is_contactable,
         people.account_id
     from standing
@@ -156,7 +156,7 @@ placed_by_company as (
         count(*) filter (where is_member) as people,
         sum({{ exact_amount('probability') }}) as expected_people,
         sum({{ exact_amount('probability * (1 - probability)') }}) as variance,
-        sum({{ exact_amount('ln(greatest(1 - probability, 1e-9))') }}) as nobody
+        sum({{ exact_amount('case when probability is not null then ln(greatest(1 - probability, 1e-9)) end') }}) as nobody
     from placed
     group by
         as_of,

@@ -86,6 +86,17 @@ def test_few_people_are_not_counted_out_and_without_accounts_there_are_no_compan
     assert rows.filter("is_suppressed")["audience"].to_list() == ["contactable"]
 
 
+def test_of_a_class_there_are_counts_and_no_estimate_for_its_people_are_in_it_by_a_rule() -> None:
+    members = memberships(("p1", "laggard", 0.7, None, 0.4), ("p2", "laggard", 0.6, None, 0.2))
+    (row,) = (
+        sizes(members.with_columns(segment_type=pl.lit("adoption_class")), {"p1": "a1", "p2": "a2"})
+        .filter(audience="everyone")
+        .to_dicts()
+    )
+    assert (row["people"], row["companies"]) == (2, 2)
+    assert all(row[name] is None for name in ("expected_people", "people_low", "people_high", "expected_companies"))
+
+
 def test_an_interval_holds_as_often_as_it_says() -> None:
     chance = np.random.default_rng(1)
     held = []
