@@ -271,7 +271,7 @@ market_sizes as (
         cast(case when not is_suppressed then {{ published('expected_people') }} end as double) as expected_people,
         cast(
             case
-                when not is_suppressed
+                when not is_suppressed and expected_people is not null
                     then {{ published('greatest(expected_people - ' ~ normal_point() ~ ' * people_error, 0)') }}
             end as double
         ) as people_low,
@@ -285,7 +285,7 @@ market_sizes as (
         cast(case when not is_suppressed and {{ has_companies | lower }} then {{ published('expected_companies') }} end as double) as expected_companies,
         cast(
             case
-                when not is_suppressed and {{ has_companies | lower }}
+                when not is_suppressed and {{ has_companies | lower }} and expected_companies is not null
                     then {{ published('greatest(expected_companies - ' ~ normal_point() ~ ' * companies_error, 0)') }}
             end as double
         ) as companies_low,
