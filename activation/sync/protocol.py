@@ -87,6 +87,11 @@ class MappedField:
     type: FieldType = FieldType.TEXT
     nulls: NullPolicy = NullPolicy.SKIP
 
+    def __post_init__(self) -> None:
+        """Refuse names that no vendor takes and that could not be quoted in a JSON path."""
+        if not self.name or any(character in '"\\' or character < " " for character in self.name):
+            raise ValueError(f"{self.name!r} cannot be a field's name")
+
 
 @dataclass(frozen=True)
 class FieldMapping:
@@ -94,6 +99,12 @@ class FieldMapping:
 
     version: str
     fields: tuple[MappedField, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a field that is mapped twice."""
+        names = [field.name for field in self.fields]
+        if len(set(names)) != len(names):
+            raise ValueError("A field is mapped twice")
 
 
 @dataclass(frozen=True)
@@ -110,7 +121,8 @@ class Limits:
 
     Attributes:
         batch_rows: Rows in one `apply`, by operation; an operation that is absent takes one.
-        calls_per_batch: Calls one `apply` makes, by operation, for the plan's estimate; one where absent.
+        calls_per_batch: Calls one `apply` of full size makes, by operation and name of the vendor's operation, for the
+            plan's estimate; one of `"*"` where absent.
         batch_bytes: Payload bytes in one `apply`, at most.
         windows: Rate windows by name of the vendor's operation; all of an operation's windows hold at once.
             `"*"` is for operations that are not named.
@@ -121,7 +133,7 @@ class Limits:
 
     batch_rows: Mapping[Operation, int]
     windows: Mapping[str, tuple[Window, ...]]
-    calls_per_batch: Mapping[Operation, int] = field(default_factory=dict)
+    calls_per_batch: Mapping[Operation, Mapping[str, int]] = field(default_factory=dict)
     batch_bytes: int = 4_000_000
     concurrency: int = 1
     poll_seconds: float = 2.0
@@ -137,7 +149,10 @@ class Capabilities:
         reads_back: Whether it can be asked for the members of a segment.
         reads_back_payload: Whether it then also tells the mapped fields.
         pulls_suppressions: Whether it can be asked whom it suppresses.
-        whole: Whether each delivery replaces the one before. Then all desired rows are sent whenever there is a difference.
+        whole: Whether each delivery replaces the one before. Then all desired rows are sent for every new week and
+            whenever there is a difference.
+        is_case_sensitive: Whether identifiers that differ in letter case are two people. Where not, as with addresses,
+            identifiers are lower-cased before anything else.
     """
 
     operations: frozenset[Operation]
@@ -145,6 +160,7 @@ class Capabilities:
     reads_back_payload: bool = False
     pulls_suppressions: bool = True
     whole: bool = False
+    is_case_sensitive: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,10 +184,14 @@ class Row:
 
 @dataclass(frozen=True)
 class RowResult:
-    """What became of one row. `message` is redacted by whoever stores it."""
+    """What became of one row, named by its key or, where only the vendor's answer is there, by its identifier.
 
-    key: str
+    `message` is redacted by whoever stores it.
+    """
+
     outcome: Outcome
+    key: str = ""
+    identifier: str = field(default="", repr=False)
     status: int | None = None
     code: str = ""
     message: str = field(default="", repr=False)
@@ -212,13 +232,14 @@ class JobState:
         finished: Whether the vendor will do nothing more for this job.
         lost: The vendor does not know it, or it failed as a whole: no row is confirmed, all may be sent again.
         exceptions: Rows that were not done, when it is finished. All others of the job are confirmed.
-        identifiers_failed: The same by identifier, for vendors that tell addresses.
+        unattributed: Rows that were not done and of which the vendor does not say which. Then none is confirmed by this
+            answer; the read-back decides.
     """
 
     finished: bool
     lost: bool = False
     exceptions: Sequence[RowResult] = ()
-    identifiers_failed: Mapping[str, RowResult] = field(default_factory=dict, repr=False)
+    unattributed: int = 0
 
 
 @dataclass(frozen=True)
