@@ -185,7 +185,7 @@ def _check_identifiers(state: SyncState, segment: str) -> None:
 
 
 def make_plan(
-    state: SyncState, audiences: Sequence[GatedAudience], capabilities: Capabilities, limits: Limits, full: bool = False
+    state: SyncState, audiences: Sequence[GatedAudience], capabilities: Capabilities, limits: Limits, full: bool = False, delivers_weekly: bool = True
 ) -> Plan:
     """Fill `sync_plan` with what must be done and say how much it is. `stage_desired` comes before.
 
@@ -195,6 +195,8 @@ def make_plan(
         capabilities: The destination's; decide between `delete` and `leave` for the erased.
         limits: For the estimate.
         full: Take no payload for known, so that every member is sent again. Who left is found all the same.
+        delivers_weekly: A destination that takes whole lists gets one for a new week even where nothing changed. Not
+            when a run compares again.
 
     Raises:
         UnusableAudience: The plan needs an operation the destination does not have.
@@ -205,7 +207,7 @@ def make_plan(
     whole = [
         name
         for name, audience in segments.items()
-        if capabilities.whole and state.last_delivered_week(name) != audience.as_of
+        if delivers_weekly and capabilities.whole and state.last_delivered_week(name) != audience.as_of
     ]
     connection.execute(
         _PLAN.format(

@@ -258,7 +258,7 @@ class _Run:
         if not self._dry_run:
             self._poll_jobs(attempt=0)
         stage_desired(self.state, self._audiences)
-        plan = self._compare(self._full)
+        plan = self._compare(self._full, delivers_weekly=True)
         self._plan = plan
         self._record(plan)
         self._guard(plan)
@@ -271,12 +271,13 @@ class _Run:
             self._destination.commit(shape)
             self._poll_jobs(attempt)
             self._read_back()
-            if self._compare(full=False).operations == 0:
+            if self._compare(full=False, delivers_weekly=False).operations == 0:
                 break
         return self._judge()
 
-    def _compare(self, full: bool) -> Plan:
-        return make_plan(self.state, self._audiences, self._capabilities, self._destination.limits, full)
+    def _compare(self, full: bool, delivers_weekly: bool) -> Plan:
+        limits = self._destination.limits
+        return make_plan(self.state, self._audiences, self._capabilities, limits, full, delivers_weekly)
 
     def _record(self, plan: Plan) -> None:
         by_name = {audience.segment: audience for audience in self._audiences}

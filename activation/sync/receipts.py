@@ -119,7 +119,7 @@ def _fields_sql(audience: GatedAudience) -> str:
     same = []
     for field in audience.mapping.fields:
         path = text_literal(f'$."{field.name}"')
-        wanted, found = f"(d.payload ->> {path})", f"(h.payload ->> {path})"
+        wanted, found = f"(d.payload ->> {path})", f"nullif(h.payload ->> {path}, '')"
         same.append(
             f"({wanted} is null or {wanted} is not distinct from {found})"
             if field.nulls is NullPolicy.SKIP
