@@ -11,7 +11,7 @@ from math import ceil
 
 from activation.sync.gated import GatedAudience, NotGated, relation_fingerprint, source_columns
 from activation.sync.payload import key_sql, payload_hash_sql, payload_sql, quoted, text_literal
-from activation.sync.protocol import Capabilities, Limits, Mode, Operation
+from activation.sync.protocol import Capabilities, Limits, Mode, NullPolicy, Operation
 from activation.sync.state import SyncState
 
 ADDS = frozenset({Mode.MIRROR, Mode.UPSERT, Mode.ADD_ONLY})
@@ -98,11 +98,12 @@ class Plan:
         }
 
 
-def check_audiences(audiences: Sequence[GatedAudience]) -> None:
+def check_audiences(audiences: Sequence[GatedAudience], capabilities: Capabilities) -> None:
     """Refuse audiences that cannot go to one destination together.
 
     Raises:
-        UnusableAudience: None was given, two have one name, or they fill one field from two sources.
+        UnusableAudience: None was given, two have one name, they fill one field from two sources, or they clear fields
+            where it is not known how.
     """
     if not audiences:
         raise UnusableAudience("There is no audience to sync")
@@ -112,6 +113,11 @@ def check_audiences(audiences: Sequence[GatedAudience]) -> None:
     filled: dict[str, tuple[str, object]] = {}
     for audience in audiences:
         for field in audience.mapping.fields:
+            if field.nulls is NullPolicy.CLEAR and not capabilities.clears_fields:
+                raise UnusableAudience(
+                    f"The field {field.name} of {audience.segment} is to be cleared where there is no value, and it is not "
+                    "known how this destination clears a field; use `nulls: skip`"
+                )
             earlier = filled.setdefault(field.name, (audience.segment, field))
             if earlier[1] != field:
                 raise UnusableAudience(

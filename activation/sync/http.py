@@ -17,7 +17,7 @@ from activation.sync.rates import Pacer, retry_after_seconds
 from activation.sync.redaction import redact
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
-LARGEST_ANSWER = 64_000_000
+LARGEST_DOWNLOAD = 2_000_000_000
 WRONG_CREDENTIALS = (401, 403)
 NOT_THERE = (404, 405, 410)
 """The list, the field or the call itself: nothing about rows, unless the connector expects it."""
@@ -116,6 +116,36 @@ class VendorClient:
             except httpx.TransportError as error:
                 raise Retryable(f"{operation}: the connection failed ({type(error).__name__})") from None
             return self._classified(operation, answer, expect)
+
+        return self._pacer.call(operation, once)
+
+    def download(self, operation: str, url: str) -> bytes:
+        """Fetch a file from an address the vendor gave. It is another host, so it gets no credentials.
+
+        Raises:
+            Fatal: The address is not one to fetch from, or the file is not there or too large.
+            OutOfTime: It was retried until the deadline.
+        """
+        assert self._pacer is not None, "connect comes first"  # noqa: S101
+        try:
+            check_address(url)
+        except ValueError:
+            raise Fatal(f"{operation}: the vendor gave an address that is not https") from None
+
+        def once() -> bytes:
+            try:
+                with self._client.stream("GET", url) as answer:
+                    if answer.status_code != 200:
+                        answer.read()
+                        self._classified(operation, answer, (200,))
+                    content = bytearray()
+                    for piece in answer.iter_bytes():
+                        content += piece
+                        if len(content) > LARGEST_DOWNLOAD:
+                            raise Fatal(f"{operation}: the file is larger than {LARGEST_DOWNLOAD} bytes")
+                    return bytes(content)
+            except httpx.TransportError as error:
+                raise Retryable(f"{operation}: the connection failed ({type(error).__name__})") from None
 
         return self._pacer.call(operation, once)
 

@@ -25,11 +25,7 @@ class LocalKlaviyo(LocalVendor):
         self.ids: dict[str, str] = {}
         self.lists: dict[str, str] = {}
         self.members: dict[str, dict[str, None]] = {}
-        self.suppressed: dict[str, str] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
-        self.refuses: set[str] = set()
-        self.polls_needed = 1
-        self.page = 3
         self.handlers = {
             "get_lists": self._get_lists,
             "create_list": self._create_list,
