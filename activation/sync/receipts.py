@@ -131,8 +131,8 @@ def _fields_sql(audience: GatedAudience) -> str:
 def correct_snapshot(state: SyncState, segment: str) -> int:
     """Let the snapshot say what `sync_receipt` found, and return how many rows that changed.
 
-    A row that is not as confirmed is in doubt again, with its identifier, so that the next diff sets it right. A row that
-    was in doubt and of which the destination now says what it is, is so no longer, unless an open job holds it.
+    A row that is not as confirmed is in doubt again, with its identifier, so that the next diff sets it right. A row
+    that was in doubt and of which the destination now says what it is, is so no longer, unless an open job holds it.
     """
     connection = state.connection
     now = state.now()
@@ -140,7 +140,8 @@ def correct_snapshot(state: SyncState, segment: str) -> int:
         connection.execute(
             "create or replace temp table corrections as select r.*, s.key is not null as is_known, s.is_in_doubt, "
             "coalesce(s.is_member, false) as was_member, s.payload_hash, "
-            "r.key in (select j.key from activation.sync_job_rows as j where j.destination = $destination) as is_in_a_job "
+            "r.key in (select j.key from activation.sync_job_rows as j where j.destination = $destination) "
+            "as is_in_a_job "
             "from sync_receipt as r left join activation.sync_snapshot as s "
             "on s.destination = $destination and s.segment = $segment and s.key = r.key "
             "where r.outcome != 'foreign' and (s.key is null or s.is_in_doubt or s.is_member != r.is_held "

@@ -1,6 +1,7 @@
 """Klaviyo, SendGrid and Brevo on this machine: three weeks, every fault at every call, refusals, suppressions, erasure.
 
-Every request is held to the vendor's own description while this runs; where that is not beside the checkout, the tests skip.
+Every request is held to the vendor's own description while this runs; where that is not beside the checkout, the
+tests skip.
 """
 
 import os

@@ -32,8 +32,8 @@ EVERY = 1 if "FAULT_CASES" in os.environ else 4
 """Without FAULT_CASES every fourth call and step of the matrices is tried, from another one on for each fault."""
 
 FAULTS = (
-    ("ok", "429", "500 before", "500 after", "lost before", "lost after", "late")
-    + ("stuck", "job lost", "partial", "duplicate", "silent")
+    *("ok", "429", "500 before", "500 after", "lost before", "lost after", "late"),
+    *("stuck", "job lost", "partial", "duplicate", "silent"),
 )
 PEOPLE = [f"person{number}@example.com" for number in range(8)]
 SEGMENTS = ("loyal", "new")
@@ -61,7 +61,9 @@ class World:
         """One process that syncs a table; nothing where it was killed."""
         death = death or Death()
         audiences = [
-            gated(self.warehouse, people, segment, as_of=START.date() + timedelta(days=self.clock.monotonic() // 86_400))
+            gated(
+                self.warehouse, people, segment, as_of=START.date() + timedelta(days=self.clock.monotonic() // 86_400)
+            )
             for segment, people in table.items()
         ]
         destination = ScriptedDestination(self.vendor, death, self._jobs, concurrency=self._concurrency)
@@ -94,9 +96,7 @@ class World:
     def check(self, table: Table) -> None:
         """Held is desired: nobody wrongly there, nobody wrongly absent, no refusal lost, nobody's own list touched."""
         unwanted = self.vendor.suppressed | set(self.erased)
-        refused = set(
-            self.warehouse.execute("select segment, key from activation.sync_rejections").fetchall()
-        )
+        refused = set(self.warehouse.execute("select segment, key from activation.sync_rejections").fetchall())
         for segment, people in table.items():
             held = self.vendor.members(segment)
             desired = {one: fields for one, fields in people.items() if one not in unwanted}
@@ -172,7 +172,12 @@ def test_any_weeks_under_any_faults_end_with_what_is_desired(weeks, refuses, who
 
 FIRST: Table = {"loyal": dict.fromkeys(PEOPLE[:5], ("loyal", 1.0)), "new": {}}
 SECOND: Table = {
-    "loyal": {PEOPLE[0]: ("loyal", 1.0), PEOPLE[1]: ("bargain", None), PEOPLE[5]: ("loyal", 0.25), PEOPLE[7]: (None, 1.0)},
+    "loyal": {
+        PEOPLE[0]: ("loyal", 1.0),
+        PEOPLE[1]: ("bargain", None),
+        PEOPLE[5]: ("loyal", 0.25),
+        PEOPLE[7]: (None, 1.0),
+    },
     "new": {PEOPLE[2]: ("new", 0.25)},
 }
 
