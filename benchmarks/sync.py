@@ -51,7 +51,8 @@ def people(count: int, changed: bool) -> str:
     persona = f"case when {changed} and n < {2 * first} then 'moved' else 'persona ' || n % 9 end"
     return (
         f"select 'person.' || n || '@example.com' as identifier, {persona} as persona, "
-        f"'class ' || n % 4 as adoption_class, (n % 1000) / 1000.0 as score from range({first}, {count + first}) as r(n)"
+        f"'class ' || n % 4 as adoption_class, (n % 1000) / 1000.0 as score "
+        f"from range({first}, {count + first}) as r(n)"
     )
 
 

@@ -459,7 +459,8 @@ class SyncState:
             "identifier = case when r.operation = 'leave' and r.outcome = 'confirmed' and not r.is_held_by_a_job "
             "then null else s.identifier end, changed_at = $now "
             "from (select *, key in (select j.key from activation.sync_job_rows as j "
-            "where j.destination = $destination and j.segment = results.segment) as is_held_by_a_job from results where outcome != 'retryable') as r "
+            "where j.destination = $destination and j.segment = results.segment) as is_held_by_a_job "
+            "from results where outcome != 'retryable') as r "
             "where s.destination = $destination and s.segment = r.segment and s.key = r.key "
             "and r.operation != 'delete'",
             {"destination": self.destination, "now": now},

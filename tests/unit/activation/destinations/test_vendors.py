@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from activation.destinations.brevo import Brevo
+from activation.destinations.hubspot import HubSpot
 from activation.destinations.klaviyo import Klaviyo
 from activation.destinations.sendgrid import SendGrid
 from activation.sync.engine import SyncResult, SyncSettings, sync
@@ -25,6 +26,7 @@ from activation.sync.protocol import Destination, FieldMapping, FieldType, Mappe
 from activation.sync.secrets import Secret
 from tests.unit.activation.sync.scripted import FakeClock, gated
 from tests.vendors.brevo import LocalBrevo
+from tests.vendors.hubspot import LocalHubSpot
 from tests.vendors.klaviyo import LocalKlaviyo
 from tests.vendors.sendgrid import LocalSendGrid
 from tests.vendors.server import LocalVendor
@@ -62,6 +64,9 @@ VENDORS = [
         LocalSendGrid,
         lambda server: SendGrid("newsletter", Secret(SECRET, "env:KEY"), transport=server),
         nulls=NullPolicy.SKIP,
+    ),
+    VendorUnderTest(
+        "hubspot", LocalHubSpot, lambda server: HubSpot("newsletter", Secret(SECRET, "env:KEY"), transport=server)
     ),
     VendorUnderTest(
         "brevo", LocalBrevo, lambda server: Brevo("newsletter", Secret(SECRET, "env:KEY"), transport=server)
@@ -194,7 +199,11 @@ def test_a_dry_run_changes_nothing_there(vendor):
     account.server.calls.clear()
     result = account.sync(1, dry_run=True)
     assert result.state == "planned" and result.plan.operations > 0 and result.plan.calls
-    assert set(account.server.calls) <= reads | {"getContacts", "getTransacBlockedContacts"}
+    assert set(account.server.calls) <= reads | {
+        "getContacts",
+        "getTransacBlockedContacts",
+        "POST /crm/v3/objects/contacts/search",
+    }
     account.check(0)
 
 
