@@ -43,6 +43,8 @@ def redact(text: object, limit: int = LONGEST_MESSAGE) -> str:
     Vendors quote what they refuse; whatever comes from them passes through here before it is stored or raised.
     """
     clean = str(text)
+    if not clean:
+        return clean
     with _lock:
         secrets = sorted(_known, key=len, reverse=True)
     for secret in secrets:
