@@ -1,12 +1,13 @@
 """The plots by which market segmentations are judged: stability, gorge, profile, separation, origins.
 
 Here belong pictures only, of aggregates only. They follow Dolnicar, Grün and Leisch 2018, "Market Segmentation
-Analysis". Figures on other things stand in `plots`.
+Analysis", and are SVG: the report and Dagster show the same ones. Figures on other things stand
+in `plots`.
 """
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -19,7 +20,6 @@ from matplotlib.patches import Ellipse
 from ml.persona_count import PREDICTED_FROM
 from ml.persona_evidence import GORGE_BINS, STABLE_SEGMENT_FROM, Segment
 
-Form = Literal["png", "svg"]
 _INK, _ACCENT, _QUIET = "#33415c", "#2a7f9e", "#b8c4ce"
 _COLORS = ("#2a7f9e", "#d1803b", "#5a8f4e", "#a5548a", "#8a7a3d", "#4f62b0", "#b5483f", "#5b6673")
 MARKER_SHARE_OF_RANGE = 0.25
@@ -48,12 +48,11 @@ def marker_variables(profiles: pl.DataFrame) -> pl.DataFrame:
     return profiles.with_columns(is_marker=(has_effect & (is_far | is_relative)).fill_null(False))
 
 
-def plot_stability(evidence: pl.DataFrame, form: Form = "png") -> bytes:
+def plot_stability(evidence: pl.DataFrame) -> bytes:
     """Draw how alike pairs of bootstrap solutions are, as a box per number of personas, and prediction strength.
 
     Args:
         evidence: `PersonaModel.k_evidence`.
-        form: "png" or "svg".
     """
     figure, (axes,) = _canvas(6.4, 3.4)
     boxes = [
@@ -74,10 +73,10 @@ def plot_stability(evidence: pl.DataFrame, form: Form = "png") -> bytes:
     axes.set_xlabel("number of personas (coloured: chosen; dots: prediction strength)", fontsize=8)
     axes.set_ylabel("agreement when drawn anew", fontsize=8)
     axes.set_title("Stability of each number of personas", fontsize=10, color=_INK)
-    return _picture(figure, form, "stability")
+    return _picture(figure, "stability")
 
 
-def plot_shown_measures(evidence: pl.DataFrame, form: Form = "png") -> bytes:
+def plot_shown_measures(evidence: pl.DataFrame) -> bytes:
     """Draw what people expect to see and what does not decide: elbow, silhouette, Calinski-Harabasz; and the gap."""
     figure, panels = _canvas(8.0, 2.4, 4)
     measures = {
@@ -94,16 +93,15 @@ def plot_shown_measures(evidence: pl.DataFrame, form: Form = "png") -> bytes:
             axes.axvline(k, color=_INK, linestyle=":", linewidth=1)
         axes.set_title(title, fontsize=8, color=_INK)
         axes.tick_params(labelsize=6)
-    return _picture(figure, form, "shown")
+    return _picture(figure, "shown")
 
 
-def plot_gorge(segments: Sequence[Segment], names: Mapping[int, str], form: Form = "png") -> bytes:
+def plot_gorge(segments: Sequence[Segment], names: Mapping[int, str]) -> bytes:
     """Draw how similar people are to the centre of each segment; two hills with a gorge between them are structure.
 
     Args:
         segments: Of a `PersonaEvidence`.
         names: Persona by cluster.
-        form: "png" or "svg".
     """
     columns = min(max(len(segments), 1), 4)
     rows = -(-max(len(segments), 1) // columns)
@@ -119,16 +117,15 @@ def plot_gorge(segments: Sequence[Segment], names: Mapping[int, str], form: Form
         axes.set_yticks([])
         axes.tick_params(labelsize=6)
     figure.supxlabel("similarity to the centre (0.5: as near to the next one)", fontsize=7)
-    return _picture(figure, form, "gorge")
+    return _picture(figure, "gorge")
 
 
-def plot_segment_profiles(profiles: pl.DataFrame, names: Mapping[str, str], form: Form = "png") -> bytes:
+def plot_segment_profiles(profiles: pl.DataFrame, names: Mapping[str, str]) -> bytes:
     """Draw how each persona deviates from everybody, feature by feature; marker variables are coloured.
 
     Args:
         profiles: As `profile_personas` returns them.
         names: Name by persona_id.
-        form: "png" or "svg".
     """
     marked = marker_variables(profiles.filter(pl.col("level").is_null()) if "level" in profiles.columns else profiles)
     telling = (
@@ -152,10 +149,10 @@ def plot_segment_profiles(profiles: pl.DataFrame, names: Mapping[str, str], form
         axes.tick_params(labelsize=6)
         axes.set_title(_short(names.get(persona, persona), 22), fontsize=7, color=_INK)
     figure.supxlabel("deviation from everybody, in standard deviations (coloured: marker variables)", fontsize=7)
-    return _picture(figure, form, "profiles")
+    return _picture(figure, "profiles")
 
 
-def plot_separation(segments: Sequence[Segment], names: Mapping[int, str], form: Form = "png") -> bytes:
+def plot_separation(segments: Sequence[Segment], names: Mapping[int, str]) -> bytes:
     """Draw where half and nine tenths of each segment's people lie, on the two directions that tell segments apart.
 
     Ellipses stand for hulls: a hull is drawn through single people.
@@ -163,7 +160,6 @@ def plot_separation(segments: Sequence[Segment], names: Mapping[int, str], form:
     Args:
         segments: Of a `PersonaEvidence`.
         names: Persona by cluster.
-        form: "png" or "svg".
     """
     figure, (axes,) = _canvas(5.2, 4.2)
     for segment in segments:
@@ -183,10 +179,10 @@ def plot_separation(segments: Sequence[Segment], names: Mapping[int, str], form:
     axes.set_xlabel("first direction", fontsize=8)
     axes.set_ylabel("second direction", fontsize=8)
     axes.set_title("How far segments lie apart", fontsize=10, color=_INK)
-    return _picture(figure, form, "separation")
+    return _picture(figure, "separation")
 
 
-def plot_origins(origins: Sequence[Mapping[str, Any]], chosen: int, form: Form = "png") -> bytes:
+def plot_origins(origins: Sequence[Mapping[str, Any]], chosen: int) -> bytes:
     """Draw where the segments of each solution come from in the solution with one fewer (SLSA).
 
     A dark dot comes out of one segment as a whole; a light one is put together from several.
@@ -194,7 +190,6 @@ def plot_origins(origins: Sequence[Mapping[str, Any]], chosen: int, form: Form =
     Args:
         origins: Of a `PersonaEvidence`.
         chosen: The number of personas that was chosen.
-        form: "png" or "svg".
     """
     figure, (axes,) = _canvas(6.4, 3.6)
     numbers = sorted({int(one["k"]) for one in origins})
@@ -218,10 +213,10 @@ def plot_origins(origins: Sequence[Mapping[str, Any]], chosen: int, form: Form =
     axes.set_yticks([])
     axes.set_xlabel("number of personas (dotted: chosen; dark: comes out of one segment)", fontsize=8)
     axes.set_title("Where segments come from", fontsize=10, color=_INK)
-    return _picture(figure, form, "origins")
+    return _picture(figure, "origins")
 
 
-def plot_segment_stability(segments: Sequence[Segment], names: Mapping[int, str], form: Form = "png") -> bytes:
+def plot_segment_stability(segments: Sequence[Segment], names: Mapping[int, str]) -> bytes:
     """Draw how well each persona is found again when people are drawn anew (SLSW)."""
     figure, (axes,) = _canvas(6.0, 0.9 + 0.35 * max(len(segments), 1))
     for place, one in enumerate(segments):
@@ -234,7 +229,7 @@ def plot_segment_stability(segments: Sequence[Segment], names: Mapping[int, str]
     axes.axvline(STABLE_SEGMENT_FROM, color=_QUIET, linestyle="--", linewidth=1)
     axes.set_xlim(0, 1.02)
     axes.set_title("How well each persona is found again (dashed: not to be trusted below)", fontsize=9, color=_INK)
-    return _picture(figure, form, "segments")
+    return _picture(figure, "segments")
 
 
 def _color(place: int) -> str:
@@ -256,11 +251,8 @@ def _canvas(width: float, height: float, panels: int = 1, columns: int | None = 
     return figure, drawn
 
 
-def _picture(figure: Figure, form: Form, name: str) -> bytes:
+def _picture(figure: Figure, name: str) -> bytes:
     target = BytesIO()
-    if form == "png":
-        figure.savefig(target, format="png", metadata={"Software": None})
-        return target.getvalue()
     with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "font.family": "sans-serif"}):
         figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None})
     text = target.getvalue().decode()

@@ -17,7 +17,6 @@ from ml.people_order import hash_sample
 from ml.persona_model import PersonaModel
 from ml.persona_model import PersonaSettings as FitSettings
 from ml.persona_plots import (
-    Form,
     plot_gorge,
     plot_origins,
     plot_segment_profiles,
@@ -185,7 +184,7 @@ READ_SO = {
 
 
 def evidence_pictures(
-    model: PersonaModel, cluster_names: dict[int, str], profiles: pl.DataFrame, names: dict[str, str], form: Form
+    model: PersonaModel, cluster_names: dict[int, str], profiles: pl.DataFrame, names: dict[str, str]
 ) -> dict[str, bytes]:
     """Draw what speaks for a model.
 
@@ -194,19 +193,18 @@ def evidence_pictures(
         cluster_names: Persona's name by cluster.
         profiles: persona_id, label, effect_size, persona_value and base_value of the week.
         names: Persona's name by id.
-        form: "png" or "svg".
 
     Returns:
         Pictures by title, in the order of `READ_SO`; none where there was nothing to judge.
     """
-    key = (model.model_id, tuple(sorted(cluster_names.items())), form)
+    key = (model.model_id, tuple(sorted(cluster_names.items())))
     if key not in _drawn:
         while len(_drawn) >= MODELS_DRAWN:
             _drawn.pop(next(iter(_drawn)))
-        _drawn[key] = _model_pictures(model, cluster_names, form)
+        _drawn[key] = _model_pictures(model, cluster_names)
     drawn = dict(_drawn[key])
     if profiles.height:
-        drawn["What marks each persona"] = plot_segment_profiles(profiles, names, form)
+        drawn["What marks each persona"] = plot_segment_profiles(profiles, names)
     return {title: drawn[title] for title in READ_SO if title in drawn}
 
 
@@ -215,16 +213,16 @@ _drawn: dict[tuple[object, ...], dict[str, bytes]] = {}
 """Pictures of the latest models: weeks that share a model share them."""
 
 
-def _model_pictures(model: PersonaModel, cluster_names: dict[int, str], form: Form) -> dict[str, bytes]:
+def _model_pictures(model: PersonaModel, cluster_names: dict[int, str]) -> dict[str, bytes]:
     evidence, table = model.evidence, model.k_evidence
     drawn: dict[str, bytes] = {}
     if {"stability_low", "gap"} <= set(table.columns) and table.height:
-        drawn["Stability of each number of personas"] = plot_stability(table, form)
-        drawn["Measures that are shown and do not decide"] = plot_shown_measures(table, form)
+        drawn["Stability of each number of personas"] = plot_stability(table)
+        drawn["Measures that are shown and do not decide"] = plot_shown_measures(table)
     if evidence.segments:
-        drawn["How well each persona is found again"] = plot_segment_stability(evidence.segments, cluster_names, form)
-        drawn["How far personas lie apart"] = plot_separation(evidence.segments, cluster_names, form)
-        drawn["Whether there are hills and gorges"] = plot_gorge(evidence.segments, cluster_names, form)
+        drawn["How well each persona is found again"] = plot_segment_stability(evidence.segments, cluster_names)
+        drawn["How far personas lie apart"] = plot_separation(evidence.segments, cluster_names)
+        drawn["Whether there are hills and gorges"] = plot_gorge(evidence.segments, cluster_names)
     if evidence.origins:
-        drawn["Where personas come from"] = plot_origins(evidence.origins, model.k, form)
+        drawn["Where personas come from"] = plot_origins(evidence.origins, model.k)
     return drawn

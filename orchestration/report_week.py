@@ -273,7 +273,7 @@ def _persona_evidence(
         "from marts.segment_profiles where as_of = ? and segment_type = 'persona' and kind <> 'category' order by all",
         [week.as_of],
     )
-    drawn = evidence_pictures(standing.model, clusters, profiles, names, "svg")
+    drawn = evidence_pictures(standing.model, clusters, profiles, names)
     pictures = tuple(Picture(title, READ_SO[title], svg.decode()) for title, svg in drawn.items())
     return evidence.kind_words, tuple(notes), pictures
 

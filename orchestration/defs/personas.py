@@ -115,8 +115,8 @@ def _model_metadata(latest: PersonaWeek, weeks: list[PersonaWeek]) -> dict[str, 
     names = dict(
         latest.sizes.filter(pl.col("persona_type") == "persona").select("persona_id", "persona_name").iter_rows()
     )
-    for title, png in evidence_pictures(latest.model, latest.cluster_names, latest.profiles, names, "png").items():
-        metadata[title] = picture(png)
+    for title, svg in evidence_pictures(latest.model, latest.cluster_names, latest.profiles, names).items():
+        metadata[title] = picture(svg)
     metadata["solution"] = dg.MetadataValue.text(latest.model.evidence.kind_words)
     metadata["model card"] = dg.MetadataValue.md(
         card_markdown(model_card(latest.model, latest.fitted_as_of or latest.as_of))
@@ -191,6 +191,7 @@ def _persona_metadata(latest: PersonaWeek) -> dict[str, dg.MetadataValue]:
     }
 
 
-def picture(png: bytes) -> dg.MetadataValue:
-    """A PNG as Dagster shows it."""
-    return dg.MetadataValue.md(f"![plot](data:image/png;base64,{base64.b64encode(png).decode()})")
+def picture(image: bytes) -> dg.MetadataValue:
+    """A PNG or SVG as Dagster shows it."""
+    kind = "svg+xml" if image.startswith(b"<svg") else "png"
+    return dg.MetadataValue.md(f"![plot](data:image/{kind};base64,{base64.b64encode(image).decode()})")
