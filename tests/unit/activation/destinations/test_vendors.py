@@ -17,6 +17,7 @@ import pytest
 from activation.destinations.brevo import Brevo
 from activation.destinations.hubspot import HubSpot
 from activation.destinations.klaviyo import Klaviyo
+from activation.destinations.mailchimp import Mailchimp
 from activation.destinations.sendgrid import SendGrid
 from activation.sync.engine import SyncResult, SyncSettings, sync
 from activation.sync.gated import NotGated
@@ -28,12 +29,13 @@ from tests.unit.activation.sync.scripted import FakeClock, gated
 from tests.vendors.brevo import LocalBrevo
 from tests.vendors.hubspot import LocalHubSpot
 from tests.vendors.klaviyo import LocalKlaviyo
+from tests.vendors.mailchimp import LocalMailchimp
 from tests.vendors.sendgrid import LocalSendGrid
 from tests.vendors.server import LocalVendor
 
 SETTINGS = SyncSettings(guards=Guards(max_removal_share=1.0, rejection_floor=1000), seed=3, read_backs=1)
 EVERY_CALL = bool(os.environ.get("FAULT_CASES"))
-SECRET = "canary-secret-6f1d"
+SECRET = "canary-secret-6f1d-us19"
 counted: Counter[str] = Counter()
 
 
@@ -45,11 +47,16 @@ class VendorUnderTest:
     server: Callable[[], LocalVendor]
     connector: Callable[[LocalVendor], Destination]
     nulls: NullPolicy = NullPolicy.CLEAR
+    names: tuple[str, str] = ("persona", "score")
 
     @property
     def mapping(self) -> FieldMapping:
         return FieldMapping(
-            "1", (MappedField("persona", "persona"), MappedField("score", "score", FieldType.NUMBER, self.nulls))
+            "1",
+            (
+                MappedField(self.names[0], "persona"),
+                MappedField(self.names[1], "score", FieldType.NUMBER, self.nulls),
+            ),
         )
 
 
@@ -67,6 +74,12 @@ VENDORS = [
     ),
     VendorUnderTest(
         "hubspot", LocalHubSpot, lambda server: HubSpot("newsletter", Secret(SECRET, "env:KEY"), transport=server)
+    ),
+    VendorUnderTest(
+        "mailchimp",
+        LocalMailchimp,
+        lambda server: Mailchimp("newsletter", Secret(SECRET, "env:KEY"), "L1", transport=server),
+        names=("PERSONA", "SCORE"),
     ),
     VendorUnderTest(
         "brevo", LocalBrevo, lambda server: Brevo("newsletter", Secret(SECRET, "env:KEY"), transport=server)
@@ -203,6 +216,7 @@ def test_a_dry_run_changes_nothing_there(vendor):
         "getContacts",
         "getTransacBlockedContacts",
         "POST /crm/v3/objects/contacts/search",
+        "GET /lists/L1/members",
     }
     account.check(0)
 
