@@ -171,6 +171,7 @@ def sync(
         result = run.carry_out()
     finally:
         destination.close()
+        run.state.forget_staging()
     if not dry_run:
         tell_changes(run.state, result.run_id, result.state, result.reason, channels)
     return result
@@ -459,7 +460,7 @@ class _Run:
         for audience in self._audiences:
             receipt = self._read_segment(audience)
             if self._capabilities.reads_back:
-                correct_snapshot(self.state, audience.segment)
+                correct_snapshot(self.state, audience.segment, Operation.DELETE in self._capabilities.operations)
             receipts.append(self._published(receipt))
         self._receipts = tuple(receipts)
 

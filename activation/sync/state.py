@@ -65,6 +65,9 @@ create table if not exists activation.sync_tombstones (
 );
 """
 
+STAGING = ("sync_desired", "sync_plan", "sync_held", "sync_receipt", "sync_relation", "sync_approved", "pulled")
+"""Temporary tables of a run that hold identifiers."""
+
 ABANDON_JOBS_AFTER = timedelta(hours=24)
 """A job that a vendor has not finished by then is taken for dropped; its rows stay in doubt and are sent again."""
 
@@ -225,16 +228,36 @@ class SyncState:
         return int(found[0]) if found else 0
 
     def bury(self, identifiers: Sequence[str]) -> None:
-        """Put up tombstones: these people are erased, and stay so. Only their keys are kept."""
+        """Put up tombstones: these people are erased, and stay so. Only their keys are kept.
+
+        Whoever was ever sent is in doubt until the destination confirmed the erasure, also who has left since: they are
+        in no segment any more, and the destination may know them all the same.
+        """
         frame = pl.DataFrame({"identifier": list(identifiers)}, schema={"identifier": pl.String})  # noqa: F841 - read by DuckDB
         with self.transaction() as connection:
             connection.execute(
-                "insert into activation.sync_tombstones "
-                f"select distinct ?, {key_sql(self.identifier_sql('f.identifier'))} as key, ?::timestamp "
-                "from frame as f where trim(f.identifier) != '' and key not in "
-                "(select t.key from activation.sync_tombstones as t where t.destination = ?)",
-                [self.destination, self.now(), self.destination],
+                "create or replace temp table newly_erased as "
+                f"select key_now as key, min(spelled) as identifier from (select {self.identifier_sql('f.identifier')} "
+                f"as spelled, {key_sql(self.identifier_sql('f.identifier'))} as key_now from frame as f) "
+                "where spelled != '' and key_now not in "
+                "(select t.key from activation.sync_tombstones as t where t.destination = ?) group by key_now",
+                [self.destination],
             )
+            connection.execute(
+                "update activation.sync_snapshot as s set identifier = n.identifier, is_in_doubt = true "
+                "from newly_erased as n where s.destination = ? and s.key = n.key",
+                [self.destination],
+            )
+            connection.execute(
+                "insert into activation.sync_tombstones select ?, key, ? from newly_erased",
+                [self.destination, self.now()],
+            )
+            connection.execute("drop table newly_erased")
+
+    def forget_staging(self) -> None:
+        """Drop what a run staged: it holds identifiers, and the connection may live on."""
+        for table in STAGING:
+            self.connection.execute(f"drop table if exists temp.{table}")
 
     # Batches
 

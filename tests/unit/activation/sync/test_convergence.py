@@ -27,9 +27,9 @@ from tests.unit.activation.sync.scripted import (
     gated,
 )
 
-CASES = int(os.environ.get("FAULT_CASES", "30"))
-EVERY = 1 if "FAULT_CASES" in os.environ else 4
-"""Without FAULT_CASES every fourth call and step of the matrices is tried, from another one on for each fault."""
+CASES = int(os.environ.get("FAULT_CASES", "12"))
+EVERY = 1 if "FAULT_CASES" in os.environ else 8
+"""Without FAULT_CASES every eighth call and step of the matrices is tried, from another one on for each fault."""
 
 FAULTS = (
     *("ok", "429", "500 before", "500 after", "lost before", "lost after", "late"),

@@ -231,6 +231,24 @@ def test_erasure_without_a_delete_removes_memberships_and_keeps_no_address():
     assert PEOPLE[0] not in str(company.rows("select identifier from activation.sync_snapshot"))
 
 
+@pytest.mark.parametrize("fault", ["ok", "silent", "partial"])
+def test_who_left_before_is_erased_all_the_same(fault):
+    company = Company()
+    company.sync(PEOPLE[:5])
+    company.sync(PEOPLE[1:5])
+    company.vendor.faults = deque(["ok", "ok", fault])
+    company.sync(PEOPLE[1:5], erased=[PEOPLE[0]])
+    assert company.sync(PEOPLE[1:5], erased=[PEOPLE[0]]).state == "done"
+    assert company.vendor.erased == {PEOPLE[0]}
+    assert PEOPLE[0] not in str(company.rows("from activation.sync_snapshot"))
+    assert (
+        company.rows(
+            "select table_name from information_schema.tables where table_name in ('sync_desired', 'sync_held')"
+        )
+        == []
+    )
+
+
 def test_who_left_leaves_no_address_behind():
     company = Company()
     company.sync(PEOPLE[:5])
