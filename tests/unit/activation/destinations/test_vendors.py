@@ -23,7 +23,17 @@ from activation.sync.engine import SyncResult, SyncSettings, sync
 from activation.sync.gated import NotGated
 from activation.sync.guards import Guards
 from activation.sync.payload import key_of
-from activation.sync.protocol import Destination, FieldMapping, FieldType, MappedField, NullPolicy, Operation
+from activation.sync.protocol import (
+    Destination,
+    FieldMapping,
+    FieldType,
+    MappedField,
+    NullPolicy,
+    Operation,
+    PlanShape,
+    SegmentShape,
+)
+from activation.sync.rates import Pacer
 from activation.sync.secrets import Secret
 from tests.unit.activation.sync.scripted import FakeClock, gated
 from tests.vendors.brevo import LocalBrevo
@@ -238,6 +248,25 @@ def test_credentials_and_addresses_stay_out_of_what_is_stored(vendor):
         written = str(account.warehouse.execute(f'select * from activation."{table}"').fetchall())
         assert SECRET not in written
         assert table == "sync_snapshot" or "@example.com" not in written, table
+
+
+def test_a_field_of_another_type_is_reported(vendor):
+    fields = {"sendgrid": "fields", "brevo": "attributes", "hubspot": "properties", "mailchimp": "fields"}
+    if vendor.name not in fields:
+        pytest.skip("its fields have no types")
+    server = vendor.server()
+    name = vendor.mapping.fields[1].name
+    there = getattr(server, fields[vendor.name])
+    if vendor.name == "sendgrid":
+        there["e1_T"] = {"name": name, "field_type": "Text"}
+    else:
+        there[name.upper() if vendor.name == "brevo" else name] = "text"
+    connector = vendor.connector(server)
+    connector.connect(Pacer({}, FakeClock()))
+    shape = PlanShape("run", "2026-11-16", (SegmentShape("loyal", vendor.mapping.fields),))
+    for _ in range(2):
+        (drift,) = connector.prepare(shape)
+        assert drift.field == name and drift.found.lower() == "text"
 
 
 def test_wrong_credentials_end_the_run(vendor):
