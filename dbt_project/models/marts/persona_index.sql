@@ -126,12 +126,13 @@ standardized as (
 
 ),
 
-{# What is more probable of the two: with the long tail that the base has, or without. #}
+{# What is more probable of the two: with the long tail that the base has, or without. Where everybody is the same, nothing
+   is tested. #}
 tested as (
 
     select
         *,
-        least(abs(z), abs({{ without_skewness('z', 'mean_skewness') }})) as careful_z
+        case when z is not null then least(abs(z), abs({{ without_skewness('z', 'mean_skewness') }})) end as careful_z
     from standardized
 
 ),
