@@ -201,13 +201,11 @@ class PublishGates(_Part):
     consent_shrink: Share = 0.0
 
 
-Gate = Literal[
-    "size_jump", "empty_source", "stale_source", "overlap", "failing_contracts", "consent_ledger_shrank", "unknown_name"
-]
+Gate = Literal["size_jump", "empty_source", "stale_source", "overlap", "failing_contracts", "consent_ledger_shrank"]
 
 
 class Accepted(_Part):
-    """Somebody looked at what a gate found in one week, and wants it."""
+    """Somebody looked at what a publish gate found in one week, and wants it. A name that means nothing stays a mistake."""
 
     week: date
     gate: Gate
@@ -229,8 +227,9 @@ class Destination(BaseModel):
 
 
 class Activation(_Part):
-    """Everything `activation.yml` may say."""
+    """Everything `activation.yml` may say; `purposes` names those of the ledger that no other setting knows."""
 
+    purposes: tuple[str, ...] = ()
     destinations: dict[str, Destination] = Field(default_factory=dict)
     audiences: dict[str, Audience] = Field(default_factory=dict)
     suppression_list: str | None = None
@@ -253,7 +252,7 @@ class Activation(_Part):
         """Whether the workspace says which audiences it wants."""
         return bool(self.audiences)
 
-    def purposes(self) -> list[tuple[str, str]]:
+    def asked_for(self) -> list[tuple[str, str]]:
         """Each purpose and channel that is asked for, once."""
         return list(dict.fromkeys((one.purpose, one.channel) for one in self.audiences.values()))
 

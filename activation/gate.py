@@ -10,7 +10,7 @@ begin with `gate_`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ import polars as pl
 
 from activation.audience import EMAIL, UNKNOWN_MARKET, FrequencyCap, MarketRule
 from activation.experiments import ANOTHER_EXPERIMENT, HOLDOUT, REFUSE, Experiment, assign_experiments
-from activation.sync.gated import GateDecision, GatedAudience, seal_audience
+from activation.sync.gated import GatedAudience, GateDecision, seal_audience
 from activation.sync.payload import quoted, text_literal
 from activation.sync.protocol import FieldMapping, Mode
 
@@ -119,6 +119,14 @@ class Tables:
     messages: str = "staging.stg_messages"
 
 
+@dataclass(frozen=True)
+class Text:
+    """A column made of others: which, and how a frame of their distinct values becomes a series of texts."""
+
+    columns: Sequence[str]
+    write: Callable[[pl.DataFrame], pl.Series]
+
+
 TABLES = """
 create schema if not exists activation;
 create table if not exists activation.audiences (
@@ -132,6 +140,7 @@ create table if not exists activation.audience_weeks (
     considered bigint not null, approved bigint not null, refused json not null, fields json not null,
     personal_fields json not null
 );
+create table if not exists activation.source_facts (as_of date not null, fact varchar not null, value double);
 create table if not exists activation.experiment_people (
     experiment varchar not null, exclusion_group varchar, audience varchar not null, person_id varchar not null,
     contact_id varchar, persona_id varchar not null, is_control boolean not null, share double not null,
@@ -238,6 +247,16 @@ class Gate:
             dict(parameters or {}),
         )
 
+    def consider_again(self, terms: Terms, published: date) -> None:
+        """Consider those who were in an audience when it was last published, with the personas they had then."""
+        self.consider(terms, "false")
+        self._connection.execute(
+            f"insert into gate_considered select {self._number(terms.key)}, p.person, a.persona_id "
+            "from activation.audiences as a inner join gate_people as p on p.person_id = a.person_id "
+            "where a.as_of = ? and a.audience = ? and a.is_in",
+            [published, terms.key],
+        )
+
     def consider_segments(self, terms: Sequence[Terms], members: str, parameters: Mapping[str, Any]) -> None:
         """Consider the people of many segments in one pass, an audience each.
 
@@ -290,7 +309,9 @@ class Gate:
             return
         self._permissions[wanted] = number = len(self._permissions)
         self._check_decided_once(terms)
-        identifier = "nullif(lower(trim(c.email)), '')" if terms.identifier == EMAIL else "nullif(trim(c.contact_id), '')"
+        identifier = (
+            "nullif(lower(trim(c.email)), '')" if terms.identifier == EMAIL else "nullif(trim(c.contact_id), '')"
+        )
         select = f"""
             select {number} as permission, p.person, c.contact_id, {identifier} as identifier,
                 case when c.is_allowed then c.decision_reason end as consent_reason,
@@ -404,7 +425,9 @@ class Gate:
         if not self._rules.market_rules:
             return
         stated = {market: one.rule for market, one in rules.items()}
-        strictest = next((rule for rule in ("no_contact", "no_unsolicited_contact") if rule in stated.values()), "allowed")
+        strictest = next(
+            (rule for rule in ("no_contact", "no_unsolicited_contact") if rule in stated.values()), "allowed"
+        )
         unknown = stated.pop(UNKNOWN_MARKET, strictest)
         forbidden = [market for market, rule in stated.items() if rule == "no_contact"]
         unsolicited = [market for market, rule in stated.items() if rule == "no_unsolicited_contact"]
@@ -447,9 +470,7 @@ class Gate:
         """What each person got over the channel within the cap's days: as delivered, or as sent by us, the more counts."""
         cap = self._rules.frequency_caps.get(terms.channel)
         if cap is None:
-            self._connection.execute(
-                "create or replace temp table gate_messages (person integer, messages bigint)"
-            )
+            self._connection.execute("create or replace temp table gate_messages (person integer, messages bigint)")
             return
         self._connection.execute(
             f"""
@@ -660,6 +681,7 @@ class Gate:
         parameters: Mapping[str, Any],
         mapping: FieldMapping,
         mode: Mode,
+        texts: Mapping[str, Text] | None = None,
     ) -> GatedAudience:
         """Seal an audience that was judged and told of.
 
@@ -669,7 +691,8 @@ class Gate:
                 consent_recorded_at) that gives a row per person with `identifier` and the mapping's sources.
             parameters: Of `values`.
             mapping: What goes out.
-            mode: What a sync may do.
+            mode: What a sync may do; of an audience that stands only who leaves is told.
+            texts: Columns to add, made of others.
 
         Raises:
             GateError: Somebody who passed has no row, or more than one.
@@ -691,6 +714,8 @@ class Gate:
         )
         relation = f"gate_sealed_{number}"
         connection.execute(f"create or replace temp table {quoted(relation)} as {values}", dict(parameters))
+        for column, text in (texts or {}).items():
+            self._add_text(relation, column, text)
         decision = self._decisions()[key]
         row = connection.execute(
             f"select count(*), count(distinct identifier) from {quoted(relation)} where identifier is not null"
@@ -709,6 +734,23 @@ class Gate:
             mapping=mapping,
             decision=decision,
         )
+
+    def _add_text(self, relation: str, column: str, text: Text) -> None:
+        """Add a column of texts, each distinct set of values made into one once."""
+        connection = self._connection
+        listed = ", ".join(quoted(one) for one in text.columns)
+        if text.columns:
+            distinct = connection.execute(f"select distinct {listed} from {quoted(relation)}").pl()
+            same = " and ".join(f"t.{quoted(one)} is not distinct from v.{quoted(one)}" for one in text.columns)
+        else:
+            distinct, same = pl.DataFrame({"nothing": [None]}), "true"
+        texts = distinct.with_columns(text.write(distinct).alias(column))
+        connection.register("texts", texts.to_arrow())
+        connection.execute(
+            f"create or replace temp table {quoted(relation)} as select v.*, t.{quoted(column)} "
+            f"from {quoted(relation)} as v left join texts as t on {same}"
+        )
+        connection.unregister("texts")
 
     def close(self) -> None:
         """Drop what lies in temporary tables: addresses are among it."""

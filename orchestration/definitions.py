@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from orchestration.dbt_runs import dbt_resource, prepare_manifest
-from orchestration.defs.activation import activation_asset
+from orchestration.defs.activation import activation_assets
 from orchestration.defs.affinities import affinity_assets
 from orchestration.defs.connectors import connector_assets
 from orchestration.defs.identity_decisions import identity_decisions_asset
@@ -48,7 +48,7 @@ def definitions_for(workspace: Workspace, loggers: dict[str, dg.LoggerDefinition
             uplift_asset(workspace),
             affinity_assets(workspace),
             mart_tables(workspace, manifest),
-            activation_asset(workspace),
+            activation_assets(workspace),
             report_asset(workspace),
             published_assets(workspace),
         ],

@@ -18,6 +18,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from activation.fields import Known
+from activation.selection import Names
+from orchestration.activation_file import ActivationFile, read_activation_file
 from orchestration.affinity_settings import AffinitySettings, affinity_vars
 from orchestration.brand import Brand, read_brand
 from orchestration.connectors.settings import Connector, read_connectors
@@ -233,6 +236,7 @@ class Workspace:
     personas_file: PersonasFile = field(default_factory=PersonasFile)
     rollbacks: tuple[Rollback, ...] = ()
     brand: Brand = field(default_factory=Brand)
+    activation_file: ActivationFile = field(default_factory=ActivationFile)
 
     @classmethod
     def open(cls, folder: Path, data_folder: Path | None = None) -> Workspace:
@@ -259,13 +263,60 @@ class Workspace:
         workspace._check_connectors()
         read_decisions(folder)
         workspace._check_references(file)
-        return replace(
+        workspace = replace(
             workspace,
             compared=workspace._compared_columns(file),
             personas_file=read_personas_file(folder, workspace.feature_kinds()),
             rollbacks=read_rollbacks(folder),
             brand=read_brand(folder),
         )
+        purposes = (*PURPOSES[1:], settings.activation.purpose)
+        workspace = replace(
+            workspace,
+            activation_file=read_activation_file(
+                folder, workspace.selection_names(), workspace.fields_known(), tuple(dict.fromkeys(purposes))
+            ),
+        )
+        more = workspace.activation_file.activation.purposes
+        check_legal_basis(file, settings.legal_basis, (*PURPOSES, settings.activation.purpose, *more))
+        return workspace
+
+    def selection_names(self) -> Names:
+        """What a selection of people may name."""
+        defined = self.personas_file.personas
+        return Names(
+            features=self.feature_kinds(),
+            special_categories=self._special_features(),
+            targets=tuple(self.settings.targets),
+            phrases=tuple(phrase.text for phrase in self.brand.phrases),
+            defined_personas=(*defined, *self.personas_file.names(), *(one.name for one in defined.values())),
+        )
+
+    def fields_known(self) -> Known:
+        """What of a person may be mapped to a destination's fields."""
+        attributes = [one for one in self.attributes("contacts") if one.role in ("feature", "label", "text")]
+        sensitive = self._special_features()
+        return Known(
+            features=self.feature_kinds(),
+            attributes={one.name: one.type or "text" for one in attributes},
+            sensitive=(*sensitive, *(one.name for one in attributes if one.sensitive)),
+            targets=tuple(self.settings.targets),
+            phrases=tuple(phrase.text for phrase in self.brand.phrases),
+        )
+
+    def _special_features(self) -> tuple[str, ...]:
+        """Features of a special category of personal data."""
+        return tuple(
+            f"{prefix}_{attribute.name}"
+            for entity, prefix in (("contacts", "contact"), ("accounts", "account"))
+            for attribute in self.attributes(entity)
+            if attribute.role == "feature" and attribute.sensitive
+        )
+
+    def contact_purposes(self) -> list[tuple[str, str]]:
+        """Each purpose and channel that people are reached for, the workspace's own first."""
+        own = (self.settings.activation.purpose, self.settings.activation.channel)
+        return list(dict.fromkeys([own, *self.activation_file.activation.asked_for()]))
 
     def feature_kinds(self) -> dict[str, str]:
         """Kind of every feature the settings may name: number, flag or category."""
@@ -300,7 +351,6 @@ class Workspace:
 
     def _check_references(self, file: SettingsFile) -> None:
         """What one setting says of another must exist."""
-        check_legal_basis(file, self.settings.legal_basis, (*PURPOSES, self.settings.activation.purpose))
         families = feature_families() if self.settings.personas.families else []
         for family in self.settings.personas.families:
             if family not in families:
@@ -464,6 +514,9 @@ class Workspace:
             },
             "delivery_grace_hours": settings.delivery_grace_hours,
             "activation": settings.activation.model_dump(),
+            "contact_purposes": [
+                {"purpose": purpose, "channel": channel} for purpose, channel in self.contact_purposes()
+            ],
             "legal_basis": legal_basis_var(settings.legal_basis),
             "minimum_cell": settings.minimum_cell,
             "affinity": affinity_vars(settings.affinity, self.brand.is_declared),
@@ -475,6 +528,7 @@ class Workspace:
     def settings_hash(self) -> str:
         """A short hash of everything the workspace's files say."""
         content = {
+            "activation": self.activation_file.fingerprint,
             "brand": self.brand.fingerprint,
             "settings": self.settings.model_dump(mode="json"),
             "mappings": [mapping.content_hash for mapping in self.mappings],
@@ -485,7 +539,7 @@ class Workspace:
 
     def fingerprint(self) -> str:
         """A short hash of every setting that may change a feature."""
-        no_feature = {"minimum_cell", "preferences", "uplift", "affinity", "targets"}
+        no_feature = {"minimum_cell", "preferences", "uplift", "affinity", "targets", "contact_purposes"}
         variables = {name: value for name, value in self.dbt_vars().items() if name not in no_feature}
         kept = self.folder / MODEL_FILE
         model = hashlib.sha256(kept.read_bytes()).hexdigest() if kept.is_file() else None

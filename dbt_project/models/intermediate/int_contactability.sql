@@ -1,5 +1,5 @@
 {#- The purposes and channels that people may be reached for. -#}
-{%- set wanted = [var('activation')] -%}
+{%- set wanted = var('contact_purposes') or [var('activation')] -%}
 
 with
 
