@@ -214,8 +214,8 @@ class Gate:
             parameters: Of `sql`.
         """
         self._connection.execute(
-            f"create or replace temp table gate_known as select person_id, any_value(persona_id) as persona_id "
-            f"from ({sql}) group by person_id",
+            f"create or replace temp table gate_known as select person_id, "
+            f"cast(any_value(persona_id) as varchar) as persona_id from ({sql}) group by person_id",
             dict(parameters or {}),
         )
         self._connection.execute(
