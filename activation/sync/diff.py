@@ -11,7 +11,7 @@ from math import ceil
 
 from activation.sync.gated import GatedAudience, NotGated, relation_fingerprint, source_columns
 from activation.sync.payload import key_sql, payload_hash_sql, payload_sql, quoted, text_literal
-from activation.sync.protocol import Capabilities, Limits, Mode, Operation
+from activation.sync.protocol import Capabilities, Limits, Mode, NullPolicy, Operation
 from activation.sync.state import SyncState
 
 ADDS = frozenset({Mode.MIRROR, Mode.UPSERT, Mode.ADD_ONLY})
@@ -98,11 +98,12 @@ class Plan:
         }
 
 
-def check_audiences(audiences: Sequence[GatedAudience]) -> None:
+def check_audiences(audiences: Sequence[GatedAudience], capabilities: Capabilities) -> None:
     """Refuse audiences that cannot go to one destination together.
 
     Raises:
-        UnusableAudience: None was given, two have one name, or they fill one field from two sources.
+        UnusableAudience: None was given, two have one name, they fill one field from two sources, or they clear fields
+            where it is not known how.
     """
     if not audiences:
         raise UnusableAudience("There is no audience to sync")
@@ -112,6 +113,11 @@ def check_audiences(audiences: Sequence[GatedAudience]) -> None:
     filled: dict[str, tuple[str, object]] = {}
     for audience in audiences:
         for field in audience.mapping.fields:
+            if field.nulls is NullPolicy.CLEAR and not capabilities.clears_fields:
+                raise UnusableAudience(
+                    f"The field {field.name} of {audience.segment} is to be cleared where there is no value, and it is not "
+                    "known how this destination clears a field; use `nulls: skip`"
+                )
             earlier = filled.setdefault(field.name, (audience.segment, field))
             if earlier[1] != field:
                 raise UnusableAudience(
@@ -185,7 +191,7 @@ def _check_identifiers(state: SyncState, segment: str) -> None:
 
 
 def make_plan(
-    state: SyncState, audiences: Sequence[GatedAudience], capabilities: Capabilities, limits: Limits, full: bool = False
+    state: SyncState, audiences: Sequence[GatedAudience], capabilities: Capabilities, limits: Limits, full: bool = False, delivers_weekly: bool = True
 ) -> Plan:
     """Fill `sync_plan` with what must be done and say how much it is. `stage_desired` comes before.
 
@@ -195,6 +201,8 @@ def make_plan(
         capabilities: The destination's; decide between `delete` and `leave` for the erased.
         limits: For the estimate.
         full: Take no payload for known, so that every member is sent again. Who left is found all the same.
+        delivers_weekly: A destination that takes whole lists gets one for a new week even where nothing changed. Not
+            when a run compares again.
 
     Raises:
         UnusableAudience: The plan needs an operation the destination does not have.
@@ -205,7 +213,7 @@ def make_plan(
     whole = [
         name
         for name, audience in segments.items()
-        if capabilities.whole and state.last_delivered_week(name) != audience.as_of
+        if delivers_weekly and capabilities.whole and state.last_delivered_week(name) != audience.as_of
     ]
     connection.execute(
         _PLAN.format(

@@ -249,7 +249,7 @@ class _Run:
         return result
 
     def _steps(self) -> tuple[str, str]:
-        check_audiences(self._audiences)
+        check_audiences(self._audiences, self._capabilities)
         self._destination.connect(self._pacer)
         if self._capabilities.pulls_suppressions:
             self.state.replace_suppressions(self._destination.pull_suppressions())
@@ -258,7 +258,7 @@ class _Run:
         if not self._dry_run:
             self._poll_jobs(attempt=0)
         stage_desired(self.state, self._audiences)
-        plan = self._compare(self._full)
+        plan = self._compare(self._full, delivers_weekly=True)
         self._plan = plan
         self._record(plan)
         self._guard(plan)
@@ -271,12 +271,15 @@ class _Run:
             self._destination.commit(shape)
             self._poll_jobs(attempt)
             self._read_back()
-            if self._compare(full=False).operations == 0:
+            if self._compare(full=False, delivers_weekly=False).operations == 0:
                 break
+        else:
+            self._set_missing_aside()
         return self._judge()
 
-    def _compare(self, full: bool) -> Plan:
-        return make_plan(self.state, self._audiences, self._capabilities, self._destination.limits, full)
+    def _compare(self, full: bool, delivers_weekly: bool) -> Plan:
+        limits = self._destination.limits
+        return make_plan(self.state, self._audiences, self._capabilities, limits, full, delivers_weekly)
 
     def _record(self, plan: Plan) -> None:
         by_name = {audience.segment: audience for audience in self._audiences}
@@ -455,8 +458,7 @@ class _Run:
             receipt = self._read_segment(audience)
             if self._capabilities.reads_back:
                 correct_snapshot(self.state, audience.segment)
-            publish_receipt(self.state, self._run_id, audience.segment)
-            receipts.append(receipt)
+            receipts.append(self._published(receipt))
         self._receipts = tuple(receipts)
 
     def _read_segment(self, audience: GatedAudience) -> Receipt:
@@ -469,6 +471,22 @@ class _Run:
                 break
             if reading + 1 < self._settings.read_backs:
                 self._clock.sleep(self._destination.limits.settle_seconds)
+        return receipt
+
+    def _set_missing_aside(self) -> None:
+        """After the last pass: what was accepted every time and is held nowhere is refused by silence."""
+        if not self._capabilities.reads_back:
+            return
+        for audience in self._audiences:
+            aside = self.state.set_missing_aside(self._run_id, audience.segment, PASSES)
+            if aside:
+                self._outcomes += RecordedOutcomes(rejected=aside)
+        self._receipts = tuple(
+            self._published(make_receipt(self.state, audience, reads_back=True)) for audience in self._audiences
+        )
+
+    def _published(self, receipt: Receipt) -> Receipt:
+        publish_receipt(self.state, self._run_id, receipt.segment)
         return receipt
 
     def _judge(self) -> tuple[str, str]:

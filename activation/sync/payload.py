@@ -25,12 +25,13 @@ def canonical_json(payload: Payload) -> str:
     """Write a payload canonically."""
     return (
         "{"
-        + ",".join(f"{json.dumps(name, ensure_ascii=False)}:{_scalar(payload[name])}" for name in sorted(payload))
+        + ",".join(f"{json.dumps(name, ensure_ascii=False)}:{scalar_text(payload[name])}" for name in sorted(payload))
         + "}"
     )
 
 
-def _scalar(value: Scalar) -> str:
+def scalar_text(value: Scalar) -> str:
+    """Write one value as JSON, canonically."""
     if isinstance(value, str):
         return json.dumps(_CONTROL.sub(" ", value), ensure_ascii=False)
     if value is None or isinstance(value, bool):
@@ -97,4 +98,6 @@ def _value_sql(kind: FieldType, column: str, column_type: str) -> str:
             f"{column} at time zone 'UTC'" if column_type.endswith("WITH TIME ZONE") else f"cast({column} as timestamp)"
         )
         return f"'\"' || strftime({in_utc}, '%Y-%m-%dT%H:%M:%SZ') || '\"'"
-    return f"cast(to_json(regexp_replace(cast({column} as varchar), '[\\x00-\\x1f\\x7f]', ' ', 'g')) as varchar)"
+    # Text of no characters is no value: half of all formats could not tell them apart.
+    text = f"regexp_replace(nullif(cast({column} as varchar), ''), '[\\x00-\\x1f\\x7f]', ' ', 'g')"
+    return f"cast(to_json({text}) as varchar)"

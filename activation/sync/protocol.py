@@ -66,6 +66,12 @@ class FieldType(StrEnum):
     TIMESTAMP = "timestamp"
 
 
+NOT_TOLD = "not_told"
+"""The code of a row that was accepted and of which the vendor never says what became of it; the read-back decides."""
+
+NOT_HELD = "not_held"
+"""The code of a row that was accepted in every pass of a run and is held after none."""
+
 Scalar = str | int | float | bool | None
 Payload = Mapping[str, Scalar]
 """Mapped fields by their name at the destination. Dates and timestamps are ISO 8601 text, the latter in UTC."""
@@ -153,6 +159,7 @@ class Capabilities:
             whenever there is a difference.
         is_case_sensitive: Whether identifiers that differ in letter case are two people. Where not, as with addresses,
             identifiers are lower-cased before anything else.
+        clears_fields: Whether it is known how a field is emptied. Where not, `NullPolicy.CLEAR` is refused.
     """
 
     operations: frozenset[Operation]
@@ -161,6 +168,7 @@ class Capabilities:
     pulls_suppressions: bool = True
     whole: bool = False
     is_case_sensitive: bool = False
+    clears_fields: bool = True
 
 
 @dataclass(frozen=True)

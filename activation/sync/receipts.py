@@ -10,7 +10,7 @@ import polars as pl
 
 from activation.sync.gated import GatedAudience
 from activation.sync.payload import canonical_json, key_sql, text_literal
-from activation.sync.protocol import FieldMapping, Held, Mode, NullPolicy
+from activation.sync.protocol import NOT_HELD, FieldMapping, Held, Mode, NullPolicy
 from activation.sync.state import SyncState
 
 RECEIPT_TABLES = """
@@ -119,7 +119,7 @@ def _fields_sql(audience: GatedAudience) -> str:
     same = []
     for field in audience.mapping.fields:
         path = text_literal(f'$."{field.name}"')
-        wanted, found = f"(d.payload ->> {path})", f"(h.payload ->> {path})"
+        wanted, found = f"(d.payload ->> {path})", f"nullif(h.payload ->> {path}, '')"
         same.append(
             f"({wanted} is null or {wanted} is not distinct from {found})"
             if field.nulls is NullPolicy.SKIP
@@ -146,6 +146,11 @@ def correct_snapshot(state: SyncState, segment: str) -> int:
             "where r.outcome != 'foreign' and (s.key is null or s.is_in_doubt or s.is_member != r.is_held "
             "or (r.is_held and not r.has_desired_fields))",
             {"destination": state.destination, "segment": segment},
+        )
+        connection.execute(
+            "delete from activation.sync_rejections as o using sync_receipt as r where o.destination = ? "
+            "and o.segment = ? and o.code = ? and o.key = r.key and r.is_held",
+            [state.destination, segment, NOT_HELD],
         )
         connection.execute(
             # People with a tombstone are ours even where nothing else is known of them any more.

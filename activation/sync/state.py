@@ -14,7 +14,7 @@ import duckdb
 import polars as pl
 
 from activation.sync.payload import key_sql
-from activation.sync.protocol import Job, JobState, Operation, Outcome, Row, RowResult, Suppression
+from activation.sync.protocol import NOT_HELD, NOT_TOLD, Job, JobState, Operation, Outcome, Row, RowResult, Suppression
 from activation.sync.rates import Clock
 from activation.sync.redaction import redact
 
@@ -346,11 +346,12 @@ class SyncState:
             connection.execute(
                 "create or replace temp table results as "
                 "select r.batch_id, r.segment, r.key, r.operation, r.payload_hash, e.vendor_id, r.job_id, "
-                "coalesce(e.outcome, $otherwise) as outcome, e.http_status, e.code, e.message "
+                "coalesce(e.outcome, $otherwise) as outcome, e.http_status, coalesce(e.code, $code) as code, e.message "
                 "from activation.sync_job_rows as r left join exceptions as e on e.key = r.key "
                 "where r.destination = $destination and r.job_id = $job",
                 {
                     "otherwise": Outcome.CONFIRMED if confirms else Outcome.RETRYABLE,
+                    "code": None if confirms else "job_lost" if state.lost else NOT_TOLD,
                     "destination": self.destination,
                     "job": job.id,
                 },
@@ -365,6 +366,48 @@ class SyncState:
         return RecordedOutcomes(
             counts.get(Outcome.CONFIRMED, 0), counts.get(Outcome.PERMANENT, 0), counts.get(Outcome.RETRYABLE, 0)
         )
+
+    def set_missing_aside(self, run_id: str, segment: str, times: int) -> int:
+        """Set people aside whom the destination accepted that often in this run and never held.
+
+        Some vendors drop rows without a word. Without this they would be sent anew every week. When a later read-back
+        shows somebody after all, the refusal is forgotten.
+
+        Returns:
+            How many.
+        """
+        with self.transaction() as connection:
+            connection.execute(
+                "create or replace temp table never_held as select l.key, any_value(l.operation) as operation, "
+                "any_value(d.payload_hash) as payload_hash from activation.sync_changelog as l "
+                "inner join sync_desired as d on d.segment = l.segment and d.key = l.key and d.left_out is null "
+                "and d.payload_hash = l.payload_hash "
+                "inner join activation.sync_snapshot as s on s.destination = l.destination and s.segment = l.segment "
+                "and s.key = l.key and not s.is_member and not s.is_in_doubt "
+                "where l.run_id = $run and l.segment = $segment and l.operation = 'join' "
+                "and (l.status = 'confirmed' or (l.status = 'unfinished' and l.code = $not_told)) "
+                "group by l.key having count(*) >= $times",
+                {"run": run_id, "segment": segment, "not_told": NOT_TOLD, "times": times},
+            )
+            connection.execute(
+                "insert into activation.sync_rejections select ?, ?, key, operation, payload_hash, null, ?, ?, ?, ? "
+                "from never_held",
+                [
+                    self.destination,
+                    segment,
+                    NOT_HELD,
+                    f"accepted {times} times and never held",
+                    run_id,
+                    self.now(),
+                ],
+            )
+            connection.execute(
+                "insert into activation.sync_changelog select ?, ?, ?, key, operation, payload_hash, null, null, "
+                "'rejected', null, ?, null, ?, ? from never_held",
+                [run_id, self.destination, segment, NOT_HELD, times, self.now()],
+            )
+            found = connection.execute("select count(*) from never_held").fetchone()
+        return int(found[0]) if found else 0
 
     def _forget_rows_of_ended_jobs(self) -> None:
         self.connection.execute(

@@ -88,11 +88,12 @@ class MortalConnection:
     def __getattr__(self, name: str) -> object:
         return getattr(self._connection, name)
 
-    def execute(self, *arguments: object) -> object:
-        return self._connection.execute(*arguments)
-
     def commit(self) -> None:
-        self._death.step()
+        try:
+            self._death.step()
+        except Killed:
+            self._connection.rollback()
+            raise
         self._connection.commit()
         self._death.step()
 

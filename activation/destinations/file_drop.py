@@ -1,0 +1,342 @@
+"""Files for systems that fetch: a whole list or what changed, with checksum and manifest, visible only when complete.
+
+Here belongs what is written and in which order; where to is a `FileStore` (`local_folder`, `sftp`, `object_store`).
+
+A delivery is three files, of which the manifest comes last: who waits for it never reads half a list::
+
+    loyal_2026-11-16_20261116T060000-1c9d2f3a-1.csv
+    loyal_2026-11-16_20261116T060000-1c9d2f3a-1.csv.sha256
+    loyal_2026-11-16_20261116T060000-1c9d2f3a-1.manifest.json
+
+CSV is RFC 4180: UTF-8 without a byte order mark, a header, lines that end in CRLF. An empty cell means no value. Text is
+written as it is: the reader is a machine, and a name that begins with `=` is a name.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from activation.sync.gated import Batch, require_batch
+from activation.sync.payload import canonical_json, scalar_text
+from activation.sync.protocol import (
+    Applied,
+    Capabilities,
+    Drift,
+    Fatal,
+    Held,
+    Job,
+    JobState,
+    Limits,
+    Operation,
+    Payload,
+    PlanShape,
+    Row,
+    Scalar,
+    Suppression,
+)
+from activation.sync.rates import Pacer
+
+MANIFEST = ".manifest.json"
+CHECKSUM = ".sha256"
+OPERATION_COLUMN = "operation"
+REMOVE, ADD_OR_CHANGE = "remove", "upsert"
+ROWS_PER_PAGE = 10_000
+_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,79}", re.ASCII)
+
+
+class FileStore(Protocol):
+    """A place for files. Errors are `Retryable` or `Fatal`."""
+
+    def put(self, name: str, source: Path) -> None:
+        """Let a file appear under its name, whole: a reader sees nothing before it is complete."""
+
+    def read(self, name: str) -> Iterator[bytes] | None:
+        """A file's bytes in pieces; nothing where there is none."""
+
+    def names(self, prefix: str) -> list[str]:
+        """Names that begin so."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+class Contents(StrEnum):
+    """What a delivery holds."""
+
+    FULL = "full"
+    """Everybody who is desired; it replaces the delivery before."""
+    DELTA = "delta"
+    """What changed, with a column `operation`: `upsert` or `remove`."""
+
+
+class FileFormat(StrEnum):
+    """How rows are written."""
+
+    CSV = "csv"
+    JSON_LINES = "jsonl"
+
+
+@dataclass
+class _Draft:
+    """A file that is being written: its columns, rows so far, and where."""
+
+    name: str
+    path: Path
+    file: TextIO
+    columns: list[str]
+    rows: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class FileDrop:
+    """Deliveries of one destination into one store."""
+
+    def __init__(
+        self,
+        name: str,
+        store: FileStore,
+        contents: Contents = Contents.FULL,
+        file_format: FileFormat = FileFormat.CSV,
+        identifier_column: str = "email",
+        payload_column: str | None = None,
+        stays: bool = True,
+        is_case_sensitive: bool = False,
+        temporary_folder: Path | None = None,
+    ) -> None:
+        """Store how deliveries are written.
+
+        Args:
+            name: The destination's.
+            store: Where they go.
+            contents: Everybody, or what changed.
+            file_format: CSV or JSON Lines.
+            identifier_column: What the reader calls the identifier.
+            payload_column: One column that holds all fields as JSON (`PAYLOAD` for some readers); else one column each.
+            stays: Whether delivered files are still there later. Only then can they be read back.
+            is_case_sensitive: Whether identifiers are.
+            temporary_folder: Where drafts are written, readable by nobody else; the system's where none is given.
+        """
+        self.name = name
+        self.capabilities = Capabilities(
+            frozenset({Operation.JOIN, Operation.UPSERT, Operation.LEAVE}),
+            reads_back=stays and contents is Contents.FULL,
+            reads_back_payload=True,
+            pulls_suppressions=False,
+            whole=contents is Contents.FULL,
+            is_case_sensitive=is_case_sensitive,
+        )
+        self.limits = Limits(batch_rows=dict.fromkeys(Operation, 10_000), windows={}, batch_bytes=32_000_000)
+        self._store = store
+        self._contents = contents
+        self._format = file_format
+        self._identifier_column = identifier_column
+        self._payload_column = payload_column
+        self._temporary_folder = temporary_folder
+        self._folder: Path | None = None
+        self._shape: PlanShape | None = None
+        self._drafts: dict[str, _Draft] = {}
+        self._deliveries = 0
+        self._lock = threading.Lock()
+
+    def connect(self, pacer: Pacer) -> None:
+        """Take the run's pacer."""
+        self._pacer = pacer
+
+    def close(self) -> None:
+        """Remove drafts and let go of the store."""
+        for draft in self._drafts.values():
+            draft.file.close()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._store.close()
+
+    def prepare(self, shape: PlanShape) -> Sequence[Drift]:
+        """Make room for drafts.
+
+        Raises:
+            Fatal: A segment's name cannot be a file's, or a field is called as the identifier.
+        """
+        for segment in shape.segments:
+            if not _SEGMENT.fullmatch(segment.segment):
+                raise Fatal(f"{segment.segment!r} cannot be part of a file's name: letters, digits and - only")
+            if {self._identifier_column, OPERATION_COLUMN} & {mapped.name for mapped in segment.fields}:
+                raise Fatal(f"a field of {segment.segment} is called {self._identifier_column} or {OPERATION_COLUMN}")
+        self._shape = shape
+        self._folder = Path(tempfile.mkdtemp(prefix="personae-", dir=self._temporary_folder))
+        return []
+
+    def pull_suppressions(self) -> Iterator[Sequence[Suppression]]:
+        """Files suppress nobody."""
+        yield []
+
+    def apply(self, batch: Batch) -> Applied:
+        """Write a batch into its segment's draft."""
+        batch = require_batch(batch)
+        draft = self._draft(batch.segment)
+        leaves = batch.operation is Operation.LEAVE
+        with draft.lock:
+            if not (leaves and self._contents is Contents.FULL):
+                for row in batch.rows:
+                    self._write(draft, row, REMOVE if leaves else ADD_OR_CHANGE)
+                draft.rows += len(batch.rows)
+            draft.file.flush()
+        return Applied(job=Job(draft.name, batch.operation, batch.segment))
+
+    def _draft(self, segment: str) -> _Draft:
+        assert self._shape is not None and self._folder is not None, "prepare comes first"  # noqa: S101
+        with self._lock:
+            if segment not in self._drafts:
+                fields = next(one.fields for one in self._shape.segments if one.segment == segment)
+                columns = [self._identifier_column]
+                if self._contents is Contents.DELTA:
+                    columns.append(OPERATION_COLUMN)
+                columns += [self._payload_column] if self._payload_column else sorted(mapped.name for mapped in fields)
+                name = f"{segment}_{self._shape.as_of}_{self._shape.run_id}-{self._deliveries + 1}"
+                path = self._folder / f"{name}.{self._format}"
+                draft = _Draft(name, path, path.open("w", encoding="utf-8", newline=""), columns)
+                if self._format is FileFormat.CSV:
+                    csv.writer(draft.file, lineterminator="\r\n").writerow(columns)
+                self._drafts[segment] = draft
+            return self._drafts[segment]
+
+    def _write(self, draft: _Draft, row: Row, operation: str) -> None:
+        payload = row.payload
+        if self._format is FileFormat.CSV:
+            given: dict[str, str] = {name: _cell(value) for name, value in payload.items()}
+            if self._payload_column:
+                given = {self._payload_column: canonical_json(payload)}
+            given |= {self._identifier_column: row.identifier, OPERATION_COLUMN: operation}
+            csv.writer(draft.file, lineterminator="\r\n").writerow([given.get(column, "") for column in draft.columns])
+            return
+        line: dict[str, object] = {self._identifier_column: row.identifier}
+        if self._contents is Contents.DELTA:
+            line[OPERATION_COLUMN] = operation
+        line |= {self._payload_column: dict(payload)} if self._payload_column else dict(payload)
+        draft.file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+    def commit(self, shape: PlanShape) -> None:
+        """Deliver the drafts: data, checksum, manifest."""
+        for segment, draft in sorted(self._drafts.items()):
+            draft.file.close()
+            checksum = _sha256(draft.path)
+            beside = draft.path.with_name(draft.path.name + CHECKSUM)
+            beside.write_text(f"{checksum}  {draft.path.name}\n", encoding="ascii")
+            manifest = draft.path.with_name(draft.name + MANIFEST)
+            document = {
+                "file": draft.path.name,
+                "sha256": checksum,
+                "bytes": draft.path.stat().st_size,
+                "rows": draft.rows,
+                "columns": draft.columns,
+                "contents": str(self._contents),
+                "segment": segment,
+                "as_of": shape.as_of,
+                "run_id": shape.run_id,
+            }
+            manifest.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+            for path in (draft.path, beside, manifest):
+                self._pacer.call("put", lambda path=path: self._store.put(path.name, path))  # type: ignore[misc]
+                path.unlink()
+        self._drafts.clear()
+        self._deliveries += 1
+
+    def poll(self, job: Job) -> JobState:
+        """See whether the delivery is there, whole: its manifest, and a file with the checksum the manifest states."""
+        return self._pacer.call("read", lambda: JobState(finished=True, lost=not self._is_whole(job.id)))
+
+    def _is_whole(self, name: str) -> bool:
+        manifest = self._manifest(name)
+        if manifest is None:
+            return False
+        pieces = self._store.read(str(manifest["file"]))
+        if pieces is None:
+            return False
+        content = hashlib.sha256()
+        for piece in pieces:
+            content.update(piece)
+        return content.hexdigest() == manifest["sha256"]
+
+    def _manifest(self, name: str) -> Mapping[str, object] | None:
+        pieces = self._store.read(name + MANIFEST)
+        if pieces is None:
+            return None
+        try:
+            found = json.loads(b"".join(pieces))
+        except ValueError:
+            return None
+        return found if isinstance(found, dict) and {"file", "sha256"} <= found.keys() else None
+
+    def read_back(self, segment: str) -> Iterator[Sequence[Held]]:
+        """The people of a segment's newest whole delivery."""
+        names = self._pacer.call("list", lambda: self._store.names(f"{segment}_"))
+        deliveries = sorted(name.removesuffix(MANIFEST) for name in names if name.endswith(MANIFEST))
+        for name in reversed(deliveries):
+            if self._pacer.call("read", lambda name=name: self._is_whole(name)):  # type: ignore[misc]
+                manifest = self._manifest(name)
+                pieces = self._store.read(str(manifest["file"])) if manifest else None
+                if pieces is not None:
+                    yield from _in_pages(self._held(pieces, str(manifest["file"]).rsplit(".", 1)[-1]))  # type: ignore[index]
+                return
+
+    def _held(self, pieces: Iterator[bytes], kind: str) -> Iterator[Held]:
+        lines = io.TextIOWrapper(io.BufferedReader(_Pieces(pieces)), encoding="utf-8", newline="")
+        rows: Iterator[Mapping[str, Scalar]] = csv.DictReader(lines) if kind == FileFormat.CSV else map(json.loads, lines)
+        for row in rows:
+            fields: Payload = {name: value for name, value in row.items() if name != self._identifier_column and value != ""}
+            if self._payload_column:
+                written = row[self._payload_column]
+                fields = json.loads(written) if isinstance(written, str) else written  # type: ignore[assignment]
+            yield Held(str(row[self._identifier_column]), payload=fields)
+
+
+class _Pieces(io.RawIOBase):
+    """Pieces of bytes as a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while not self._left:
+            following = next(self._pieces, None)
+            if following is None:
+                return 0
+            self._left = bytes(following)
+        taken = self._left[: len(buffer)]
+        self._left = self._left[len(buffer) :]
+        buffer[: len(taken)] = taken
+        return len(taken)
+
+
+def _in_pages(held: Iterator[Held]) -> Iterator[list[Held]]:
+    page: list[Held] = []
+    for one in held:
+        page.append(one)
+        if len(page) == ROWS_PER_PAGE:
+            yield page
+            page = []
+    yield page
+
+
+def _cell(value: Scalar) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else scalar_text(value)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,218 @@
+"""Calls over HTTP, as every vendor's connector makes them: paced, classified, redacted.
+
+Here belongs what all vendors have in common. A call ends in an answer the connector asked for, or in one of the errors of
+`protocol`: later may help (`Retryable`, which the pacer retries), the rows are wrong (`Refused`), or everything is (`Fatal`).
+"""
+
+import json as json_text
+from collections.abc import Callable, Collection, Mapping
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from activation.sync.protocol import Fatal, Refused, Retryable
+from activation.sync.rates import Pacer, retry_after_seconds
+from activation.sync.redaction import redact
+
+TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+LARGEST_DOWNLOAD = 2_000_000_000
+WRONG_CREDENTIALS = (401, 403)
+NOT_THERE = (404, 405, 410)
+"""The list, the field or the call itself: nothing about rows, unless the connector expects it."""
+LATER = (408, 425, 429)
+
+
+class VendorClient:
+    """One vendor's account over HTTP.
+
+    Redirects are not followed: credentials go to the vendor's address and to no other.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        headers: Callable[[], Mapping[str, str]],
+        transport: httpx.BaseTransport | None = None,
+        describe: Callable[[httpx.Response], tuple[str, str]] | None = None,
+        wait_header: str = "Retry-After",
+    ) -> None:
+        """Store the arguments.
+
+        Args:
+            base_url: Of the account; `https`, or a server on this machine.
+            headers: Makes the headers of a call, credentials among them.
+            transport: For tests.
+            describe: Reads code and message out of an answer that is an error.
+            wait_header: Where the vendor says how many seconds to wait, beside `Retry-After`.
+
+        Raises:
+            ValueError: The address would send credentials in the clear.
+        """
+        check_address(base_url)
+        self._headers = headers
+        self._describe = describe or code_and_message
+        self._wait_header = wait_header
+        self._pacer: Pacer | None = None
+        self._client = httpx.Client(
+            base_url=base_url, transport=transport, timeout=TIMEOUT, follow_redirects=False, trust_env=transport is None
+        )
+
+    def connect(self, pacer: Pacer) -> None:
+        """Take the run's pacer."""
+        self._pacer = pacer
+
+    def close(self) -> None:
+        """Close connections."""
+        self._client.close()
+
+    def call(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        json: object = None,
+        content: bytes | None = None,
+        files: Mapping[str, tuple[str, bytes, str]] | None = None,
+        headers: Mapping[str, str] | None = None,
+        expect: Collection[int] = (200,),
+    ) -> httpx.Response:
+        """Make one call, as often as it takes, and return an answer with one of the expected statuses.
+
+        Args:
+            operation: The vendor's operation, by which its rate windows are found.
+            method: GET and so on.
+            path: Below the base address, or a whole address the vendor gave for the next page; of the same host then.
+            params: Query.
+            json: Body, as JSON.
+            content: Body, as it is.
+            files: Body, as a form with files.
+            headers: Beside the usual ones.
+            expect: Statuses that are an answer. 404 belongs here where it means something.
+
+        Raises:
+            Refused: The vendor will never take this.
+            Fatal: Credentials are wrong, what is addressed is not there, or the answer is none the vendor documents.
+            OutOfTime: It was retried until the deadline.
+        """
+        assert self._pacer is not None, "connect comes first"  # noqa: S101
+        self._check_host(path)
+        body = None if json is None else json_text.dumps(json, ensure_ascii=False, separators=(",", ":")).encode()
+
+        def once() -> httpx.Response:
+            sent = dict(self._headers())
+            if body is not None:
+                sent.setdefault("Content-Type", "application/json")
+            sent.update(headers or {})
+            try:
+                answer = self._client.request(
+                    method, path, params=params, content=body if body is not None else content, files=files, headers=sent
+                )
+            except httpx.TimeoutException:
+                raise Retryable(f"{operation}: no answer in time") from None
+            except httpx.TransportError as error:
+                raise Retryable(f"{operation}: the connection failed ({type(error).__name__})") from None
+            return self._classified(operation, answer, expect)
+
+        return self._pacer.call(operation, once)
+
+    def download(self, operation: str, url: str) -> bytes:
+        """Fetch a file from an address the vendor gave. It is another host, so it gets no credentials.
+
+        Raises:
+            Fatal: The address is not one to fetch from, or the file is not there or too large.
+            OutOfTime: It was retried until the deadline.
+        """
+        assert self._pacer is not None, "connect comes first"  # noqa: S101
+        try:
+            check_address(url)
+        except ValueError:
+            raise Fatal(f"{operation}: the vendor gave an address that is not https") from None
+
+        def once() -> bytes:
+            try:
+                with self._client.stream("GET", url) as answer:
+                    if answer.status_code != 200:
+                        answer.read()
+                        self._classified(operation, answer, (200,))
+                    content = bytearray()
+                    for piece in answer.iter_bytes():
+                        content += piece
+                        if len(content) > LARGEST_DOWNLOAD:
+                            raise Fatal(f"{operation}: the file is larger than {LARGEST_DOWNLOAD} bytes")
+                    return bytes(content)
+            except httpx.TransportError as error:
+                raise Retryable(f"{operation}: the connection failed ({type(error).__name__})") from None
+
+        return self._pacer.call(operation, once)
+
+    def _classified(self, operation: str, answer: httpx.Response, expect: Collection[int]) -> httpx.Response:
+        status = answer.status_code
+        if status in expect:
+            return answer
+        code, message = self._describe(answer)
+        said = f"{operation}: {status} {redact(code, 80)} {redact(message)}".strip()
+        if status in LATER or status >= 500:
+            assert self._pacer is not None  # noqa: S101
+            wait = retry_after_seconds(
+                answer.headers.get("Retry-After", answer.headers.get(self._wait_header)),
+                answer.headers.get("Date"),
+                self._pacer.clock.now(),
+            )
+            raise Retryable(said, status, code, wait, may_have_happened=status != 429)
+        if status in WRONG_CREDENTIALS or status in NOT_THERE:
+            raise Fatal(said, status, code)
+        if 400 <= status < 500:
+            raise Refused(said, status, code)
+        raise Fatal(f"{operation}: {status} is no answer to this call", status)
+
+    def _check_host(self, path: str) -> None:
+        parts = urlsplit(path)
+        if (parts.scheme or parts.netloc) and httpx.URL(path).host != self._client.base_url.host:
+            raise Fatal("The vendor sent us to another host; credentials do not go there")
+
+
+def check_address(url: str) -> None:
+    """Refuse addresses that credentials must not go to.
+
+    Raises:
+        ValueError: Not `https`, and not a server on this machine.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "https" and parts.hostname:
+        return
+    if parts.scheme == "http" and parts.hostname and _is_this_machine(parts.hostname):
+        return
+    raise ValueError("A destination's address begins with https://")
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def code_and_message(answer: httpx.Response) -> tuple[str, str]:
+    """Read code and message out of an error, in the shapes vendors use; neither where it is not JSON."""
+    found = json_object(answer)
+    errors = found.get("errors")
+    if isinstance(errors, list) and errors and isinstance(errors[0], dict):
+        found = errors[0]
+    code = next((found[name] for name in ("code", "category", "title", "status") if found.get(name)), "")
+    message = next((found[name] for name in ("detail", "message", "error", "title") if found.get(name)), "")
+    return str(code), str(message)
+
+
+def json_object(answer: httpx.Response) -> dict[str, Any]:
+    """Read an answer's JSON object; an empty one where it is something else."""
+    try:
+        found = answer.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
