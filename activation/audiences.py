@@ -84,6 +84,34 @@ def write_audience_files(
         NotGated: Something was not sealed by the gate, or for another destination, or has changed since.
         ValueError: An audience's name cannot be the name of a file.
     """
+    _check_sealed(connection, audiences)
+    written: list[AudienceFile] = []
+
+    def build(draft: Path) -> None:
+        written.extend(build_audience_files(connection, audiences, draft, folder.name, notes))
+
+    version = publish_folder(build, folder.parent, folder.name, also_latest=False, keep_unlinked=keep_unlinked)
+    return [AudienceFile(one.audience, version / one.path.name, one.rows, one.sha256, one.left_out) for one in written]
+
+
+def build_audience_files(
+    connection: duckdb.DuckDBPyConnection,
+    audiences: Sequence[GatedAudience],
+    draft: Path,
+    week: str,
+    notes: Mapping[str, Mapping[str, Any]] | None = None,
+) -> list[AudienceFile]:
+    """Write the files and the manifest into a folder that somebody else publishes; see `write_audience_files`."""
+    ordered = sorted(_check_sealed(connection, audiences), key=lambda audience: audience.segment)
+    written = [_write_file(connection, audience, draft) for audience in ordered]
+    _write_manifest(ordered, written, draft / MANIFEST, week, notes or {})
+    return written
+
+
+def _check_sealed(
+    connection: duckdb.DuckDBPyConnection, audiences: Sequence[GatedAudience]
+) -> list[GatedAudience]:
+    """The audiences, where the gate sealed them for files and nothing has changed since."""
     gated = [require_gated(audience, FILES) for audience in audiences]
     for audience in gated:
         if not _FILE_NAME.fullmatch(audience.segment):
@@ -91,15 +119,7 @@ def write_audience_files(
         now = relation_fingerprint(connection, audience.relation, source_columns(audience.mapping))
         if now != audience.fingerprint:
             raise NotGated(f"{audience.segment} has changed since the gate sealed it")
-    written: list[AudienceFile] = []
-
-    def build(draft: Path) -> None:
-        ordered = sorted(gated, key=lambda audience: audience.segment)
-        written.extend(_write_file(connection, audience, draft) for audience in ordered)
-        _write_manifest(ordered, written, draft / MANIFEST, folder.name, notes or {})
-
-    version = publish_folder(build, folder.parent, folder.name, also_latest=False, keep_unlinked=keep_unlinked)
-    return [AudienceFile(one.audience, version / one.path.name, one.rows, one.sha256, one.left_out) for one in written]
+    return gated
 
 
 def _write_file(connection: duckdb.DuckDBPyConnection, audience: GatedAudience, folder: Path) -> AudienceFile:

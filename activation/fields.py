@@ -242,6 +242,13 @@ def _source_sql(
             return plain[name]
         if name in ("persona_name", "membership_strength"):
             column = "segment_name" if name == "persona_name" else "membership_strength"
+            if segment_type == "lookalike":
+                names = "select *, 'lookalike-' || lookalike as list, 'Look-alike ' || replace(lookalike, '_', ' ') as title"
+                joined.joins.append(
+                    f"left join ({names} from marts.lookalikes) as {alias} on {alias}.as_of = {week} "
+                    f"and {alias}.person_id = a.person_id and {alias}.list = a.persona_id"
+                )
+                return f"{alias}.{'title' if name == 'persona_name' else 'score'}"
             joined.joins.append(
                 f"left join marts.segment_memberships as {alias} on {alias}.as_of = {week} "
                 f"and {alias}.person_id = a.person_id and {alias}.segment_id = a.persona_id "

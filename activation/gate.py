@@ -156,6 +156,8 @@ create table if not exists activation.sync_tombstones (
 """
 """What the gate keeps, and those tables of a sync that it reads; see `docs/activation.md` and `docs/sync.md`."""
 
+KEY_TABLES = ("sync_suppressions", "sync_tombstones", "audiences", "audience_weeks", "experiment_people")
+
 
 class Gate:
     """The gate for one week: people are considered, judged, told of in `activation.audiences`, and sealed."""
@@ -187,12 +189,26 @@ class Gate:
         self._tables = tables or Tables()
         self._terms: list[Terms] = []
         self._permissions: dict[tuple[str, str, str, bool], int] = {}
-        connection.execute(TABLES)
+        self._missing: set[str] = set()
+        self._make_tables()
         self._number_people()
         connection.execute(
             "create or replace temp table gate_considered (audience smallint, person integer, persona_id varchar)"
         )
         self._look_up_refused_keys()
+
+    def _make_tables(self) -> None:
+        """Make the tables that are missing; who only reads is told so, and finds nothing in those that are not there."""
+        try:
+            self._connection.execute(TABLES)
+        except duckdb.InvalidInputException:
+            there = self._connection.execute(
+                "select schema_name || '.' || table_name from duckdb_tables() where schema_name = 'activation'"
+            ).fetchall()
+            self._missing = {f"activation.{name}" for name in KEY_TABLES} - {name for (name,) in there}
+
+    def _keys_in(self, table: str) -> str:
+        return f"select key from {table}" if table not in self._missing else "select '' as key where false"
 
     def _number_people(self) -> None:
         """Numbers in the place of ids: ten million rows of them fit where ten million texts do not."""
@@ -373,10 +389,12 @@ class Gate:
         """Keys of erased, suppressed and listed people: SHA-256 of trimmed identifiers, as they are and in lower case."""
         connection = self._connection
         connection.execute(
-            "create or replace temp table gate_suppressed as select distinct key from activation.sync_suppressions"
+            "create or replace temp table gate_suppressed as "
+            f"select distinct key from ({self._keys_in('activation.sync_suppressions')})"
         )
         connection.execute(
-            "create or replace temp table gate_erased as select distinct key from activation.sync_tombstones"
+            "create or replace temp table gate_erased as "
+            f"select distinct key from ({self._keys_in('activation.sync_tombstones')})"
         )
         listed = pl.DataFrame({"key": sorted(set(self._rules.suppressed_keys))}, schema={"key": pl.String})
         connection.register("listed_keys", listed.to_arrow())
@@ -469,6 +487,8 @@ class Gate:
     def _count_messages(self, terms: Terms) -> None:
         """What each person got over the channel within the cap's days: as delivered, or as sent by us, the more counts."""
         cap = self._rules.frequency_caps.get(terms.channel)
+        if cap is not None and "activation.audience_weeks" in self._missing:
+            raise GateError("a cap cannot be held before the first week was run")
         if cap is None:
             self._connection.execute("create or replace temp table gate_messages (person integer, messages bigint)")
             return

@@ -6,8 +6,8 @@ contact's country reads them so.
 
 What each platform documents (November 2026; where its pages contradict each other, there is a setting):
 
-- Google Customer Match: e-mail without any spaces, in lower case, for gmail.com and googlemail.com also without dots and
-  `+suffix`; telephone as E.164 with `+`; names trimmed, in lower case; country and postal code are *not* hashed.
+- Google Customer Match: e-mail without any spaces, in lower case, for gmail.com and googlemail.com also without dots
+  and `+suffix`; telephone as E.164 with `+`; names trimmed, in lower case; country and postal code are *not* hashed.
 - Meta: e-mail trimmed, in lower case; telephone as digits with the country's code; names without punctuation; town
   without punctuation and spaces; postal code without spaces and dashes, of the US its first five digits; all hashed.
 - LinkedIn: e-mail trimmed, in lower case. Names and titles would be matched unhashed: those columns stay empty.
@@ -160,7 +160,11 @@ class HashedFile:
 
 
 def write_hashed_audience(
-    people: pl.DataFrame | Iterable[pl.DataFrame], platform: str, path: Path, tiktok_phone: PhoneStyle = "with_plus"
+    people: pl.DataFrame | Iterable[pl.DataFrame],
+    platform: str,
+    path: Path,
+    tiktok_phone: PhoneStyle = "with_plus",
+    refused: pl.DataFrame | None = None,
 ) -> HashedFile:
     """Write the file of one platform.
 
@@ -169,10 +173,11 @@ def write_hashed_audience(
     Rows stand in the order of their hashes, so that their order tells nothing; the same people give the same bytes.
 
     Args:
-        people: `PEOPLE_COLUMNS`, whole or in pieces: those to be written, and everybody whose refusal shall count.
+        people: `PEOPLE_COLUMNS`, whole or in pieces; those who are refused are counted.
         platform: A key of `PLATFORMS`.
         path: The file to write.
         tiktok_phone: Whether TikTok's numbers are hashed with their `+`; its pages say both.
+        refused: email and phone of others who may not be used for advertising; nobody counts them.
 
     Returns:
         The file. Without anybody who may be written it has a header only.
@@ -192,8 +197,10 @@ def write_hashed_audience(
         pl.col("decision_reason").fill_null(NO_REASON),
         **normalize(platform, tiktok_phone),
     )
-    hashed = _with_hashes(normalized, described)
-    written, left_out = _who_is_written(hashed)
+    others = pl.DataFrame(schema={"email": pl.String, "phone": pl.String}) if refused is None else refused
+    expressions = normalize(platform, tiktok_phone)
+    barred = others.select(hash_once(others.select(expressions[name].alias(name))[name]) for name in ("email", "phone"))
+    written, left_out = _who_is_written(_with_hashes(normalized, described), barred)
     columns = [
         (written[source] if source else pl.Series([None] * written.height, dtype=pl.String)).alias(header)
         for header, source in described.columns.items()
@@ -296,7 +303,7 @@ def _sha256(value: str) -> str | None:
     return None if hashed == HASH_OF_NOTHING else hashed
 
 
-def _who_is_written(people: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+def _who_is_written(people: pl.DataFrame, barred: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
     """The people of a file, each identifier once, and the others counted by reason."""
     refused = people.filter(~pl.col("is_allowed"))
     left_out = Counter(dict(refused.group_by("decision_reason").len().iter_rows()))
@@ -305,7 +312,8 @@ def _who_is_written(people: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]
     left_out[NOTHING_TO_MATCH] = left.height - has_any.height
     kept = has_any
     for name in ("email", "phone"):
-        kept = kept.filter(~pl.col(name).is_in(refused[name].drop_nulls().implode()).fill_null(False))
+        nobodys = pl.concat([refused[name], barred[name]]).drop_nulls()
+        kept = kept.filter(~pl.col(name).is_in(nobodys.implode()).fill_null(False))
     left_out[REFUSED_ELSEWHERE] = has_any.height - kept.height
     once = kept.sort("person_id").with_columns(key=pl.coalesce("email", "phone"))
     once = once.unique("key", keep="first", maintain_order=True)

@@ -38,7 +38,7 @@ RELATIONS = {
     "person_propensities": "marts.person_propensities",
     "person_affinities": "marts.person_affinities",
     "adoption_classes": "marts.adoption_classes",
-    "person_message_styles": "marts.person_message_styles",
+    "person_persuasion": "marts.person_persuasion",
     "person_features": "features.person_features",
 }
 """Where each kind of condition is looked up. All have as_of and person_id; besides: segment_type, segment_id,
@@ -335,7 +335,7 @@ def needed_relations(selection: Selection) -> set[str]:
             ("person_propensities", part.propensity),
             ("person_affinities", part.affinity),
             ("adoption_classes", part.adoption_class),
-            ("person_message_styles", part.message_style),
+            ("person_persuasion", part.message_style),
             ("person_features", part.features),
         ):
             if says:
@@ -366,7 +366,7 @@ class _Compiler:
         if selection.adoption_class:
             yield self._among("adoption_classes", f"adoption_class in ({self._values(selection.adoption_class)})")
         if selection.message_style:
-            yield self._among("person_message_styles", f"message_style in ({self._values(selection.message_style)})")
+            yield self._among("person_persuasion", f"message_style in ({self._values(selection.message_style)})")
         for target, propensity in selection.propensity.items():
             conditions = [f"target = {self._value(target)}"]
             conditions += [f"band in ({self._values(propensity.band)})"] if propensity.band else []
@@ -384,7 +384,10 @@ class _Compiler:
         conditions = [
             f"segment_type = {self._value(kind)}",
             f"(lower(segment_id) in ({listed}) or lower(segment_name) in ({listed})"
-            + (f" or lower(segment_id) in ({self._values([f'defined-{name}' for name in names])})" * (kind != "persona"))
+            + (
+                f" or lower(segment_id) in ({self._values([f'defined-{name}' for name in names])})"
+                * (kind != "persona")
+            )
             + ")",
         ]
         if members.strength:

@@ -40,7 +40,7 @@ KINDS = (
     "tiktok",
     "webhook",
 )
-CHANNELS = ("email", "sms", "push", "phone", "post", "whatsapp", "in_app", "web")
+CHANNELS = ("email", "sms", "push", "phone", "post", "whatsapp", "in_app", "web", "ads")
 """As the ledger of consent knows them (`known_channels` in `dbt_project/macros/consent.sql`)."""
 
 SUPPRESSION_COLUMNS = ("identifier", "email", "contact_id")

@@ -39,7 +39,29 @@ PUBLISHED, BLOCKED, NOT_DUE = "published", "blocked", "not_due"
 SOURCES_THAT_FLOW = ("events", "messages", "orders")
 """Entities of which an active company has new rows every week; of others silence says nothing."""
 
-SEGMENT_TYPES = ("persona", "defined_persona")
+PERSONA_COLUMNS = {
+    "as_of": FieldType.DATE,
+    "person_id": FieldType.TEXT,
+    "persona_id": FieldType.TEXT,
+    "persona_name": FieldType.TEXT,
+    "membership_strength": FieldType.NUMBER,
+    "contact_id": FieldType.TEXT,
+    "email": FieldType.TEXT,
+    "channel": FieldType.TEXT,
+    "purpose": FieldType.TEXT,
+    "decision_reason": FieldType.TEXT,
+    "consent_recorded_at": FieldType.TIMESTAMP,
+}
+"""The columns of a persona's file, in order, as `docs/activation-files.md` describes them; targets follow."""
+
+LOOKALIKE_PREFIX = "lookalike-"
+LISTS = (
+    "select as_of, person_id, segment_type, segment_id, segment_name from marts.segment_memberships "
+    "where segment_type in ('persona', 'defined_persona') union all "
+    f"select as_of, person_id, 'lookalike', '{LOOKALIKE_PREFIX}' || lookalike, "
+    "'Look-alike ' || replace(lookalike, '_', ' ') from marts.lookalikes"
+)
+"""Who is in which file where nothing is declared: personas, and the look-alikes that the workspace asks for."""
 
 
 @dataclass
@@ -87,7 +109,7 @@ class JudgedWeek:
         self._facts: dict[str, float] = {}
         self._everything: list[Found] = []
         _check_week_is_there(connection, week)
-        self._gate = Gate(connection, week.as_of, self._at, self._rules())
+        self._gate = Gate(connection, week.as_of, self._at, gate_rules(workspace))
         self._gate.know(
             "select person_id, segment_id as persona_id from marts.segment_memberships "
             "where as_of = $as_of and segment_type = 'persona'",
@@ -98,25 +120,19 @@ class JudgedWeek:
         else:
             self._judge_personas()
 
-    def _rules(self) -> Rules:
-        return Rules(
-            self._activation.market_rules,
-            self._activation.frequency_caps,
-            read_suppression_list(self._workspace.folder, self._activation),
-        )
-
     # A file per persona, where nothing is declared.
 
     def _judge_personas(self) -> None:
         own = self._workspace.settings.activation
         segments = self._connection.execute(
-            "select segment_id, any_value(segment_type), any_value(segment_name) from marts.segment_memberships "
-            "where as_of = ? and segment_type in ('persona', 'defined_persona') group by segment_id order by segment_id",
+            f"select segment_id, any_value(segment_type), any_value(segment_name) from ({LISTS}) "
+            "where as_of = ? group by segment_id order by segment_id",
             [self.week.as_of],
         ).fetchall()
         for segment, segment_type, name in segments:
+            kind = "persona" if segment_type == "lookalike" else segment_type
             audience = Audience(
-                people=Selection.model_validate({segment_type: segment}),
+                people=Selection.model_validate({kind: segment}),
                 description=name or segment,
                 purpose=own.purpose,
                 channel=own.channel,
@@ -127,19 +143,14 @@ class JudgedWeek:
             )
         self._gate.consider_segments(
             [state.terms for state in self.states.values()],
-            "select segment_id, person_id from marts.segment_memberships "
-            "where as_of = $as_of and segment_type in ('persona', 'defined_persona')",
+            f"select segment_id, person_id from ({LISTS}) where as_of = $as_of",
             {"as_of": self.week.as_of},
         )
         self._decide()
 
     def _persona_mapping(self, audience: Audience) -> FieldMapping:
         """The columns of a persona's file, as `docs/activation-files.md` lists them."""
-        plain = ("as_of", "person_id", "persona_id", "persona_name", "membership_strength", "contact_id", "email")
-        fields = [
-            MappedField(name, self._source_of(name, audience), _type_of_column(name))
-            for name in (*plain, "channel", "purpose", "decision_reason", "consent_recorded_at")
-        ]
+        fields = [MappedField(name, self._source_of(name, audience), of) for name, of in PERSONA_COLUMNS.items()]
         fields += [
             MappedField(target, f"propensity.{target}.probability", FieldType.NUMBER)
             for target in self._workspace.settings.targets
@@ -468,13 +479,19 @@ def told_of(connection: duckdb.DuckDBPyConnection, week: Week) -> list[dict[str,
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
-def _type_of_column(name: str) -> FieldType:
-    types = {
-        "as_of": FieldType.DATE,
-        "membership_strength": FieldType.NUMBER,
-        "consent_recorded_at": FieldType.TIMESTAMP,
-    }
-    return types.get(name, FieldType.TEXT)
+def gate_rules(workspace: Workspace) -> Rules:
+    """What holds at the gate for every audience of a workspace."""
+    activation = workspace.activation_file.activation
+    return Rules(
+        activation.market_rules,
+        activation.frequency_caps,
+        read_suppression_list(workspace.folder, activation),
+    )
+
+
+def lookalike_title(name: str) -> str:
+    """A look-alike's name, for people."""
+    return f"Look-alike {name.replace('_', ' ')}"
 
 
 def existing_tables(connection: duckdb.DuckDBPyConnection) -> set[str]:

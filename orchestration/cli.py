@@ -184,6 +184,62 @@ def preview(
         _fail(str(error), EXIT_WRONG_SETTING)
 
 
+@app.command()
+def lookalike(
+    folder: Folder,
+    persona: Annotated[
+        list[str] | None, typer.Option(help="The seed: a persona, found or defined, by id or name. Repeatable.")
+    ] = None,
+    seed: Annotated[
+        str | None,
+        typer.Option(help="The seed in the words of personae.yml, such as 'propensity: {churn: high}'."),
+    ] = None,
+    size: Annotated[int, typer.Option(min=1, help="How many people to list at most.")] = 1_000,
+    grow: Annotated[bool, typer.Option("--grow", help="Add those high in the characteristics of --on.")] = False,
+    on: Annotated[
+        str | None, typer.Option(help="Features, targets, phrases: 'API,active_days_28d,days_since_last_event:low'.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="classifiers, or distance to the seed's centre.")] = "classifiers",
+    platform: Annotated[
+        list[str] | None, typer.Option(help="Only files for this ad platform: google, meta, linkedin, tiktok.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="What to call the list and its files.")] = "lookalike",
+    week: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"], help="Any day of the week to look at; default: the latest one that was run."
+        ),
+    ] = None,
+    data: DataFolder = None,
+) -> None:
+    """Find people who are like a seed, or grow it, and write who may be reached, also hashed for ad platforms."""
+    from orchestration.dbt_runs import prepare_manifest
+    from orchestration.feature_catalogue import read_catalogue
+    from orchestration.lookalike_command import NoSuchWeek, Request, find_and_write
+    from orchestration.warehouse import Warehouse
+
+    with _settings_errors():
+        workspace = Workspace.open(folder, data)
+        asked = Request(name, tuple(persona or ()), seed, size, on if grow else None, method, tuple(platform or ()))
+        if grow != bool(on):
+            raise SettingsError(folder, None, "--grow and --on belong together: --grow --on a,b,c")
+        settings = asked.settings(workspace)
+    if not workspace.warehouse_file.is_file():
+        _fail("no week was run yet; `personae run DIR` first", EXIT_WRONG_SETTING)
+    manifest = prepare_manifest(workspace)
+    wanted = Week.containing(week.date()) if week else None
+    with _one_run_at_a_time(workspace), Warehouse.of(workspace).connect(read_only=True) as connection:
+        catalogue = read_catalogue(connection, workspace, manifest)
+        try:
+            done = find_and_write(connection, workspace, catalogue, wanted, name, settings)
+        except NoSuchWeek as error:
+            _fail(str(error), EXIT_WRONG_SETTING)
+    if done.lookalike.abstained_reason:
+        _fail(done.lookalike.abstained_reason, EXIT_RUN_FAILED)
+    for line in done.in_words():
+        console.print(line, markup=False)
+
+
 @app.command(name="suggest-phrases")
 def suggest_phrases(folder: Folder, data: DataFolder = None) -> None:
     """Propose phrases for brand/phrases.yml, from the brief and from what people say; nothing enters by itself."""

@@ -13,6 +13,7 @@ from orchestration.defs.affinities import affinity_assets
 from orchestration.defs.connectors import connector_assets
 from orchestration.defs.identity_decisions import identity_decisions_asset
 from orchestration.defs.ingest import extract_specs, ingest_assets, plan_asset
+from orchestration.defs.lookalikes import lookalike_assets, lookalike_files_asset
 from orchestration.defs.personas import persona_assets
 from orchestration.defs.preferences import preference_assets
 from orchestration.defs.propensities import propensity_assets
@@ -47,8 +48,10 @@ def definitions_for(workspace: Workspace, loggers: dict[str, dg.LoggerDefinition
             preference_assets(workspace),
             uplift_asset(workspace),
             affinity_assets(workspace),
+            lookalike_assets(workspace, manifest),
             mart_tables(workspace, manifest),
             activation_assets(workspace),
+            lookalike_files_asset(workspace),
             report_asset(workspace),
             published_assets(workspace),
         ],

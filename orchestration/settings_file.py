@@ -66,6 +66,18 @@ class SettingsFile:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             raise SettingsError(path, None, f"the file is not UTF-8 (byte {error.start})") from None
+        self._read(text)
+
+    @classmethod
+    def of_text(cls, name: str, text: str) -> SettingsFile:
+        """Settings that stand in no file: what a command was given, under a name for complaints."""
+        file = cls.__new__(cls)
+        file.path = Path(name)
+        file._read(text)
+        return file
+
+    def _read(self, text: str) -> None:
+        path = self.path
         self._lines: dict[Location, int] = {}
         self._seen: set[int] = set()
         try:

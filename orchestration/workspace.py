@@ -45,6 +45,7 @@ from orchestration.legal_basis import (
     check_somebody_may_be_profiled,
     legal_basis_var,
 )
+from orchestration.lookalike_settings import LookalikeSettings, check_lookalikes
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, Attribute, Mapping, read_mappings, slug
 from orchestration.personas_file import PersonasFile, feature_families, read_personas_file, standard_features
 from orchestration.rollbacks import Rollback, read_rollbacks
@@ -209,9 +210,18 @@ class WorkspaceSettings(Settings):
     preferences: PreferenceSettings = PreferenceSettings()
     uplift: UpliftSettings = UpliftSettings()
     affinity: AffinitySettings = AffinitySettings()
+    lookalikes: dict[str, LookalikeSettings] = Field(default_factory=dict)
     activation: ActivationSettings = ActivationSettings()
     legal_basis: LegalBasis = Field(default_factory=dict)
     schedule: ScheduleSettings = ScheduleSettings()
+
+    @field_validator("lookalikes")
+    @classmethod
+    def _lookalikes_are_named_like_files(cls, lookalikes: dict[str, LookalikeSettings]) -> dict[str, LookalikeSettings]:
+        for name in lookalikes:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"the look-alike's name '{name}' must be lower case letters, digits and underscores")
+        return lookalikes
 
     @field_validator("targets")
     @classmethod
@@ -263,33 +273,36 @@ class Workspace:
         workspace._check_connectors()
         read_decisions(folder)
         workspace._check_references(file)
-        workspace = replace(
+        whole = replace(
             workspace,
             compared=workspace._compared_columns(file),
             personas_file=read_personas_file(folder, workspace.feature_kinds()),
             rollbacks=read_rollbacks(folder),
             brand=read_brand(folder),
         )
-        purposes = (*PURPOSES[1:], settings.activation.purpose)
-        workspace = replace(
-            workspace,
-            activation_file=read_activation_file(
-                folder, workspace.selection_names(), workspace.fields_known(), tuple(dict.fromkeys(purposes))
-            ),
+        check_lookalikes(file, settings.lookalikes, whole.selection_names())
+        purposes = tuple(dict.fromkeys((*PURPOSES[1:], settings.activation.purpose)))
+        whole = replace(
+            whole,
+            activation_file=read_activation_file(folder, whole.selection_names(), whole.fields_known(), purposes),
         )
-        more = workspace.activation_file.activation.purposes
+        more = whole.activation_file.activation.purposes
         check_legal_basis(file, settings.legal_basis, (*PURPOSES, settings.activation.purpose, *more))
-        return workspace
+        return whole
 
     def selection_names(self) -> Names:
-        """What a selection of people may name."""
-        defined = self.personas_file.personas
+        """What a selection of people may name; features of a special category select nobody."""
+        special = self._special_features()
         return Names(
-            features=self.feature_kinds(),
-            special_categories=self._special_features(),
-            targets=tuple(self.settings.targets),
-            phrases=tuple(phrase.text for phrase in self.brand.phrases),
-            defined_personas=(*defined, *self.personas_file.names(), *(one.name for one in defined.values())),
+            features={name: kind for name, kind in self.feature_kinds().items() if name not in special},
+            special_categories=special,
+            targets=list(self.settings.targets),
+            phrases=[phrase.text for phrase in self.brand.phrases],
+            defined_personas=[
+                *self.personas_file.personas,
+                *self.personas_file.names(),
+                *self.personas_file.names().values(),
+            ],
         )
 
     def fields_known(self) -> Known:
@@ -305,12 +318,12 @@ class Workspace:
         )
 
     def _special_features(self) -> tuple[str, ...]:
-        """Features of a special category of personal data."""
+        """Features of a special category of personal data, or what would be one."""
         return tuple(
             f"{prefix}_{attribute.name}"
             for entity, prefix in (("contacts", "contact"), ("accounts", "account"))
             for attribute in self.attributes(entity)
-            if attribute.role == "feature" and attribute.sensitive
+            if attribute.sensitive
         )
 
     def contact_purposes(self) -> list[tuple[str, str]]:
@@ -482,6 +495,11 @@ class Workspace:
     def activation_folder(self) -> Path:
         """Activation files, a folder per week."""
         return self.state_folder / "activation"
+
+    @property
+    def lookalike_folder(self) -> Path:
+        """Files of look-alikes for ad platforms, a folder per week, and what `personae lookalike` wrote."""
+        return self.state_folder / "lookalikes"
 
     @property
     def timezone(self) -> ZoneInfo:

@@ -7,7 +7,7 @@
    - a withdrawal of `direct_marketing`, which is the same;
    - an unsubscription or complaint, against everything over its channel. #}
 
-{% macro known_channels() %}{{ return(['email', 'sms', 'push', 'phone', 'post', 'whatsapp', 'in_app', 'web']) }}{% endmacro %}
+{% macro known_channels() %}{{ return(['email', 'sms', 'push', 'phone', 'post', 'whatsapp', 'in_app', 'web', 'ads']) }}{% endmacro %}
 
 {# Names of purposes and channels as they are compared: E-Mail marketing is email_marketing. #}
 {% macro consent_word(name) -%}

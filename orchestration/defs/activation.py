@@ -14,6 +14,7 @@ from orchestration.workspace import Workspace
 INPUTS = [
     ["marts", "segment_memberships"],
     ["marts", "person_propensities"],
+    ["marts", "lookalikes"],
     ["marts", "person_affinities"],
     ["marts", "person_preferences"],
     ["features", "person_features"],

@@ -32,6 +32,7 @@ PUBLISHED_TABLES = {
     "person_preferences": ("person_id", "dimension"),
     "segment_preferences": ("segment_type", "segment_id", "dimension"),
     "person_affinities": ("person_id", "phrase_group", "phrase"),
+    "lookalikes": ("lookalike", "lookalike_rank"),
     "uplift_results": ("campaign", "learner"),
     "people_left_out": ("purpose", "reason"),
 }
@@ -97,6 +98,7 @@ def _write_week(
     shutil.copyfile(workspace.report_folder / f"{week.key}.html", folder / "report.html")
     _write_card(connection, week, folder)
     _write_propensity_cards(connection, week, folder)
+    _write_lookalike_cards(connection, week, folder)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
@@ -126,6 +128,19 @@ def _write_propensity_cards(connection: duckdb.DuckDBPyConnection, week: Week, f
             json.dumps(json.loads(card), indent=2) + "\n", encoding="utf-8"
         )
         (folder / f"propensity_model_card_{target}.md").write_text(markdown, encoding="utf-8")
+
+
+def _write_lookalike_cards(connection: duckdb.DuckDBPyConnection, week: Week, folder: Path) -> None:
+    """How far each list of look-alikes can be trusted."""
+    rows = connection.execute(
+        "select lookalike, card, markdown from ml.lookalike_models where as_of = ? and card is not null order by all",
+        [week.as_of],
+    ).fetchall()
+    for name, card, markdown in rows:
+        (folder / f"lookalike_model_card_{name}.json").write_text(
+            json.dumps(json.loads(card), indent=2) + "\n", encoding="utf-8"
+        )
+        (folder / f"lookalike_model_card_{name}.md").write_text(markdown, encoding="utf-8")
 
 
 def _made_from(connection: duckdb.DuckDBPyConnection, week: Week) -> dict[str, str | None]:
