@@ -175,24 +175,31 @@ def _write_manifest(
     left_out: Counter[str] = Counter()
     for file in files:
         left_out.update(file.left_out)
+    told = [
+        {
+            "purpose": audience.purpose,
+            "channel": audience.channel,
+            "columns": [field.name for field in audience.mapping.fields],
+        }
+        for audience in audiences
+    ]
     manifest = {
         "week": week,
         "as_of": (date.fromisoformat(week) + timedelta(days=7)).isoformat(),
+        **(told[0] if told and all(one == told[0] for one in told) else {}),
         "rows": sum(file.rows for file in files),
         "left_out": dict(sorted(left_out.items())),
         "files": [
             {
                 "file": file.path.name,
                 "audience": file.audience,
-                "purpose": audience.purpose,
-                "channel": audience.channel,
-                "columns": [field.name for field in audience.mapping.fields],
+                **one,
                 "rows": file.rows,
                 "sha256": file.sha256,
                 "left_out": file.left_out,
                 **notes.get(file.audience, {}),
             }
-            for audience, file in zip(audiences, files, strict=True)
+            for one, file in zip(told, files, strict=True)
         ],
     }
     path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

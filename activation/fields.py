@@ -8,6 +8,7 @@ person) and personal attributes (what a contact or a feature says) go out only w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -55,6 +56,7 @@ CONTACT_COLUMNS = (
     "timezone",
 )
 PERSONAL = ("feature", "contact")
+_PARAMETER = re.compile(r"\$(field_\d+)")
 PREFERENCES = ("send_time", "weekday", "channel", "content", "offer", "purchase_channel", "location")
 
 
@@ -205,7 +207,9 @@ def values_sql(
             value = _source_sql(joined, f"f{place}", source, as_of, as_of_at, terms, segment_type)
             columns.append(f"{value} as {quoted(source)}")
     selected = ", ".join(["a.identifier", *columns])
-    return f"select {selected} from gate_approved as a {' '.join(joined.joins)}", joined.parameters
+    sql = f"select {selected} from gate_approved as a {' '.join(joined.joins)}"
+    named = set(_PARAMETER.findall(sql))
+    return sql, {name: value for name, value in joined.parameters.items() if name in named}
 
 
 def _source_sql(
