@@ -380,15 +380,10 @@ class _Compiler:
 
     def _members(self, kind: str, members: Members) -> str:
         names = [name.casefold() for name in members.names]
-        listed = self._values(names)
+        ids = names if kind == "persona" else [*names, *(f"defined-{name}" for name in names)]
         conditions = [
             f"segment_type = {self._value(kind)}",
-            f"(lower(segment_id) in ({listed}) or lower(segment_name) in ({listed})"
-            + (
-                f" or lower(segment_id) in ({self._values([f'defined-{name}' for name in names])})"
-                * (kind != "persona")
-            )
-            + ")",
+            f"(lower(segment_id) in ({self._values(ids)}) or lower(segment_name) in ({self._values(names)}))",
         ]
         if members.strength:
             conditions += self._range("membership_strength", members.strength)

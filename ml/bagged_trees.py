@@ -27,10 +27,10 @@ class BaggedTrees:
 
     Args:
         random_state: Seed of the draws.
-        trees: How many.
+        trees: How many; by default `TREES`.
     """
 
-    def __init__(self, random_state: int = 7, trees: int = TREES) -> None:
+    def __init__(self, random_state: int = 7, trees: int | None = None) -> None:
         """Store the settings."""
         self.random_state = random_state
         self.trees = trees
@@ -49,7 +49,7 @@ class BaggedTrees:
         drawn_known = min(len(known), MOST_ROWS)
         drawn_others = min(len(others), OTHERS_PER_KNOWN * drawn_known)
         self._grown = []
-        for number in range(self.trees):
+        for number in range(self.trees or TREES):
             chance = np.random.default_rng([self.random_state, number])
             rows = np.concatenate(
                 [chance.choice(known, drawn_known), chance.choice(others, drawn_others, replace=False)]

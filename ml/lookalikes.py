@@ -42,7 +42,7 @@ SMALLEST_SEED: dict[Method, int] = {"classifiers": 50, "distance": 20}
 LARGEST_SHARE = 0.5
 """Of everybody: whoever is like more than half of the people is like anybody."""
 BASE_ROWS = 20_000
-"""People outside the seed that are learned from; more made no difference (benchmarks/LOOKALIKES.md)."""
+"""People outside the seed that are learned from: what bounds the time, whatever the number of people."""
 SEED_ROWS = 20_000
 """People of the seed that are learned from."""
 CALIBRATION_ROWS = 20_000

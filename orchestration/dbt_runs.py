@@ -44,6 +44,8 @@ def dbt_environment(workspace: Workspace) -> dict[str, str]:
         # Where dagster-dbt looks for the parsed project, and below which each run writes its compiled SQL.
         "DBT_TARGET_PATH": str(workspace.dbt_target_folder),
         "DBT_LOG_LEVEL_FILE": "info",
+        # A run reads the manifest and writes none of its own, which would take a twentieth of its time.
+        "DBT_WRITE_JSON": "false",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
 
@@ -69,6 +71,7 @@ def prepare_manifest(workspace: Workspace) -> Path:
     command = [
         str(Path(sys.executable).with_name("dbt")),
         "--quiet",
+        "--write-json",
         "parse",
         "--project-dir",
         str(DBT_PROJECT_FOLDER),

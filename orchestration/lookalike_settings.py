@@ -98,24 +98,25 @@ def characteristic(name: str, names: Names) -> Characteristic | Complaint:
         "affinity": [*names.phrases, *(PHRASE_GROUPS if names.phrases else ())],
     }
     stated, _, rest = name.partition(":")
-    for source, valid in known.items():
-        if stated == source and rest:
-            if rest.strip() in valid:
-                return Characteristic(rest.strip(), source)
-            return Complaint(("grow", name), f"'{rest.strip()}' is no {source}", rest.strip(), tuple(valid))
-    found: list[Source] = [source for source, valid in known.items() if name in valid]
+    if rest and stated in known:
+        name, known = rest.strip(), {source: valid for source, valid in known.items() if source == stated}
+    found = [source for source, valid in known.items() if name in valid]
     if len(found) == 1:
         return Characteristic(name, found[0])
+    return _no_characteristic(name, found, known, names)
+
+
+def _no_characteristic(name: str, found: list[Source], known: Mapping[Source, list[str]], names: Names) -> Complaint:
+    where = ("grow", name)
     if found:
         ways = " or ".join(f"'{source}:{name}'" for source in found)
-        return Complaint(("grow", name), f"'{name}' is more than one thing; say {ways}")
+        return Complaint(where, f"'{name}' is more than one thing; say {ways}")
     if name in names.special_categories:
-        words = f"'{name}' is of a special category (GDPR art. 9): nobody is selected by it"
-        return Complaint(("grow", name), words)
+        return Complaint(where, f"'{name}' is of a special category (GDPR art. 9): nobody is selected by it")
     if name in names.features:
-        return Complaint(("grow", name), f"'{name}' is a category: nobody is high or low in it; name it in the seed")
-    valid_names = tuple(each for valid in known.values() for each in valid)
-    return Complaint(("grow", name), f"'{name}' is no characteristic", name, valid_names)
+        return Complaint(where, f"'{name}' is a category: nobody is high or low in it; name it in the seed")
+    valid = tuple(each for names_of_source in known.values() for each in names_of_source)
+    return Complaint(where, f"'{name}' is no characteristic", name, valid)
 
 
 def lookalike_complaints(settings: LookalikeSettings, names: Names) -> Iterator[Complaint]:

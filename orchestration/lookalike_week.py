@@ -248,14 +248,15 @@ class _Asked:
         """Everybody who may be profiled, in order: is_seed, and is_candidate, who may be listed."""
         compiled = compile_selection(self.settings.seed, self.week.as_of, self.relations())
         activation = self.workspace.settings.activation
-        return self.connection.execute(
+        people = self.connection.execute(
             f"select p.person_id, {compiled.sql} as is_seed, "
-            "not is_seed and coalesce(c.is_allowed and not c.is_refused_by_now, false) as is_candidate "
+            "coalesce(c.is_allowed and not c.is_refused_by_now, false) as is_candidate "
             "from intermediate.int_people as p left join intermediate.int_contactability as c "
             "on c.as_of = p.as_of and c.person_id = p.person_id and c.channel = $channel and c.purpose = $purpose "
             "where p.as_of = $selection_as_of order by p.person_id",
             compiled.parameters | {"channel": activation.channel, "purpose": activation.purpose},
         ).pl()
+        return people.with_columns(pl.col("is_candidate") & ~pl.col("is_seed"))
 
     def inputs(self) -> dict[str, Kind]:
         """What likeness is learned from: never what the seed is chosen by, nor a special category."""

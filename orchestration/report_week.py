@@ -13,6 +13,7 @@ from activation.report.report_data import Picture, ReportData
 from orchestration.eligibility import NOT_ELIGIBLE
 from orchestration.persona_evidence import NOT_WORTH_SEPARATING, READ_SO, RETIRE, UNPROFITABLE, evidence_pictures
 from orchestration.persona_store import model_of_week
+from orchestration.report_lookalikes import lookalike_frames
 from orchestration.report_propensities import propensity_frames
 from orchestration.sql import identifier
 from orchestration.weeks import Week
@@ -76,6 +77,7 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
             as_of,
         ),
         **propensity_frames(connection, week),
+        **lookalike_frames(connection, week),
         deliveries=_deliveries(connection, workspace, week),
         checks=_checks(connection, workspace, week),
         rhythms=_frame(

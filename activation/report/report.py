@@ -12,6 +12,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from activation.report.defined import tell_defined
 from activation.report.evidence import tell_evidence
 from activation.report.identity import recognize_personas
+from activation.report.lookalikes import tell_lookalikes
 from activation.report.movement import tell_movement
 from activation.report.outlook import tell_outlook
 from activation.report.overview import tell_overview
@@ -49,6 +50,7 @@ def render_report(data: ReportData) -> str:
             sizes=tell_sizes(data, personas),
             targets=tell_outlook(data, personas),
             reach=tell_reach(data, personas),
+            lookalikes=tell_lookalikes(data),
             evidence=tell_evidence(data),
             minimum_cell=data.minimum_cell,
             model_id=data.model_id,

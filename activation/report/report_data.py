@@ -176,6 +176,31 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
         "nearest_overlap": pl.Float64,
         "unfit_reason": pl.String,
     },
+    "lookalikes": {
+        "lookalike": pl.String,
+        "method": pl.String,
+        "seed_people": pl.Int64,
+        "candidates": pl.Int64,
+        "people": pl.Int64,
+        "abstained_reason": pl.String,
+    },
+    "lookalike_precision": {
+        "lookalike": pl.String,
+        "people": pl.Int64,
+        **{f"{name}{end}": pl.Float64 for name in ("recall", "lift", "precision") for end in ("", "_low", "_high")},
+    },
+    "lookalike_parity": {
+        "lookalike": pl.String,
+        "attribute": pl.String,
+        "group": pl.String,
+        "base_share": pl.Float64,
+        "seed_share": pl.Float64,
+        "chosen_share": pl.Float64,
+        "chosen_low": pl.Float64,
+        "chosen_high": pl.Float64,
+        "is_off": pl.Boolean,
+    },
+    "lookalike_notes": {"lookalike": pl.String, "place": pl.Int64, "words": pl.String},
     "range_suggestions": {
         "segment_id": pl.String,
         "label": pl.String,
@@ -274,6 +299,10 @@ class ReportData:
         typical: Per persona a few people in its middle under a pseudonym, with values of what sets the persona apart.
         ledger: What became of personas this week; continuations are not told.
         defined: Personas that marketers defined, and how well the data bear them out.
+        lookalikes: Lists of people like a seed, or why there is none.
+        lookalike_precision: Per list and size, how many of a hidden seed are found, with intervals.
+        lookalike_parity: Per list and group, shares among everybody, the seed and those listed.
+        lookalike_notes: Per list, what to know before using it.
         range_suggestions: Per defined persona the ranges that would suit its people better.
         suggestions: Groups of people whom no definition names.
         refit: What became of a model that was fitted this week, in words; empty where none was.
@@ -318,6 +347,10 @@ class ReportData:
     ledger: pl.DataFrame = field(default_factory=pl.DataFrame)
     defined: pl.DataFrame = field(default_factory=pl.DataFrame)
     range_suggestions: pl.DataFrame = field(default_factory=pl.DataFrame)
+    lookalikes: pl.DataFrame = field(default_factory=pl.DataFrame)
+    lookalike_precision: pl.DataFrame = field(default_factory=pl.DataFrame)
+    lookalike_parity: pl.DataFrame = field(default_factory=pl.DataFrame)
+    lookalike_notes: pl.DataFrame = field(default_factory=pl.DataFrame)
     suggestions: pl.DataFrame = field(default_factory=pl.DataFrame)
     refit: str = ""
     moved_by_refit_alone: int | None = None

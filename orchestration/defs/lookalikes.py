@@ -17,7 +17,16 @@ from orchestration.workspace import Workspace
 KNOWN_OF_PEOPLE = [
     dg.AssetKey(["features", "person_features"]),
     dg.AssetKey(["intermediate", "int_contactability"]),
-    *(dg.AssetKey(["ml", name]) for name in ("persona_assignments", "propensity_scores", "affinity_scores")),
+    *(
+        dg.AssetKey(["ml", name])
+        for name in (
+            "persona_assignments",
+            "propensity_scores",
+            "affinity_scores",
+            "adoption_scores",
+            "persuasion_people",
+        )
+    ),
 ]
 DESCRIPTIONS = {
     "lookalike_scores": "Who is most like the seed of each look-alike that the workspace declares.",
@@ -103,7 +112,7 @@ def lookalike_files_asset(workspace: Workspace) -> dg.AssetsDefinition:
     def write_files(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         written: list[PlatformFiles] = []
         if workspace.settings.lookalikes:
-            with warehouse.connect() as connection:
+            with warehouse.connect(read_only=True) as connection:
                 for week in run_weeks(context):
                     made = stored_lookalikes(connection, workspace, week)
                     written = []

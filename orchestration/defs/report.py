@@ -23,12 +23,14 @@ REPORT_INPUTS = [
         "segment_values",
         "segment_preferences",
         "uplift_results",
+        "lookalikes",
         "people_left_out",
     )
 ] + [
     dg.AssetKey(["ml", name])
     for name in (
         "persona_models",
+        "lookalike_models",
         "model_runs",
         "propensity_fairness",
         "value_models",

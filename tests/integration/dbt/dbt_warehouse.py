@@ -18,6 +18,7 @@ import polars as pl
 
 from orchestration.affinity_week import AFFINITY_TABLES
 from orchestration.ingest.tables import make_raw_tables
+from orchestration.lookalike_week import LOOKALIKE_TABLES
 from orchestration.preference_week import PREFERENCE_TABLES
 from orchestration.propensity_store import PROPENSITY_TABLES
 from orchestration.uplift_week import UPLIFT_TABLES
@@ -41,7 +42,9 @@ create table ml.personas (
 );
 """
 # Tables of schema `ml` whose columns are those that the pipeline makes.
-MADE_BY_THE_PIPELINE = AFFINITY_TABLES | VALUE_TABLES | PREFERENCE_TABLES | UPLIFT_TABLES | PROPENSITY_TABLES
+MADE_BY_THE_PIPELINE = (
+    LOOKALIKE_TABLES | AFFINITY_TABLES | VALUE_TABLES | PREFERENCE_TABLES | UPLIFT_TABLES | PROPENSITY_TABLES
+)
 
 
 def person(identity_id: str, kind: str = "contact") -> str:

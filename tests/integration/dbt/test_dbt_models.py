@@ -161,6 +161,13 @@ def test_a_withdrawal_by_any_contact_of_a_person_is_the_persons(company):
     }
 
 
+def test_consent_to_mails_is_none_to_be_looked_up_by_an_ad_platform(company):
+    decisions = company.table("intermediate.int_advertising_permissions")
+    assert set(decisions["person_id"]) == {ANN, BOB, EVE, SHOPPER}
+    assert not decisions["is_allowed"].any()
+    assert set(decisions["channel"]) == {"ads"} and set(decisions["purpose"]) == {"advertising"}
+
+
 def test_memberships_are_personas_and_bands(company):
     rows = company.warehouse.read(
         "select segment_id, segment_name, membership_strength from marts.segment_memberships "
