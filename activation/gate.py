@@ -10,7 +10,6 @@ begin with `gate_`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -51,7 +50,6 @@ REASONS = {
 }
 """Every reason to keep a person back, in words."""
 
-_PARAMETER = re.compile(r"\$([a-z_0-9]+)")
 _FORMULA = "^[=+\\-@]"
 
 
@@ -161,12 +159,6 @@ create table if not exists activation.sync_tombstones (
 KEY_TABLES = ("sync_suppressions", "sync_tombstones", "audiences", "audience_weeks", "experiment_people")
 
 
-def _named_in(sql: str, parameters: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Those of the parameters that the SQL names; DuckDB takes no others."""
-    named = set(_PARAMETER.findall(sql))
-    return {name: value for name, value in (parameters or {}).items() if name in named}
-
-
 class Gate:
     """The gate for one week: people are considered, judged, told of in `activation.audiences`, and sealed."""
 
@@ -268,7 +260,7 @@ class Gate:
         self._connection.execute(
             f"insert into gate_considered select {number}, p.person, p.persona_id from gate_people as p "
             f"where ({condition}) is true",
-            _named_in(condition, parameters),
+            dict(parameters or {}),
         )
 
     def consider_again(self, terms: Terms, published: date) -> None:

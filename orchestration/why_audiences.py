@@ -6,7 +6,6 @@ decided anew. No address is told: whoever asks knows whom they ask for.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -185,10 +184,9 @@ def _unmet_lines(
     said = declared.people.model_dump(by_alias=True, exclude_defaults=True, mode="json")
     for key, value in said.items():
         compiled = compile_selection(Selection.model_validate({key: value}), week.as_of)
-        named = {name: one for name, one in compiled.parameters.items() if re.search(rf"\${name}\b", compiled.sql)}
         try:
             row = connection.execute(
-                f"select {compiled.sql} from (select $person as person_id) as p", {**named, "person": person_id}
+                f"select {compiled.sql} from (select $person as person_id) as p", {**compiled.parameters, "person": person_id}
             ).fetchone()
         except duckdb.CatalogException:
             row = (False,)

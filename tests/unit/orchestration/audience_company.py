@@ -66,22 +66,25 @@ class AudienceCompany:
             legal_basis={"profiling": "customers, balanced in May"},
             minimum_cell=1,
         )
-        self.people = [f"p{place:03}" for place in range(people)]
+        self.people = people
         self.connection = duckdb.connect()
         self.connection.execute("set TimeZone = 'UTC'")
         self.connection.execute(SCHEMA)
         make_raw_tables(self.connection)
-        for person in self.people:
-            self.insert("intermediate.int_identities_resolved", (person, "contact", f"c-{person}", LONG_AGO, None))
-            address = f"{person}@example.com"
-            self.insert(
-                "staging.stg_contacts",
-                (f"c-{person}", address, address, f"Name{person}", "DE", False, LONG_AGO, None),
-            )
-            self.insert(
-                "intermediate.int_consent_statements",
-                (f"c-{person}", "email_marketing", None, "granted", datetime(2025, 6, 1)),
-            )
+        self.execute("create table people as select 'p' || lpad(i::varchar, 3, '0') as p, i from range(?) as t (i)", people)
+        self.execute(
+            "insert into intermediate.int_identities_resolved select p, 'contact', 'c-' || p, ?, null from people", LONG_AGO
+        )
+        self.execute(
+            "insert into staging.stg_contacts select 'c-' || p, p || '@example.com', p || '@example.com', 'Name' || p, "
+            "'DE', false, ?, null from people",
+            LONG_AGO,
+        )
+        self.execute(
+            "insert into intermediate.int_consent_statements select 'c-' || p, 'email_marketing', null, 'granted', ? "
+            "from people",
+            datetime(2025, 6, 1),
+        )
         self.delivers("orders", rows=100, newest=datetime(2026, 1, 11))
 
     def insert(self, table: str, row: tuple[Any, ...]) -> None:
@@ -118,20 +121,20 @@ class AudienceCompany:
             self.execute(f"delete from intermediate.{table} where as_of = ?", as_of)
         for persona, name in NAMES.items():
             self.insert("ml.personas", (as_of, "persona", persona, name))
-        self.insert("ml.persona_weeks", (as_of, len(self.people)))
-        for place, person in enumerate(self.people):
-            persona = f"persona-0{1 + place % 2}"
-            self.insert("intermediate.int_people", (as_of, person))
-            self.insert("intermediate.int_profiling_permissions", (as_of, person, True, "granted"))
-            self.insert(
-                "intermediate.int_contactability",
-                (as_of, person, "email", "email_marketing", f"c-{person}", f"{person}@example.com")
-                + (True, False, "granted", datetime(2025, 6, 1)),
-            )
-            self.insert("marts.segment_memberships", (as_of, person, "persona", persona, NAMES[persona], 0.5))
-            band = "high" if place % 4 == 0 else "low"
-            self.insert("marts.person_propensities", (as_of, person, "churn", 0.9 if band == "high" else 0.1, band))
-            self.insert("features.person_features", (as_of, person, place))
+        self.insert("ml.persona_weeks", (as_of, self.people))
+        persona = "'persona-0' || (1 + i % 2)"
+        for table, values in {
+            "intermediate.int_people": "$as_of, p",
+            "intermediate.int_profiling_permissions": "$as_of, p, true, 'granted'",
+            "intermediate.int_contactability": "$as_of, p, 'email', 'email_marketing', 'c-' || p, p || '@example.com', "
+            "true, false, 'granted', timestamp '2025-06-01'",
+            "marts.segment_memberships": f"$as_of, p, 'persona', {persona}, "
+            "case i % 2 when 0 then 'Night owls' else 'Early birds' end, 0.5",
+            "marts.person_propensities": "$as_of, p, 'churn', case i % 4 when 0 then 0.9 else 0.1 end, "
+            "case i % 4 when 0 then 'high' else 'low' end",
+            "features.person_features": "$as_of, p, i",
+        }.items():
+            self.connection.execute(f"insert into {table} select {values} from people", {"as_of": as_of})
         self.delivers("orders", rows=100, newest=datetime.combine(as_of, datetime.min.time()) - timedelta(days=1))
         return week
 
