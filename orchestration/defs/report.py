@@ -39,7 +39,7 @@ REPORT_INPUTS = [
         "persona_weeks",
         "defined_persona_support",
     )
-]
+] + [dg.AssetKey(["activation", "audience_weeks"])]
 
 
 def report_asset(workspace: Workspace) -> dg.AssetsDefinition:

@@ -100,6 +100,17 @@ def sample_report(**changed) -> ReportData:
         values=_values(),
         preferences=_preferences(),
         uplift=_uplift(),
+        audiences=pl.DataFrame(
+            {
+                "audience": ["winback", "news", "rare"],
+                "description": ["", "", ""],
+                "destination": ["files", "mail", "mail"],
+                "state": ["blocked", "published", "not_due"],
+                "state_reason": ["size_jump: 1,600 people may be contacted; last time there were 100", None, None],
+                "values_as_of": [AS_OF - timedelta(days=7), AS_OF, AS_OF - timedelta(days=7)],
+                "people": [100, 1600, 3],
+            }
+        ),
         left_out=pl.DataFrame({"reason": ["no_consent_recorded", "objected"], "people": [1204, None]}),
         checks=pl.DataFrame(
             {
@@ -153,7 +164,7 @@ def empty_report() -> ReportData:
     """Build a week of which nothing is known."""
     frames = ["kpis", "history", "profiles", "migrations", "propensity", "propensity_models", "propensity_by_segment"]
     frames += ["rhythms", "stages", "typical", "ledger", "defined", "range_suggestions", "suggestions"]
-    nothing = {name: pl.DataFrame() for name in [*frames, "k_evidence", "deliveries", "checks", "left_out"]}
+    nothing = {name: pl.DataFrame() for name in [*frames, "k_evidence", "deliveries", "checks", "left_out", "audiences"]}
     return sample_report(**nothing, k_choice="", model_id="", refit="", moved_by_refit_alone=None)
 
 
