@@ -205,7 +205,7 @@ Gate = Literal["size_jump", "empty_source", "stale_source", "overlap", "failing_
 
 
 class Accepted(_Part):
-    """Somebody looked at what a publish gate found in one week, and wants it. A name that means nothing stays a mistake."""
+    """Somebody looked at what a publish gate found in one week, and wants it. A wrong name stays a mistake."""
 
     week: date
     gate: Gate

@@ -1,7 +1,7 @@
 """Audience files: one CSV per audience with the people whom the gate let through, and nobody else.
 
-Here belongs what such a file looks like. Who is in it is decided in `gate`: only what it sealed is written, and only as it was
-sealed. How the finished folder becomes visible is `publishing`.
+Here belongs what such a file looks like. Who is in it is decided in `gate`: only what it sealed is written, and only
+as it was sealed. How the finished folder becomes visible is `publishing`.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def write_audience_files(
 ) -> list[AudienceFile]:
     """Write one CSV per audience and a manifest, and let the week's folder lead to them in one step.
 
-    Rows come in the order of their first column of ids, some at a time, so memory holds no whole audience. The same people
-    give the same bytes.
+    Rows come in the order of their first column of ids, some at a time, so memory holds no whole audience. The same
+    people give the same bytes.
 
     Args:
         connection: Where the gate sealed the audiences.
@@ -108,9 +108,7 @@ def build_audience_files(
     return written
 
 
-def _check_sealed(
-    connection: duckdb.DuckDBPyConnection, audiences: Sequence[GatedAudience]
-) -> list[GatedAudience]:
+def _check_sealed(connection: duckdb.DuckDBPyConnection, audiences: Sequence[GatedAudience]) -> list[GatedAudience]:
     """The audiences, where the gate sealed them for files and nothing has changed since."""
     gated = [require_gated(audience, FILES) for audience in audiences]
     for audience in gated:

@@ -1,8 +1,8 @@
 """Texts that go out with an audience: templates with placeholders, each a mapped field with a default.
 
-Here belong what a template may contain, its check, and filling it in. Templates are Jinja2 in a sandbox, cut down to what a
-text needs: placeholders, filters that change text, conditions and comments. Nothing is called, looked up or looped over,
-so a template can neither reach anything nor take long.
+Here belong what a template may contain, its check, and filling it in. Templates are Jinja2 in a sandbox, cut down to
+what a text needs: placeholders, filters that change text, conditions and comments. Nothing is called, looked up or
+looped over, so a template can neither reach anything nor take long.
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
 Here belongs the draw. What the experiment is about, and what people then do, is not known here.
 
-Each person has a number from a hash of experiment and person, and those with the lowest are kept out. Of a persona's people who
-come into the experiment in a week so many are taken that the persona's control group is, to less than one person, the share
-it shall be (the stratum is the persona that a person came in with; where a stratum's count is rounded is drawn as well). Who was drawn stays where they are: `activation.experiment_people` remembers, also when they change persona,
-leave and come back, or are merged with another person of the same contact.
+Each person has a number from a hash of experiment and person, and those with the lowest are kept out. Of a persona's
+people who come into the experiment in a week so many are taken that the persona's control group is, to less than one
+person, the share it shall be (the stratum is the persona that a person came in with; where a stratum's count is
+rounded is drawn as well). Who was drawn stays where they are: `activation.experiment_people` remembers, also when
+they change persona, leave and come back, or are merged with another person of the same contact.
 """
 
 from __future__ import annotations
@@ -124,7 +125,8 @@ select e.*, r.person is not null as is_remembered
 from entries as e left join gate_remembered as r on r.number = e.number and r.person = e.person
 """
 
-# Within an exclusion group: the experiment a person was drawn for first, else the one a hash prefers of those that want them.
+# Within an exclusion group: the experiment a person was drawn for first, else the one a hash prefers of those that
+# want them.
 _ELSEWHERE = f"""
 create or replace temp table gate_elsewhere as
 with experiments as (

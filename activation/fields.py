@@ -2,8 +2,8 @@
 
 Here belongs the vocabulary of fields. Which of them an audience maps is said in `audience`; who goes out, in `gate`.
 
-By default a destination gets the identifier, the persona and the adoption class. Labels (what was predicted or learned of a
-person) and personal attributes (what a contact or a feature says) go out only where they are mapped.
+By default a destination gets the identifier, the persona and the adoption class. Labels (what was predicted or
+learned of a person) and personal attributes (what a contact or a feature says) go out only where they are mapped.
 """
 
 from __future__ import annotations
@@ -221,63 +221,75 @@ def _source_sql(
     terms: tuple[str, str],
     segment_type: str,
 ) -> str:
-    prefix, name = parts(source)
+    """SQL for one source; what it has to be joined with goes into `joined`."""
     week = joined.value(as_of)
+    decided = {
+        "as_of": f"cast({week} as date)",
+        "person_id": "a.person_id",
+        "contact_id": "a.contact_id",
+        "persona_id": "a.persona_id",
+        "channel": joined.value(terms[1]),
+        "purpose": joined.value(terms[0]),
+        "decision_reason": "a.consent_reason",
+        "consent_recorded_at": "a.consent_recorded_at",
+    }
+    prefix, name = parts(source)
+    if source in decided:
+        return decided[source]
+    if source in ("persona_name", "membership_strength"):
+        return _membership_sql(joined, alias, source, week, segment_type)
+    if prefix == "contact":
+        return _contact_sql(joined, alias, name, joined.value(as_of_at))
+    what, table, condition = _looked_up(joined, prefix, name)
+    joined.joins.append(
+        f"left join (select person_id, any_value({what}) as it from {table} where as_of = {week} and ({condition}) "
+        f"group by person_id) as {alias} on {alias}.person_id = a.person_id"
+    )
+    return f"{alias}.it"
 
-    def of_person(what: str, table: str, condition: str) -> str:
-        joined.joins.append(
-            f"left join (select person_id, any_value({what}) as it from {table} where as_of = {week} and ({condition}) "
-            f"group by person_id) as {alias} on {alias}.person_id = a.person_id"
-        )
-        return f"{alias}.it"
 
+def _looked_up(joined: _Joined, prefix: str, name: str) -> tuple[str, str, str]:
+    """Column, table and condition of a source of which a person has one row in a week."""
+    plain = {
+        "defined_persona": ("segment_id", RELATIONS["segment_memberships"], "segment_type = 'defined_persona'"),
+        "defined_persona_name": ("segment_name", RELATIONS["segment_memberships"], "segment_type = 'defined_persona'"),
+        "adoption_class": ("adoption_class", RELATIONS["adoption_classes"], "true"),
+        "message_style": ("message_style", RELATIONS["person_persuasion"], "true"),
+    }
     if prefix == "":
-        plain = {
-            "as_of": f"cast({week} as date)",
-            "person_id": "a.person_id",
-            "contact_id": "a.contact_id",
-            "persona_id": "a.persona_id",
-            "channel": joined.value(terms[1]),
-            "purpose": joined.value(terms[0]),
-            "decision_reason": "a.consent_reason",
-            "consent_recorded_at": "a.consent_recorded_at",
-        }
-        if name in plain:
-            return plain[name]
-        if name in ("persona_name", "membership_strength"):
-            column = "segment_name" if name == "persona_name" else "membership_strength"
-            if segment_type == "lookalike":
-                names = "select *, 'lookalike-' || lookalike as list, 'Look-alike ' || replace(lookalike, '_', ' ') as title"
-                joined.joins.append(
-                    f"left join ({names} from marts.lookalikes) as {alias} on {alias}.as_of = {week} "
-                    f"and {alias}.person_id = a.person_id and {alias}.list = a.persona_id"
-                )
-                return f"{alias}.{'title' if name == 'persona_name' else 'score'}"
-            joined.joins.append(
-                f"left join marts.segment_memberships as {alias} on {alias}.as_of = {week} "
-                f"and {alias}.person_id = a.person_id and {alias}.segment_id = a.persona_id "
-                f"and {alias}.segment_type = {joined.value(segment_type)}"
-            )
-            return f"{alias}.{column}"
-        if name in ("defined_persona", "defined_persona_name"):
-            column = "segment_id" if name == "defined_persona" else "segment_name"
-            return of_person(column, "marts.segment_memberships", "segment_type = 'defined_persona'")
-        if name == "adoption_class":
-            return of_person("adoption_class", RELATIONS["adoption_classes"], "true")
-        return of_person("message_style", RELATIONS["person_message_styles"], "true")
+        return plain[name]
     if prefix == "propensity":
-        is_number = name.endswith(".probability")
         target = joined.value(name.removesuffix(".probability"))
-        return of_person("probability" if is_number else "band", RELATIONS["person_propensities"], f"target = {target}")
+        column = "probability" if name.endswith(".probability") else "band"
+        return column, RELATIONS["person_propensities"], f"target = {target}"
     if prefix == "affinity":
         what = "phrase_group = {0} and phrase is null" if name in PHRASE_GROUPS else "phrase = {0}"
-        return of_person("score", RELATIONS["person_affinities"], what.format(joined.value(name)))
+        return "score", RELATIONS["person_affinities"], what.format(joined.value(name))
     if prefix == "preference":
-        return of_person("best_value", "marts.person_preferences", f"dimension = {joined.value(name)}")
-    if prefix == "feature":
-        return of_person(quoted(name), RELATIONS["person_features"], "true")
+        return "best_value", "marts.person_preferences", f"dimension = {joined.value(name)}"
+    return quoted(name), RELATIONS["person_features"], "true"
+
+
+def _membership_sql(joined: _Joined, alias: str, column: str, week: str, segment_type: str) -> str:
+    """The name of the persona (or list) that somebody is in, or how clearly they are."""
+    if segment_type == "lookalike":
+        names = "select *, 'lookalike-' || lookalike as list, 'Look-alike ' || replace(lookalike, '_', ' ') as title"
+        joined.joins.append(
+            f"left join ({names} from marts.lookalikes) as {alias} on {alias}.as_of = {week} "
+            f"and {alias}.person_id = a.person_id and {alias}.list = a.persona_id"
+        )
+        return f"{alias}.{'title' if column == 'persona_name' else 'score'}"
+    joined.joins.append(
+        f"left join {RELATIONS['segment_memberships']} as {alias} on {alias}.as_of = {week} "
+        f"and {alias}.person_id = a.person_id and {alias}.segment_id = a.persona_id "
+        f"and {alias}.segment_type = {joined.value(segment_type)}"
+    )
+    return f"{alias}.{'segment_name' if column == 'persona_name' else 'membership_strength'}"
+
+
+def _contact_sql(joined: _Joined, alias: str, name: str, at: str) -> str:
+    """What the contact that stands for a person said at a moment."""
     column = {"email": "email_normalized"}.get(name, name) if name in CONTACT_COLUMNS else f"attr_{name}"
-    at = joined.value(as_of_at)
     joined.joins.append(
         f"left join staging.stg_contacts as {alias} on {alias}.contact_id = a.contact_id and not {alias}.is_deleted "
         f"and {alias}.valid_from < {at} and coalesce({alias}.valid_to, timestamp '9999-12-31') >= {at}"

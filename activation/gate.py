@@ -1,11 +1,12 @@
 """The last gate: who may leave, who may not and why. There is no way out of the house but through it.
 
-Here belongs every reason to keep a person back (consent, suppressions, erasure, market rules, addresses shared with somebody
-who refused, frequency caps, experiments, too small an audience), in the order in which it is told, and the sealing of what
-is left. Whom chance keeps back is drawn in `experiments`; whether a week is published at all is asked in `publish_gates`.
+Here belongs every reason to keep a person back (consent, suppressions, erasure, market rules, addresses shared with
+somebody who refused, frequency caps, experiments, too small an audience), in the order in which it is told, and the
+sealing of what is left. Whom chance keeps back is drawn in `experiments`; whether a week is published at all is asked
+in `publish_gates`.
 
-It fails closed: who was not decided on, or decided on twice, stays. Everything is set-wise, in temporary tables whose names
-begin with `gate_`.
+It fails closed: who was not decided on, or decided on twice, stays. Everything is set-wise, in temporary tables whose
+names begin with `gate_`.
 """
 
 from __future__ import annotations
@@ -90,7 +91,8 @@ class Rules:
     """What holds for every audience of a workspace.
 
     Attributes:
-        market_rules: By country (ISO 3166-1 alpha-2), or `unknown` for people of whom no country is known. Where that is
+        market_rules: By country (ISO 3166-1 alpha-2), or `unknown` for people of whom no country is known. Where that
+        is
             not stated, they fall under the strictest rule of all: any of the countries may be theirs.
         frequency_caps: By channel.
         suppressed_keys: SHA-256 of identifiers (trimmed, lower case) on the workspace's own list.
@@ -198,7 +200,7 @@ class Gate:
         self._look_up_refused_keys()
 
     def _make_tables(self) -> None:
-        """Make the tables that are missing; who only reads is told so, and finds nothing in those that are not there."""
+        """Make the tables that are missing; who only reads finds nothing in those that are not there."""
         try:
             self._connection.execute(TABLES)
         except duckdb.InvalidInputException:
@@ -237,12 +239,14 @@ class Gate:
         self._connection.execute(
             "create or replace temp table gate_people as "
             "select cast(row_number() over (order by person_id) as integer) as person, person_id, persona_id from ("
-            "select coalesce(p.person_id, k.person_id) as person_id, coalesce(k.persona_id, p.persona_id) as persona_id "
+            "select coalesce(p.person_id, k.person_id) as person_id, "
+            "coalesce(k.persona_id, p.persona_id) as persona_id "
             "from gate_people as p full join gate_known as k on k.person_id = p.person_id)"
         )
 
     def consider(self, terms: Terms, condition: str, parameters: Mapping[str, Any] | None = None) -> None:
-        """Consider people for an audience. Audiences come in the order in which they have a claim to people's attention.
+        """Consider people for an audience. Audiences come in the order in which they have a claim to people's
+        attention.
 
         Args:
             terms: Of the audience; one that was considered before is considered anew.
@@ -386,7 +390,7 @@ class Gate:
             raise GateError(f"Somebody was decided on twice for {terms.purpose} over {terms.channel}: nobody passes")
 
     def _look_up_refused_keys(self) -> None:
-        """Keys of erased, suppressed and listed people: SHA-256 of trimmed identifiers, as they are and in lower case."""
+        """Keys of erased, suppressed and listed people: SHA-256 of trimmed identifiers."""
         connection = self._connection
         connection.execute(
             "create or replace temp table gate_suppressed as "
@@ -485,7 +489,7 @@ class Gate:
     # Messages.
 
     def _count_messages(self, terms: Terms) -> None:
-        """What each person got over the channel within the cap's days: as delivered, or as sent by us, the more counts."""
+        """What each person got over the channel within the cap's days, as delivered or as sent by us."""
         cap = self._rules.frequency_caps.get(terms.channel)
         if cap is not None and "activation.audience_weeks" in self._missing:
             raise GateError("a cap cannot be held before the first week was run")
@@ -551,9 +555,9 @@ class Gate:
         self._connection.unregister("terms")
         if not self._permissions:
             self._connection.execute(
-                "create or replace temp table gate_permissions (permission integer, person integer, contact_id varchar, "
-                "identifier varchar, consent_reason varchar, consent_recorded_at timestamp, refusal varchar, "
-                "earlier_messages bigint)"
+                "create or replace temp table gate_permissions (permission integer, person integer, "
+                "contact_id varchar, identifier varchar, consent_reason varchar, consent_recorded_at timestamp, "
+                "refusal varchar, earlier_messages bigint)"
             )
         self._connection.execute(
             f"""

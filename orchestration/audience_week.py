@@ -1,7 +1,8 @@
 """Audiences of one week: who is meant, who passes the gate, what is published, and what stands from before.
 
 What belongs here: reading the week's facts, asking `activation/`, and writing what it decided. Who passes stands in
-`activation/gate.py`, what holds a whole audience back in `activation/publish_gates.py`; nothing here decides on a person.
+`activation/gate.py`, what holds a whole audience back in `activation/publish_gates.py`; nothing here decides on a
+person.
 
 A workspace without `activation.yml` has an audience per persona, in files; it takes the same way.
 """
@@ -322,7 +323,8 @@ class JudgedWeek:
     def _sources(self) -> list[Source]:
         before = self._facts_before()
         rows = self._connection.execute(
-            "select f.entity, sum(f.rows_loaded), max(f.latest_row_at), any_value(r.files) from raw.ingested_files as f "
+            "select f.entity, sum(f.rows_loaded), max(f.latest_row_at), any_value(r.files) "
+            "from raw.ingested_files as f "
             "left join (select entity, count(*) as files from quarantine.refused_files group by entity) as r "
             "on r.entity = f.entity group by f.entity order by f.entity"
         ).fetchall()

@@ -170,14 +170,16 @@ def sealed_list(
     own = workspace.settings.activation
     key = f"{LOOKALIKE_PREFIX}{lookalike.name}"
     gate = Gate(connection, week.as_of, week.as_of_at(workspace.settings.timezone), gate_rules(workspace))
-    terms = Terms(key, own.purpose, own.channel, identifier="email" if own.channel == EMAIL else "contact_id", is_file=True)
+    terms = Terms(
+        key, own.purpose, own.channel, identifier="email" if own.channel == EMAIL else "contact_id", is_file=True
+    )
     listed = lookalike.scores.select("person_id", "score")  # noqa: F841 - DuckDB reads it by name
     connection.execute("create or replace temp table gate_listed_people as select * from listed")
     gate.consider(terms, "p.person_id in (select person_id from gate_listed_people)")
     gate.judge()
     values = (
-        "select a.identifier, a.person_id, a.contact_id, $as_of::date as as_of, $key as persona_id, $name as persona_name, "
-        "l.score as membership_strength, c.email, $channel as channel, $purpose as purpose, "
+        "select a.identifier, a.person_id, a.contact_id, $as_of::date as as_of, $key as persona_id, "
+        "$name as persona_name, l.score as membership_strength, c.email, $channel as channel, $purpose as purpose, "
         "a.consent_reason as decision_reason, a.consent_recorded_at from gate_approved as a "
         "inner join gate_listed_people as l on l.person_id = a.person_id "
         "inner join intermediate.int_contactability as c on c.as_of = $as_of and c.person_id = a.person_id "

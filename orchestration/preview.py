@@ -1,7 +1,7 @@
 """`personae preview`: what an audience sends of the people of a persona, and how its texts read.
 
-What belongs here: the lines that are shown. No person is: labels are the commonest of the persona's people in the audience,
-personal attributes are their defaults.
+What belongs here: the lines that are shown. No person is: labels are the commonest of the persona's people in the
+audience, personal attributes are their defaults.
 """
 
 from __future__ import annotations
@@ -114,8 +114,9 @@ def _commonest(
 ) -> dict[str, Any]:
     """The commonest value of each source among the persona's people in the audience."""
     connection.execute(
-        "create or replace temp table gate_approved as select person_id, persona_id, cast(null as varchar) as identifier, "
-        "cast(null as varchar) as contact_id, reason as consent_reason, consent_recorded_at from activation.audiences "
+        "create or replace temp table gate_approved as select person_id, persona_id, "
+        "cast(null as varchar) as identifier, cast(null as varchar) as contact_id, "
+        "reason as consent_reason, consent_recorded_at from activation.audiences "
         "where as_of = ? and audience = ? and persona_id = ? and is_in",
         [week.as_of, audience, persona_id],
     )

@@ -1,4 +1,5 @@
-"""Why somebody is in an audience, or is not and will not be: consent, suppression, erasure, holdout, and what was decided.
+"""Why somebody is in an audience, or is not and will not be: consent, suppression, erasure, holdout, and what was
+decided.
 
 What belongs here: the lines of `personae why` on contact. Decisions are read from the tables of the gate; nothing is
 decided anew. No address is told: whoever asks knows whom they ask for.
@@ -38,7 +39,8 @@ def permission_lines(connection: duckdb.DuckDBPyConnection, week: Week, person_i
     """Whether somebody may be profiled at all, for whoever is in no persona."""
     rows = _rows(
         connection,
-        "select is_allowed, decision_reason from intermediate.int_profiling_permissions where as_of = ? and person_id = ?",
+        "select is_allowed, decision_reason from intermediate.int_profiling_permissions "
+        "where as_of = ? and person_id = ?",
         [week.as_of, person_id],
     )
     yield ""
@@ -99,7 +101,7 @@ def _consent_lines(connection: duckdb.DuckDBPyConnection, week: Week, somebody: 
         [week.as_of, somebody.person_id],
     )
     if not decided:
-        yield "  for this week no decision stands in the warehouse: they may not be profiled, or the last run was for another"
+        yield "  no decision stands in the warehouse: they may not be profiled, or the last run was for another week"
     for row in decided:
         verb = "may" if row["is_allowed"] else "may not"
         since = f" (recorded {row['consent_recorded_at']:%Y-%m-%d})" if row["consent_recorded_at"] else ""
@@ -186,7 +188,8 @@ def _unmet_lines(
         compiled = compile_selection(Selection.model_validate({key: value}), week.as_of)
         try:
             row = connection.execute(
-                f"select {compiled.sql} from (select $person as person_id) as p", {**compiled.parameters, "person": person_id}
+                f"select {compiled.sql} from (select $person as person_id) as p",
+                {**compiled.parameters, "person": person_id},
             ).fetchone()
         except duckdb.CatalogException:
             row = (False,)

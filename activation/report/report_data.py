@@ -326,7 +326,8 @@ class ReportData:
             none is told; `lift` compares it with the usual mix.
         uplift: What campaigns with a control group brought about, a row per learner, or why nothing is told.
         left_out: Known people who are in nothing else here, by reason; people is null where they are fewer than that.
-        audiences: What became of each audience that the workspace declares: published, blocked or not_due; in the file's order.
+        audiences: What became of each audience that the workspace declares: published, blocked or not_due; in the
+        file's order.
 
     Raises:
         ValueError: A frame lacks a column or holds one of the wrong type, the time zone is unknown, or the week does

@@ -22,7 +22,7 @@ INPUTS = [
 ]
 TABLES = {
     "audiences": "Everybody whom an audience means, in or out, and the reason; a row per week, audience and person.",
-    "audience_weeks": "What became of each audience in each week: published, blocked or not due; counts; what goes out.",
+    "audience_weeks": "What became of each audience in each week: published, blocked or not due; counts; fields.",
     "experiment_people": "Whom chance put where, in every experiment with a holdout; it only ever grows.",
 }
 
@@ -45,9 +45,9 @@ def activation_assets(workspace: Workspace) -> dg.AssetsDefinition:
     published = dg.AssetCheckSpec(
         "audiences_are_published",
         asset=specs["audience_weeks"].key,
-        description="No publish gate held an audience back: no size jump, no stale or empty source, no forbidden overlap, "
-        "no broken contract, no consent ledger that shrank. Where one did, what was published before stands, less "
-        "whoever may no longer be contacted.",
+        description="No publish gate held an audience back: no size jump, no stale or empty source, no forbidden "
+        "overlap, no broken contract, no consent ledger that shrank. Where one did, what was published before stands, "
+        "less whoever may no longer be contacted.",
     )
 
     @dg.multi_asset(name="audiences", specs=[*specs.values(), files], check_specs=[published], **weekly(workspace))

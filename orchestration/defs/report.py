@@ -8,38 +8,42 @@ from orchestration.report_week import report_data
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 
-REPORT_INPUTS = [
-    dg.AssetKey(["marts", name])
-    for name in (
-        "segment_memberships",
-        "segment_kpis",
-        "segment_profiles",
-        "segment_migrations",
-        "segment_rhythms",
-        "segment_stages",
-        "person_propensities",
-        "propensity_gains",
-        "propensity_backtest",
-        "segment_values",
-        "segment_preferences",
-        "uplift_results",
-        "lookalikes",
-        "people_left_out",
-    )
-] + [
-    dg.AssetKey(["ml", name])
-    for name in (
-        "persona_models",
-        "lookalike_models",
-        "model_runs",
-        "propensity_fairness",
-        "value_models",
-        "personas",
-        "persona_ledger",
-        "persona_weeks",
-        "defined_persona_support",
-    )
-] + [dg.AssetKey(["activation", "audience_weeks"])]
+REPORT_INPUTS = (
+    [
+        dg.AssetKey(["marts", name])
+        for name in (
+            "segment_memberships",
+            "segment_kpis",
+            "segment_profiles",
+            "segment_migrations",
+            "segment_rhythms",
+            "segment_stages",
+            "person_propensities",
+            "propensity_gains",
+            "propensity_backtest",
+            "segment_values",
+            "segment_preferences",
+            "uplift_results",
+            "lookalikes",
+            "people_left_out",
+        )
+    ]
+    + [
+        dg.AssetKey(["ml", name])
+        for name in (
+            "persona_models",
+            "lookalike_models",
+            "model_runs",
+            "propensity_fairness",
+            "value_models",
+            "personas",
+            "persona_ledger",
+            "persona_weeks",
+            "defined_persona_support",
+        )
+    ]
+    + [dg.AssetKey(["activation", "audience_weeks"])]
+)
 
 
 def report_asset(workspace: Workspace) -> dg.AssetsDefinition:

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from activation.gate import Gate, Rules, Tables, Terms
-from activation.sync.gated import GateDecision, GatedAudience
+from activation.sync.gated import GatedAudience, GateDecision
 from activation.sync.protocol import FieldMapping, MappedField, Mode
 
 AS_OF = date(2026, 11, 16)
@@ -44,7 +44,9 @@ class World:
         self.connection.execute("set TimeZone = 'UTC'")
         self.connection.execute(SCHEMA)
 
-    def person(self, person_id: str, *, country: str | None = "DE", contact: str | None = None, **decided: Any) -> World:
+    def person(
+        self, person_id: str, *, country: str | None = "DE", contact: str | None = None, **decided: Any
+    ) -> World:
         """A person who may be contacted, unless `decided` says otherwise."""
         contact = contact or f"c-{person_id}"
         row = {
@@ -93,9 +95,7 @@ class World:
         marks = ", ".join("?" for _ in row)
         self.connection.execute(f"insert into {table} ({columns}) values ({marks})", list(row.values()))
 
-    def gate(
-        self, rules: Rules | None = None, as_of: date = AS_OF, personas: dict[str, str] | None = None
-    ) -> Gate:
+    def gate(self, rules: Rules | None = None, as_of: date = AS_OF, personas: dict[str, str] | None = None) -> Gate:
         gate = Gate(self.connection, as_of, AS_OF_AT, rules, TABLES)
         if personas:
             listed = " union all ".join(f"select '{one}', '{persona}'" for one, persona in personas.items())

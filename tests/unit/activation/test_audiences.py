@@ -95,7 +95,7 @@ def test_an_audience_of_nobody_is_a_file_with_a_header(world, tmp_path):
 
 
 def test_text_that_a_spreadsheet_would_run_gets_an_apostrophe(world, tmp_path):
-    for place, name in enumerate(["=1+1", "+49", "-x", "@y", "\tz", "plain, \"quoted\"\nand long"]):
+    for place, name in enumerate(["=1+1", "+49", "-x", "@y", "\tz", 'plain, "quoted"\nand long']):
         world.person(f"p{place}")
         world.connection.execute("insert into named values (?, ?)", [f"p{place}", name])
     write(world, tmp_path)

@@ -1,4 +1,4 @@
-"""Whom chance keeps out: the same people every week, as many of each persona, and nobody in two experiments of a group."""
+"""Whom chance keeps out: the same people every week, as many of each persona, nobody in two of a group."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def names(number: int, first: int = 0) -> list[str]:
 def world_of(people: list[str]) -> World:
     world = World()
     values = ", ".join(
-        f"(date '{AS_OF}', '{one}', 'email_marketing', 'email', 'c-{one}', '{one}@example.com', true, false, 'granted', "
-        "timestamp '2026-03-01')"
+        f"(date '{AS_OF}', '{one}', 'email_marketing', 'email', 'c-{one}', '{one}@example.com', true, false, "
+        "'granted', timestamp '2026-03-01')"
         for one in people
     )
     world.connection.execute(f"insert into contactability values {values}")
@@ -149,8 +149,8 @@ def test_nobody_is_in_two_experiments_of_one_exclusion_group():
     shares = [sum(told[key][one] != ANOTHER_EXPERIMENT for one in names(200)) for key in ("one", "two")]
     assert min(shares) > 70  # by chance, about half each
     drawn = world.connection.execute(
-        "select max(experiments) from (select count(distinct experiment) as experiments from activation.experiment_people "
-        "where exclusion_group = 'spring' group by person_id)"
+        "select max(experiments) from (select count(distinct experiment) as experiments "
+        "from activation.experiment_people where exclusion_group = 'spring' group by person_id)"
     ).fetchone()
     assert drawn == (1,)
 
@@ -175,8 +175,9 @@ def test_when_an_experiment_ends_its_people_are_free():
 
 def test_only_people_who_may_be_contacted_are_drawn():
     world = world_of(names(40))
-    world.connection.execute("update contactability set is_allowed = false, decision_reason = 'withdrawn' "
-                             "where person_id < 'p0020'")
+    world.connection.execute(
+        "update contactability set is_allowed = false, decision_reason = 'withdrawn' where person_id < 'p0020'"
+    )
     run(world, held("news", 0.5))
 
     drawn = world.connection.execute("select min(person_id), count(*) from activation.experiment_people").fetchone()

@@ -246,13 +246,14 @@ def published_before(world, people, audiences, as_of):
     world.gate()
     for name in audiences:
         world.connection.execute(
-            "insert into activation.audience_weeks select ?, ?, 0, null, 'email_marketing', 'email', 'files', 'mirror', "
-            "null, 'published', null, ?, 1, 1, '{}', '{}', '[]'",
+            "insert into activation.audience_weeks select ?, ?, 0, null, 'email_marketing', 'email', 'files', "
+            "'mirror', null, 'published', null, ?, 1, 1, '{}', '{}', '[]'",
             [as_of, name, as_of],
         )
         for person_id in people:
             world.connection.execute(
-                "insert into activation.audiences values (?, ?, ?, null, true, 'granted', null)", [as_of, name, person_id]
+                "insert into activation.audiences values (?, ?, ?, null, true, 'granted', null)",
+                [as_of, name, person_id],
             )
 
 
@@ -276,7 +277,11 @@ def test_within_a_week_the_first_audiences_of_the_file_have_the_room_there_is(wo
     told = world.judged(audience("first"), audience("second"), audience("third"), rules=TWO_A_WEEK)
 
     assert [told[one]["p1"] for one in ("first", "second", "third")] == ["in: granted", "in: granted", "frequency_cap"]
-    assert [told[one]["p2"] for one in ("first", "second", "third")] == ["in: granted", "frequency_cap", "frequency_cap"]
+    assert [told[one]["p2"] for one in ("first", "second", "third")] == [
+        "in: granted",
+        "frequency_cap",
+        "frequency_cap",
+    ]
 
 
 def test_an_audience_that_stands_sends_nothing_anew_so_no_cap_counts(world):

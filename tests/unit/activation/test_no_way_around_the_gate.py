@@ -1,4 +1,4 @@
-"""There is no path to a destination around the gate: who may seal is read off the code, each connector is tried directly."""
+"""There is no path to a destination around the gate: who may seal is read off the code, each connector is tried."""
 
 from __future__ import annotations
 

@@ -71,9 +71,12 @@ class AudienceCompany:
         self.connection.execute("set TimeZone = 'UTC'")
         self.connection.execute(SCHEMA)
         make_raw_tables(self.connection)
-        self.execute("create table people as select 'p' || lpad(i::varchar, 3, '0') as p, i from range(?) as t (i)", people)
         self.execute(
-            "insert into intermediate.int_identities_resolved select p, 'contact', 'c-' || p, ?, null from people", LONG_AGO
+            "create table people as select 'p' || lpad(i::varchar, 3, '0') as p, i from range(?) as t (i)", people
+        )
+        self.execute(
+            "insert into intermediate.int_identities_resolved select p, 'contact', 'c-' || p, ?, null from people",
+            LONG_AGO,
         )
         self.execute(
             "insert into staging.stg_contacts select 'c-' || p, p || '@example.com', p || '@example.com', 'Name' || p, "

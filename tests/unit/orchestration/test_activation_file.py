@@ -21,7 +21,8 @@ entities:
     columns: {contact_id: contact_id, email: email, first_name: first_name, country: country}
     attributes:
       tier: feature
-      religion: {role: feature, sensitive: religion, legal_basis: {condition: explicit_consent, statement: "asked each"}}
+      religion: {role: feature, sensitive: religion, legal_basis: {condition: explicit_consent, statement: "asked
+      each"}}
 """
 SETTINGS = {
     "targets": {"churn": {"outcome": "no_order", "within_days": 28}},
@@ -191,7 +192,10 @@ MINIMAL = "audiences:\n  news:\n    purpose: email_marketing\n    people: {prope
             "activation.yml:6: the file 'texts/bdy.html' is missing; did you mean 'texts/body.html'?",
         ),
         (MINIMAL + "market_rules: {NN: no_contact}\n", "activation.yml:5: 'NN' is neither a country"),
-        (MINIMAL + "frequency_caps: {emial: {at_most: 1, within_days: 7}}\n", "'emial' is no channel; did you mean 'email'"),
+        (
+            MINIMAL + "frequency_caps: {emial: {at_most: 1, within_days: 7}}\n",
+            "'emial' is no channel; did you mean 'email'",
+        ),
         (MINIMAL + "never_together: [[news, nws]]\n", "activation.yml:5: 'nws' is no audience; did you mean 'news'?"),
         (
             MINIMAL + "destinations:\n  there: {kind: klavio}\n",

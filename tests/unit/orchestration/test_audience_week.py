@@ -14,7 +14,6 @@ from activation.gate import GateError, remember_erased
 from activation.sync.protocol import Mode
 from orchestration.audience_week import told_of
 from orchestration.preview import NothingToPreview, preview
-from orchestration.weeks import Week
 from orchestration.why import NotFound, Question, explain
 
 SECOND, THIRD = FIRST.back(-1), FIRST.back(-2)
@@ -96,8 +95,12 @@ def test_an_audience_holds_whom_its_expression_means_with_what_it_maps_and_no_mo
 
 
 def test_by_default_nothing_personal_goes_out_and_the_plan_lists_what_does(company):
-    company.declares(WINBACK.replace("attributes", "#").replace("content:", "#").replace("subject:", "# ")
-                     .replace("                defaults", "#")).runs(FIRST)
+    company.declares(
+        WINBACK.replace("attributes", "#")
+        .replace("content:", "#")
+        .replace("subject:", "# ")
+        .replace("                defaults", "#")
+    ).runs(FIRST)
     assert list(rows(company, FIRST, "winback")[0]) == ["as_of", "identifier", "persona_id", "persona_name"]
     assert manifest(company, FIRST)["files"][0]["personal_attributes"] == []
 
@@ -238,9 +241,7 @@ def test_a_persona_that_is_not_there_holds_its_audience_back_with_the_nearest_na
     judged = company.declares(WINBACK.replace("Night owls,", "Night owl,")).runs(FIRST)
 
     (sentence,) = judged.states["winback"].why
-    assert sentence == (
-        "unknown_name: there is no persona 'Night owl' this week; did you mean 'Night owls'?"
-    )
+    assert sentence == ("unknown_name: there is no persona 'Night owl' this week; did you mean 'Night owls'?")
 
 
 # Schedule.
@@ -250,8 +251,11 @@ def test_every_other_week_what_was_published_stands(company):
     company.declares(WINBACK + "    schedule: {every_weeks: 2, starting: 2026-01-05}\n").runs(FIRST)
     company.computes(SECOND)
     jump(company)
-    company.execute("update intermediate.int_contactability set is_allowed = false, decision_reason = 'withdrawn' "
-                    "where as_of = ? and person_id = 'p004'", SECOND.as_of)
+    company.execute(
+        "update intermediate.int_contactability set is_allowed = false, decision_reason = 'withdrawn' "
+        "where as_of = ? and person_id = 'p004'",
+        SECOND.as_of,
+    )
     judged = company.judges(SECOND)
 
     assert judged.states["winback"].state == "not_due"
@@ -271,7 +275,9 @@ def test_before_its_first_week_an_audience_is_nobody(company):
 
 
 def test_a_destination_gets_what_was_sealed_for_it_and_files_nothing_of_it(company):
-    elsewhere = "destinations: {mail: {kind: klaviyo}}\n" + WINBACK.lstrip() + "    destination: mail\n    mode: upsert\n"
+    elsewhere = (
+        "destinations: {mail: {kind: klaviyo}}\n" + WINBACK.lstrip() + "    destination: mail\n    mode: upsert\n"
+    )
     judged = company.declares(elsewhere).runs(FIRST)
     (sealed,) = judged.sealed("mail")
 
