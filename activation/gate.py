@@ -333,7 +333,7 @@ class Gate:
             "nullif(lower(trim(c.email)), '')" if terms.identifier == EMAIL else "nullif(trim(c.contact_id), '')"
         )
         select = f"""
-            select {number} as permission, p.person, c.contact_id, {identifier} as identifier,
+            select {number} as permission, p.person, c.contact_id, {identifier} as identifier, c.email as address,
                 case when c.is_allowed then c.decision_reason end as consent_reason,
                 cast(c.consent_recorded_at as timestamp) as consent_recorded_at,
                 case
@@ -362,7 +362,7 @@ class Gate:
                     when c.identifier is null then 'no_identifier'
                     when {unsafe} then 'unsafe_identifier'
                     when {self._is_among("gate_suppressed", "c.identifier")} then 'suppressed'
-                    when {self._is_among("gate_listed", "c.identifier")}
+                    when {self._is_among("gate_listed", "c.address")}
                         or {self._is_among("gate_listed", "c.contact_id")} then 'on_suppression_list'
                     when {self._market_condition()} then 'market_rule'
                     when c.identifier in (

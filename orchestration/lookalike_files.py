@@ -15,7 +15,7 @@ import duckdb
 import polars as pl
 
 from activation.audience import EMAIL
-from activation.gate import Gate, Terms
+from activation.gate import Gate, Tables, Terms
 from activation.hashed_audiences import ADVERTISING, HashedFile, write_hashed_audience
 from activation.sync.gated import GatedAudience
 from activation.sync.protocol import FieldMapping, MappedField, Mode
@@ -26,15 +26,16 @@ from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
 MANIFEST = "manifest.json"
+ADS = "ads"
+"""The channel of ad platforms, in the ledger of consent."""
 
 # Who is looked up by a platform, as the contact that stands for the person says it at the week's end.
 CHOSEN = """
 select p.person_id, p.email, p.phone, c.first_name, c.last_name, c.city, c.postal_code, c.country,
-    a.purpose, coalesce(a.is_allowed and not a.is_refused_by_now, false) as is_allowed,
-    case when a.is_allowed and a.is_refused_by_now then 'refused_since' else a.decision_reason end as decision_reason
-from intermediate.int_people as p
-semi join chosen as s on s.person_id = p.person_id
-inner join intermediate.int_advertising_permissions as a on a.as_of = p.as_of and a.person_id = p.person_id
+    'advertising' as purpose, j.refusal is null as is_allowed, j.refusal as decision_reason
+from gate_judged as j
+inner join gate_people as g on g.person = j.person
+inner join intermediate.int_people as p on p.person_id = g.person_id
 left join staging.stg_contacts as c on c.contact_id = p.contact_id
     and c.valid_from < $as_of_at and coalesce(c.valid_to >= $as_of_at, true)
 where p.as_of = $as_of
@@ -61,8 +62,7 @@ shared as (
 )
 select distinct s.email, s.phone, s.country from shared as s
 anti join (
-    select person_id from intermediate.int_advertising_permissions
-    where as_of = $as_of and is_allowed and not is_refused_by_now
+    select person_id from gate_advertising where as_of = $as_of and is_allowed and not is_refused_by_now
 ) as a on a.person_id = s.person_id
 order by all
 """
@@ -89,7 +89,7 @@ def write_platform_files(
     """Write the hashed files of one look-alike into a folder that is being built.
 
     Args:
-        connection: the warehouse; `int_advertising_permissions` is computed for the week.
+        connection: the warehouse; `int_advertising_permissions` is computed for the week. The gate decides.
         workspace: the workspace.
         week: the week, one of those of the last run.
         lookalike: the seed and those listed.
@@ -120,8 +120,22 @@ def _people(
     """The chosen people as a platform's file needs them, and addresses and numbers that were refused."""
     chosen = people.rename("person_id").to_frame()  # noqa: F841 - DuckDB reads it by name
     at = week.as_of_at(workspace.settings.timezone)
+    connection.execute(
+        "create or replace temp table gate_advertising as "
+        "select * from intermediate.int_advertising_permissions where as_of = ?",
+        [week.as_of],
+    )
+    connection.execute("create or replace temp table gate_chosen as select person_id from chosen")
+    gate = Gate(connection, week.as_of, at, gate_rules(workspace), Tables(contactability="gate_advertising"))
+    # Not by address: who has none may be looked up by their number.
+    gate.consider(
+        Terms("ads", ADVERTISING, ADS, identifier="contact_id"),
+        "p.person_id in (select person_id from gate_chosen)",
+    )
+    gate.judge()
     looked_up = connection.execute(CHOSEN, {"as_of": week.as_of, "as_of_at": at}).pl()
     refused = connection.execute(REFUSED, {"as_of": week.as_of}).pl()
+    gate.close()
     region = workspace.settings.identity.phone_region
     return (
         looked_up.with_columns(phone=_e164(looked_up, region)),

@@ -146,7 +146,8 @@ def test_whoever_is_on_the_workspaces_own_list_is_out(world, identifier):
     world.people("p1", "p2")
     rules = Rules(suppressed_keys=[hashlib.sha256(identifier.encode()).hexdigest()])
 
-    assert told_of(world, rules=rules) == {"p1": "on_suppression_list", "p2": "in: granted"}
+    told = world.judged(audience("news"), audience("by_contact", identifier="contact_id"), rules=rules)
+    assert told["news"] == told["by_contact"] == {"p1": "on_suppression_list", "p2": "in: granted"}
 
 
 @pytest.mark.parametrize("identifier", [" P1@Example.com ", "c-p1"])
