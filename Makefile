@@ -9,7 +9,7 @@ HISTORY ?= 26
 LOCKED := --universal --generate-hashes --no-emit-index-url --no-strip-extras --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test check format fuzz-ingest pages bench bench-identity bench-personas bench-tracking bench-dimensions bench-models bench-affinity bench-lookalikes lock clean
+.PHONY: help run ui test check format fuzz-ingest pages bench bench-identity bench-personas bench-tracking bench-dimensions bench-models bench-affinity bench-lookalikes bench-audiences lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -75,6 +75,9 @@ bench-models: $(VENV)/ready-dev ## measure propensities on public data and in si
 
 bench-affinity: $(VENV)/ready-dev ## measure brand affinity and its speed, and write the figures to docs/affinity.md
 	@$(BIN)/python -m benchmarks.affinity --write docs/affinity.md $(if $(DATA),--data $(DATA))
+
+bench-audiences: $(VENV)/ready ## time the gate for a million people and ten audiences
+	@$(BIN)/python -m benchmarks.audiences
 
 bench-lookalikes: $(VENV)/ready-dev ## measure look-alikes on public data, in simulated worlds and on a million people
 	@$(BIN)/python -m benchmarks.lookalikes $(if $(DATA),--data $(DATA))
