@@ -1,7 +1,7 @@
 """How long the gate takes for many people and ten audiences: `make bench-audiences`.
 
-Here belongs a synthetic warehouse of the tables that the gate reads, and the timing of each step. Wall time is what a person
-waits; processor time tells what it costs on a machine that does other things as well.
+Here belongs a synthetic warehouse of the tables that the gate reads, and the timing of each step. Wall time is what a
+person waits; processor time tells what it costs on a machine that does other things as well.
 """
 
 from __future__ import annotations
@@ -51,15 +51,18 @@ create table intermediate.int_contactability as select date '{as_of}' as as_of, 
         as decision_reason, timestamp '2026-03-01' as consent_recorded_at from people;
 create table intermediate.int_identities_resolved as select person_id, 'contact' as identity_kind,
     contact_id as identity_id, timestamp '2020-01-01' as valid_from, null::timestamp as valid_to from people;
-create table staging.stg_contacts as select contact_id, email, email as email_normalized, 'Name' || i % 5000 as first_name,
+create table staging.stg_contacts as select contact_id, email, email as email_normalized,
+    'Name' || i % 5000 as first_name,
     case h % 9 when 0 then 'NL' when 1 then null else 'DE' end as country, false as is_deleted,
     timestamp '2020-01-01' as valid_from, null::timestamp as valid_to from people;
-create table staging.stg_messages as select contact_id, timestamp '2026-11-10' + to_hours((h % 120)::int) as occurred_at,
+create table staging.stg_messages as select contact_id, timestamp '2026-11-10' + to_hours((h % 120)::int)
+    as occurred_at,
     'email' as channel, 'sent' as message_action from people, range(2);
 create table marts.segment_memberships as select date '{as_of}' as as_of, person_id, 'persona' as segment_type,
     'persona-0' || (1 + h % 6) as segment_id, 'Persona ' || (1 + h % 6) as segment_name,
     (h % 100) / 100 as membership_strength from people;
-create table marts.person_propensities as select date '{as_of}' as as_of, person_id, 'order' as target, 0.1 as probability,
+create table marts.person_propensities as select date '{as_of}' as as_of, person_id, 'order' as target,
+    0.1 as probability,
     case when h % 10 < 2 then 'high' when h % 10 < 5 then 'medium' else 'low' end as band from people;
 create table features.person_features as select date '{as_of}' as as_of, person_id, h % 10 as orders_91d from people;
 """
