@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from datetime import date
@@ -24,6 +23,7 @@ import polars as pl
 from benchmarks.preference_worlds import world
 from ml.customer_value import FIT_SAMPLE, ValueModel, ValueSettings
 from ml.uplift import TWO_MODELS, measure_uplift
+from orchestration.dbt_runs import DBT_COMMAND
 from orchestration.ingest.tables import make_raw_tables
 from orchestration.preference_week import run_preference_week
 from orchestration.uplift_week import run_uplift_week
@@ -382,7 +382,7 @@ def _dbt_seconds(workspace: Workspace) -> dict[str, float]:
     from orchestration.dbt_runs import DBT_PROJECT_FOLDER, dbt_environment, vars_argument
 
     command = [
-        str(Path(sys.executable).with_name("dbt")),
+        str(DBT_COMMAND),
         "run",
         "--project-dir",
         str(DBT_PROJECT_FOLDER),

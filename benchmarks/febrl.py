@@ -10,7 +10,6 @@ import argparse
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import polars as pl
 
-from orchestration.dbt_runs import BUILD_TARGET, DBT_PROJECT_FOLDER, dbt_environment, vars_argument
+from orchestration.dbt_runs import BUILD_TARGET, DBT_COMMAND, DBT_PROJECT_FOLDER, dbt_environment, vars_argument
 from orchestration.identity import write_decisions
 from orchestration.ingest.load import ingest
 from orchestration.warehouse import Warehouse
@@ -77,7 +76,7 @@ def run_dbt(workspace: Workspace, *arguments: str) -> None:
     """Run a command of dbt on a workspace, as the weekly job does."""
     project = str(DBT_PROJECT_FOLDER)
     command = [
-        str(Path(sys.executable).with_name("dbt")),
+        str(DBT_COMMAND),
         *arguments,
         "--project-dir",
         project,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import gc
 import os
 import subprocess
 import sys
@@ -18,14 +17,13 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from orchestration.garbage import seldom_looked_for
 from orchestration.settings_file import SettingsError, nearest
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
 EXIT_RUN_FAILED = 1
 EXIT_WRONG_SETTING = 2
-# Objects made since the last look among the youngest, and looks before one among older ones, and the oldest.
-LOOK_FOR_GARBAGE_AFTER = (10_000, 10, 50)
 
 app = typer.Typer(
     help="Find out who your customers are, every week.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -581,13 +579,8 @@ def _fail(message: str, status: int) -> NoReturn:
 def main() -> None:
     """The command `personae`."""
     warnings.simplefilter("ignore")
-    # Libraries, definitions and the manifest are a million objects that stay. Python would look through them again and
-    # again for garbage, and once more at the end: five seconds of every run.
-    gc.set_threshold(*LOOK_FOR_GARBAGE_AFTER)
-    try:
+    with seldom_looked_for():
         app()
-    finally:
-        gc.freeze()
 
 
 if __name__ == "__main__":

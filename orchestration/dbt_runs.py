@@ -25,6 +25,8 @@ DBT_PROJECT_FOLDER = PROJECT_ROOT / "dbt_project"
 KEPT_RUNS = 6
 # What dbt's models in Python import.
 MODULES_OF_MODELS = ("contact_matching.py", "identity_ledger.py", "identity_resolution.py", "phone_numbers.py")
+# dbt's command as this project installs it.
+DBT_COMMAND = Path(sys.executable).with_name("personae-dbt")
 # dbt's own process keeps its connection open; see profiles.yml.
 BUILD_TARGET = "build"
 
@@ -69,7 +71,7 @@ def prepare_manifest(workspace: Workspace) -> Path:
         return manifest
     target.mkdir(parents=True, exist_ok=True)
     command = [
-        str(Path(sys.executable).with_name("dbt")),
+        str(DBT_COMMAND),
         "--quiet",
         "--write-json",
         "parse",
@@ -125,8 +127,7 @@ def dbt_resource(workspace: Workspace) -> InstalledDbt:
     project = DbtProject(
         project_dir=DBT_PROJECT_FOLDER, target_path=workspace.dbt_target_folder, profiles_dir=DBT_PROJECT_FOLDER
     )
-    executable = str(Path(sys.executable).with_name("dbt"))
-    return InstalledDbt(project_dir=project, dbt_executable=executable)  # type: ignore[arg-type]
+    return InstalledDbt(project_dir=project, dbt_executable=str(DBT_COMMAND))  # type: ignore[arg-type]
 
 
 def project_hash() -> str:

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import duckdb
 import polars as pl
 
 from orchestration.affinity_week import AFFINITY_TABLES
+from orchestration.dbt_runs import DBT_COMMAND
 from orchestration.ingest.tables import make_raw_tables
 from orchestration.lookalike_week import LOOKALIKE_TABLES
 from orchestration.preference_week import PREFERENCE_TABLES
@@ -113,7 +113,7 @@ class DbtWarehouse:
         """Run dbt and give its output; a failure fails the test with dbt's own words."""
         done = subprocess.run(
             [
-                str(Path(sys.executable).with_name("dbt")),
+                str(DBT_COMMAND),
                 command,
                 *arguments,
                 "--project-dir",
