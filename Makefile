@@ -9,7 +9,7 @@ HISTORY ?= 26
 LOCKED := --universal --generate-hashes --no-emit-index-url --no-strip-extras --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test check format fuzz-ingest pages bench bench-identity bench-personas bench-tracking bench-dimensions bench-models bench-affinity bench-lookalikes bench-audiences lock clean
+.PHONY: help run ui test check format fuzz-ingest sync-faults pages bench bench-sync bench-identity bench-personas bench-tracking bench-dimensions bench-models bench-affinity bench-lookalikes bench-audiences lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,12 @@ format: $(VENV)/ready-dev ## format Python
 
 fuzz-ingest: $(VENV)/ready-dev ## load 10,000 planted files, the huge and the hostile ones (takes long)
 	@$(BIN)/python -m benchmarks.fuzz_ingest
+
+sync-faults: $(VENV)/ready-dev ## sync under every fault at every call and death at every step, and 1,000 drawn cases (takes long)
+	@FAULT_CASES=1000 $(BIN)/python -m pytest -s -n 0 tests/unit/activation/sync/test_convergence.py tests/unit/activation/sync/test_kill.py tests/unit/activation/destinations/test_vendors.py
+
+bench-sync: $(VENV)/ready ## time the plan of a sync: a million people against a million, 3 % changed
+	@$(BIN)/python -m benchmarks.sync
 
 pages: $(VENV)/ready ## write docs/contracts from the contracts
 	@$(BIN)/python -m data_contracts.documentation docs/contracts

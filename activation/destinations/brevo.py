@@ -2,8 +2,8 @@
 
 What is special here:
 
-- An import is a process that says when it is done and never what became of a row: the read-back decides, and who is accepted
-  time and again and held never is set aside.
+- An import is a process that says when it is done and never what became of a row: the read-back decides, and who is
+  accepted time and again and held never is set aside.
 - Unknown attributes are ignored without a word, so they are created and typed before anything is sent.
 - `emptyContactsAttributes` lets an empty value clear the attribute; absent ones stay.
 - Nothing here sets `emailBlacklist`: it would put back on a list who had left it.
@@ -146,7 +146,11 @@ class Brevo:
     def pull_suppressions(self) -> Iterator[Sequence[Suppression]]:
         """Contacts that marketing may not write to, and addresses that transactional mail may not."""
         for page in self._pages("getContacts", "contacts", "contacts", 1000):
-            yield [Suppression(str(one["email"]), "blocklisted") for one in page if one["emailBlacklisted"] and one.get("email")]
+            yield [
+                Suppression(str(one["email"]), "blocklisted")
+                for one in page
+                if one["emailBlacklisted"] and one.get("email")
+            ]
         for page in self._pages("getTransacBlockedContacts", "smtp/blockedContacts", "contacts", 100):
             yield [
                 Suppression(str(one["email"]), str(one["reason"].get("code", "blocked")), _moment(one["blockedAt"]))

@@ -8,8 +8,8 @@ A delivery is three files, of which the manifest comes last: who waits for it ne
     loyal_2026-11-16_20261116T060000-1c9d2f3a-1.csv.sha256
     loyal_2026-11-16_20261116T060000-1c9d2f3a-1.manifest.json
 
-CSV is RFC 4180: UTF-8 without a byte order mark, a header, lines that end in CRLF. An empty cell means no value. Text is
-written as it is: the reader is a machine, and a name that begins with `=` is a name.
+CSV is RFC 4180: UTF-8 without a byte order mark, a header, lines that end in CRLF. An empty cell means no value. Text
+is written as it is: the reader is a machine, and a name that begins with `=` is a name.
 """
 
 import csv
@@ -221,7 +221,10 @@ class FileDrop:
         line: dict[str, object] = {self._identifier_column: row.identifier}
         if self._contents is Contents.DELTA:
             line[OPERATION_COLUMN] = operation
-        line |= {self._payload_column: dict(payload)} if self._payload_column else dict(payload)
+        if self._payload_column:
+            line[self._payload_column] = dict(payload)
+        else:
+            line.update(payload)
         draft.file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
 
     def commit(self, shape: PlanShape) -> None:
@@ -290,9 +293,13 @@ class FileDrop:
 
     def _held(self, pieces: Iterator[bytes], kind: str) -> Iterator[Held]:
         lines = io.TextIOWrapper(io.BufferedReader(_Pieces(pieces)), encoding="utf-8", newline="")
-        rows: Iterator[Mapping[str, Scalar]] = csv.DictReader(lines) if kind == FileFormat.CSV else map(json.loads, lines)
+        rows: Iterator[Mapping[str, Scalar]] = (
+            csv.DictReader(lines) if kind == FileFormat.CSV else map(json.loads, lines)
+        )
         for row in rows:
-            fields: Payload = {name: value for name, value in row.items() if name != self._identifier_column and value != ""}
+            fields: Payload = {
+                name: value for name, value in row.items() if name != self._identifier_column and value != ""
+            }
             if self._payload_column:
                 written = row[self._payload_column]
                 fields = json.loads(written) if isinstance(written, str) else written  # type: ignore[assignment]

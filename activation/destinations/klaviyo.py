@@ -2,7 +2,8 @@
 
 What is special here:
 
-- A bulk import creates or updates profiles and puts them into a list, all by address; its errors are asked for row by row.
+- A bulk import creates or updates profiles and puts them into a list, all by address; its errors are asked for row by
+  row.
 - Leaving a list needs Klaviyo's own profile ids, which are looked up by address, 100 at a time.
 - Bulk *subscribe* would lift suppressions and bulk *unsubscribe* reaches people who are on no list: neither is called.
 - `null` clears a property, absence keeps it, which is what the payload's null policies mean.
@@ -202,7 +203,9 @@ class Klaviyo:
     def _ids(self, rows: Sequence[Row]) -> dict[str, str]:
         found: dict[str, str] = {}
         for first in range(0, len(rows), LOOKED_UP_AT_ONCE):
-            addresses = json.dumps([row.identifier for row in rows[first : first + LOOKED_UP_AT_ONCE]], ensure_ascii=False)
+            addresses = json.dumps(
+                [row.identifier for row in rows[first : first + LOOKED_UP_AT_ONCE]], ensure_ascii=False
+            )
             params: dict[str, str | int] = {
                 "filter": f"any(email,{addresses})",
                 "fields[profile]": "email",

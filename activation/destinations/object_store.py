@@ -1,7 +1,7 @@
 """A bucket (S3, Google Cloud Storage, Azure) as a store for file drops.
 
-An object appears whole or not at all, so that nothing needs renaming. `obstore` is imported where a store is opened: it is
-needed by those who deliver this way only.
+An object appears whole or not at all, so that nothing needs renaming. `obstore` is imported where a store is opened:
+it is needed by those who deliver this way only.
 """
 
 from collections.abc import Iterator, Mapping

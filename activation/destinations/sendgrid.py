@@ -2,8 +2,8 @@
 
 What is special here:
 
-- Custom fields exist before they are used and are addressed by id. Dates go as text: SendGrid reads its own date fields in
-  one country's notation.
+- Custom fields exist before they are used and are addressed by id. Dates go as text: SendGrid reads its own date
+  fields in one country's notation.
 - A PUT of contacts is a job. It says how many rows failed, and which only in a file behind another address.
 - Leaving a list needs contact ids, 100 addresses per look-up, and is accepted, not confirmed: the read-back decides.
 - Members are read back by an export, the one way to see a whole list. The first 50 of a search are no list.
@@ -174,7 +174,8 @@ class SendGrid:
                 params: dict[str, str | int] = {"limit": PAGE, "offset": offset}
                 found = self._client.call(operation, "GET", path, params=params).json()
                 yield [
-                    Suppression(str(one["email"]), reason, datetime.fromtimestamp(int(one["created"]), UTC)) for one in found
+                    Suppression(str(one["email"]), reason, datetime.fromtimestamp(int(one["created"]), UTC))
+                    for one in found
                 ]
                 if len(found) < PAGE:
                     break
@@ -204,7 +205,8 @@ class SendGrid:
         path = f"/v3/marketing/lists/{self._list_id(batch.segment)}/contacts"
         self._client.call("DeleteContact", "DELETE", path, params={"contact_ids": listed}, expect=(202,))
         accepted = [
-            RowResult(Outcome.RETRYABLE, row.key, status=202, code=NOT_TOLD, vendor_id=ids[row.identifier]) for row in known
+            RowResult(Outcome.RETRYABLE, row.key, status=202, code=NOT_TOLD, vendor_id=ids[row.identifier])
+            for row in known
         ]
         return Applied([*results, *accepted])
 
@@ -251,7 +253,11 @@ class SendGrid:
         rows = _csv_rows(self._client.download("errors_url", str(results["errors_url"])))
         exceptions = [
             RowResult(
-                Outcome.PERMANENT, identifier=row["email"], status=400, code="import_error", message=row.get("error", "")
+                Outcome.PERMANENT,
+                identifier=row["email"],
+                status=400,
+                code="import_error",
+                message=row.get("error", ""),
             )
             for row in rows
             if row.get("email")

@@ -122,7 +122,9 @@ class Webhook:
         if not isinstance(results, list):
             raise Fatal("the webhook answered 200 without results; 204 says that all is done")
         keys = {row.identifier: row.key for row in batch.rows}
-        return Applied([_result(one, keys) for one in results if isinstance(one, dict) and one.get("identifier") in keys])
+        return Applied(
+            [_result(one, keys) for one in results if isinstance(one, dict) and one.get("identifier") in keys]
+        )
 
     def poll(self, job: Job) -> JobState:
         """There are no jobs."""

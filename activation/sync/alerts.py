@@ -19,7 +19,8 @@ from activation.sync.state import SyncState
 
 ALERT_TABLE = """
 create table if not exists activation.sync_alerts (
-    destination varchar not null, state varchar not null, reason varchar, run_id varchar not null, since timestamp not null
+    destination varchar not null, state varchar not null, reason varchar, run_id varchar not null,
+    since timestamp not null
 )
 """
 WORKS = "works"

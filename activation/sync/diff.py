@@ -1,8 +1,8 @@
 """What must be done: desired minus confirmed, per segment and key, in DuckDB and set-wise.
 
-Here belongs the comparison and what it refuses before any call. It leaves two temporary tables: `sync_desired` (everybody
-who shall be there, after suppressions and tombstones) and `sync_plan` (one numbered row per operation, in the order
-they are carried out). Whether the plan may be carried out is `guards`'s question.
+Here belongs the comparison and what it refuses before any call. It leaves two temporary tables: `sync_desired`
+(everybody who shall be there, after suppressions and tombstones) and `sync_plan` (one numbered row per operation, in
+the order they are carried out). Whether the plan may be carried out is `guards`'s question.
 """
 
 from collections.abc import Iterator, Sequence
@@ -89,9 +89,7 @@ class Plan:
             "fields": {segment: list(fields) for segment, fields in self.fields.items()},
             "segments": {
                 one.segment: {
-                    name: getattr(one, name)
-                    for name in ("desired", "suppressed", "erased", "set_aside", "members_before")
-                    + ("joins", "upserts", "leaves", "leaves_suppressed")
+                    name: value for name, value in vars(one).items() if name not in ("segment", "as_of", "mode")
                 }
                 for one in self.segments
             },
@@ -115,14 +113,14 @@ def check_audiences(audiences: Sequence[GatedAudience], capabilities: Capabiliti
         for field in audience.mapping.fields:
             if field.nulls is NullPolicy.CLEAR and not capabilities.clears_fields:
                 raise UnusableAudience(
-                    f"The field {field.name} of {audience.segment} is to be cleared where there is no value, and it is not "
-                    "known how this destination clears a field; use `nulls: skip`"
+                    f"The field {field.name} of {audience.segment} is to be cleared where there is no value, and it "
+                    "is not known how this destination clears a field; use `nulls: skip`"
                 )
             earlier = filled.setdefault(field.name, (audience.segment, field))
             if earlier[1] != field:
                 raise UnusableAudience(
-                    f"The field {field.name} is filled in two ways, by {earlier[0]} and by {audience.segment}: they would "
-                    "overwrite each other"
+                    f"The field {field.name} is filled in two ways, by {earlier[0]} and by {audience.segment}: they "
+                    "would overwrite each other"
                 )
 
 
@@ -142,7 +140,8 @@ def stage_desired(state: SyncState, audiences: Sequence[GatedAudience]) -> None:
         columns = source_columns(audience.mapping)
         relation = ".".join(quoted(part) for part in audience.relation.split("."))
         selected = ", ".join(quoted(column) for column in columns)
-        # Copied first and held to its seal then: what is compared and sent is what was sealed, whatever happens to the table.
+        # Copied first and held to its seal then: what is compared and sent is what was sealed, whatever happens to
+        # the table.
         try:
             connection.execute(f"create or replace temp table sync_relation as select {selected} from {relation}")
         except Exception:
@@ -191,7 +190,12 @@ def _check_identifiers(state: SyncState, segment: str) -> None:
 
 
 def make_plan(
-    state: SyncState, audiences: Sequence[GatedAudience], capabilities: Capabilities, limits: Limits, full: bool = False, delivers_weekly: bool = True
+    state: SyncState,
+    audiences: Sequence[GatedAudience],
+    capabilities: Capabilities,
+    limits: Limits,
+    full: bool = False,
+    delivers_weekly: bool = True,
 ) -> Plan:
     """Fill `sync_plan` with what must be done and say how much it is. `stage_desired` comes before.
 
@@ -233,7 +237,8 @@ def make_plan(
     counted = {
         (segment, operation, is_set_aside): (rows, unwanted)
         for segment, operation, is_set_aside, rows, unwanted in connection.execute(
-            "select segment, operation, is_set_aside, count(*), count(*) filter (is_unwanted) from sync_plan group by all"
+            "select segment, operation, is_set_aside, count(*), count(*) filter (is_unwanted) "
+            "from sync_plan group by all"
         ).fetchall()
     }
     for segment, operation, is_set_aside in counted:
@@ -260,7 +265,8 @@ def _plan(
     }
     members = dict(
         connection.execute(
-            "select segment, count(*) from activation.sync_snapshot where destination = ? and is_member group by segment",
+            "select segment, count(*) from activation.sync_snapshot "
+            "where destination = ? and is_member group by segment",
             [state.destination],
         ).fetchall()
     )

@@ -86,9 +86,10 @@ class SyncResult:
 
     Attributes:
         run_id: The run.
-        state: `done`: the destination holds what is desired. `planned`: it was a dry run. `blocked`: a guard or the gate
-            stopped it before anything was sent, `stopped`: while it was sent. `incomplete`: the vendor did not answer in
-            time, the next run goes on. `differs`: all was sent and the read-back says otherwise. `failed`: anything else.
+        state: `done`: the destination holds what is desired. `planned`: it was a dry run. `blocked`: a guard or the
+            gate stopped it before anything was sent, `stopped`: while it was sent. `incomplete`: the vendor did not
+            answer in time, the next run goes on. `differs`: all was sent and the read-back says otherwise. `failed`:
+            anything else.
         reason: Why, where it is not `done`. Safe to show.
         plan: What was to be done, of the first comparison.
         outcomes: Rows confirmed, refused and neither.
@@ -136,7 +137,8 @@ def sync(
     Args:
         connection: The warehouse, writable, with nobody else on it.
         destination: The connector. It is closed at the end.
-        audiences: All that go to this destination, as the gate sealed them. Segments that are not among them stay as they are.
+        audiences: All that go to this destination, as the gate sealed them. Segments that are not among them stay as
+            they are.
         erased: Identifiers of people to be erased; they get a tombstone and never come back.
         settings: Guards and patience.
         clock: The machine's where none is given.
@@ -169,6 +171,7 @@ def sync(
         result = run.carry_out()
     finally:
         destination.close()
+        run.state.forget_staging()
     if not dry_run:
         tell_changes(run.state, result.run_id, result.state, result.reason, channels)
     return result
@@ -457,7 +460,7 @@ class _Run:
         for audience in self._audiences:
             receipt = self._read_segment(audience)
             if self._capabilities.reads_back:
-                correct_snapshot(self.state, audience.segment)
+                correct_snapshot(self.state, audience.segment, Operation.DELETE in self._capabilities.operations)
             receipts.append(self._published(receipt))
         self._receipts = tuple(receipts)
 

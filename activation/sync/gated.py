@@ -1,8 +1,8 @@
 """What may go out at all: audiences the gate sealed, and batches the engine made of them.
 
-Here belong the two sealed types and their check. Who passes the gate is decided in `activation/gate.py`, the only module
-that may call `seal_audience`; `seal_batch` is the engine's alone. A test reads every import of the project to hold that.
-Anything that was not sealed in this process (built by hand, copied, unpickled, subclassed) is refused.
+Here belong the two sealed types and their check. Who passes the gate is decided in `activation/gate.py`, the only
+module that may call `seal_audience`; `seal_batch` is the engine's alone. A test reads every import of the project to
+hold that. Anything that was not sealed in this process (built by hand, copied, unpickled, subclassed) is refused.
 """
 
 import weakref
@@ -97,7 +97,7 @@ class GatedAudience(_Sealed):
         "segment",
     )
 
-    def __init__(
+    def __init__(  # noqa: D107 - nobody calls it
         self,
         _token: object,
         *,
@@ -136,7 +136,9 @@ class Batch(_Sealed):
 
     __slots__ = ("id", "operation", "rows", "segment")
 
-    def __init__(self, _token: object, *, id: str, operation: Operation, segment: str, rows: tuple[Row, ...]) -> None:
+    def __init__(  # noqa: D107 - nobody calls it
+        self, _token: object, *, id: str, operation: Operation, segment: str, rows: tuple[Row, ...]
+    ) -> None:
         self.id = id
         self.operation = operation
         self.segment = segment
@@ -160,12 +162,12 @@ def seal_audience(
 
     Args:
         connection: Where the relation is.
-        destination: See `GatedAudience`, as all that follow.
+        destination: Its name, as all that follow an attribute of `GatedAudience`.
         segment: Not empty.
-        mode: .
+        mode: Which operations a sync may plan.
         purpose: Not empty.
         channel: Not empty.
-        as_of: .
+        as_of: The exclusive end of the week.
         relation: Its schema and name, unquoted: `activation.approved_people`.
         mapping: Its sources are columns of the relation.
         decision: Its counts add up, and `approved` is the relation's number of rows.

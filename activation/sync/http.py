@@ -1,7 +1,8 @@
 """Calls over HTTP, as every vendor's connector makes them: paced, classified, redacted.
 
-Here belongs what all vendors have in common. A call ends in an answer the connector asked for, or in one of the errors of
-`protocol`: later may help (`Retryable`, which the pacer retries), the rows are wrong (`Refused`), or everything is (`Fatal`).
+Here belongs what all vendors have in common. A call ends in an answer the connector asked for, or in one of the
+errors of `protocol`: later may help (`Retryable`, which the pacer retries), the rows are wrong (`Refused`), or
+everything is (`Fatal`).
 """
 
 import json as json_text
@@ -109,7 +110,12 @@ class VendorClient:
             sent.update(headers or {})
             try:
                 answer = self._client.request(
-                    method, path, params=params, content=body if body is not None else content, files=files, headers=sent
+                    method,
+                    path,
+                    params=params,
+                    content=body if body is not None else content,
+                    files=files,
+                    headers=sent,
                 )
             except httpx.TimeoutException:
                 raise Retryable(f"{operation}: no answer in time") from None

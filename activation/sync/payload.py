@@ -1,4 +1,5 @@
-"""Mapped fields as canonical JSON, and its hash: the same bytes whether DuckDB makes them of a million rows or Python of one.
+"""Mapped fields as canonical JSON, and its hash: the same bytes whether DuckDB makes them of a million rows or Python
+of one.
 
 Canonical means: keys sorted, no spaces, text unescaped where JSON allows, numbers with at most six decimals and no
 trailing zeros. The hash counts the mapping's version, so that a new mapping sends everybody again.

@@ -1,7 +1,8 @@
 """What a destination is to the engine: what it can do, what it is given, what it answers.
 
-Here belongs the vocabulary that engine and connectors share. How a vendor is spoken to belongs to its connector, what is
-sent when to `engine`. A connector raises the errors below and nothing else; whatever else comes out of it ends the run.
+Here belongs the vocabulary that engine and connectors share. How a vendor is spoken to belongs to its connector, what
+is sent when to `engine`. A connector raises the errors below and nothing else; whatever else comes out of it ends the
+run.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -304,6 +305,7 @@ class DestinationError(Exception):
     """A destination did not do what was asked. The message is safe to store: connectors redact it."""
 
     def __init__(self, message: str, status: int | None = None, code: str = "") -> None:
+        """Store what the vendor said: its HTTP status and its own code, where there are any."""
         super().__init__(message)
         self.status = status
         self.code = code
@@ -325,6 +327,7 @@ class Retryable(DestinationError):
         retry_after: float | None = None,
         may_have_happened: bool = True,
     ) -> None:
+        """Store what is known of when to try again."""
         super().__init__(message, status, code)
         self.retry_after = retry_after
         self.may_have_happened = may_have_happened

@@ -56,6 +56,7 @@ class Windows:
     """All rate windows of one vendor operation. Not thread-safe: the pacer locks."""
 
     def __init__(self, windows: tuple[Window, ...]) -> None:
+        """Begin with no call made."""
         self._windows = [(window.seconds, deque[float](maxlen=window.calls)) for window in windows]
         self.blocked_until = 0.0
 

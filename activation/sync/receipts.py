@@ -128,24 +128,27 @@ def _fields_sql(audience: GatedAudience) -> str:
     return " and ".join(same) or "true"
 
 
-def correct_snapshot(state: SyncState, segment: str) -> int:
+def correct_snapshot(state: SyncState, segment: str, can_delete: bool) -> int:
     """Let the snapshot say what `sync_receipt` found, and return how many rows that changed.
 
-    A row that is not as confirmed is in doubt again, with its identifier, so that the next diff sets it right. A row that
-    was in doubt and of which the destination now says what it is, is so no longer, unless an open job holds it.
+    A row that is not as confirmed is in doubt again, with its identifier, so that the next diff sets it right. A row
+    that was in doubt and of which the destination now says what it is, is so no longer, unless an open job holds it.
     """
     connection = state.connection
     now = state.now()
+    # Not to be in a segment is not yet to be erased: only a confirmed erasure ends that doubt.
     with state.transaction():
         connection.execute(
             "create or replace temp table corrections as select r.*, s.key is not null as is_known, s.is_in_doubt, "
             "coalesce(s.is_member, false) as was_member, s.payload_hash, "
-            "r.key in (select j.key from activation.sync_job_rows as j where j.destination = $destination) as is_in_a_job "
+            "r.key in (select j.key from activation.sync_job_rows as j where j.destination = $destination) "
+            "or ($can_delete and r.key in (select t.key from activation.sync_tombstones as t "
+            "where t.destination = $destination) and coalesce(s.is_in_doubt, false)) as stays_in_doubt "
             "from sync_receipt as r left join activation.sync_snapshot as s "
             "on s.destination = $destination and s.segment = $segment and s.key = r.key "
             "where r.outcome != 'foreign' and (s.key is null or s.is_in_doubt or s.is_member != r.is_held "
             "or (r.is_held and not r.has_desired_fields))",
-            {"destination": state.destination, "segment": segment},
+            {"destination": state.destination, "segment": segment, "can_delete": can_delete},
         )
         connection.execute(
             "delete from activation.sync_rejections as o using sync_receipt as r where o.destination = ? "
@@ -163,7 +166,7 @@ def correct_snapshot(state: SyncState, segment: str) -> int:
             "identifier = coalesce(c.spelled, s.identifier), vendor_id = coalesce(c.vendor_id, s.vendor_id), "
             "payload_hash = case when c.is_held and c.is_desired and c.tells_fields and c.has_desired_fields "
             "then c.desired_hash when c.is_held and c.was_member and c.has_desired_fields then s.payload_hash end, "
-            "is_in_doubt = c.is_in_a_job, changed_at = $now "
+            "is_in_doubt = c.stays_in_doubt, changed_at = $now "
             "from corrections as c where c.is_known and s.destination = $destination and s.segment = $segment "
             "and s.key = c.key",
             {"destination": state.destination, "segment": segment, "now": now},

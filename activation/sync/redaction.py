@@ -1,6 +1,7 @@
 """What may not be read in a log, a table or an error: addresses, phone numbers, secrets.
 
-Here belongs taking them out of text. What the secrets are is known to `secrets`, which tells them to this module as they are read.
+Here belongs taking them out of text. What the secrets are is known to `secrets`, which tells them to this module as
+they are read.
 """
 
 import hashlib
@@ -8,7 +9,7 @@ import logging
 import re
 import threading
 
-MASKED_SECRET = "<secret>"
+MASKED_SECRET = "<secret>"  # noqa: S105 - what stands in its place
 LONGEST_MESSAGE = 500
 
 _ADDRESS = re.compile(
@@ -42,6 +43,8 @@ def redact(text: object, limit: int = LONGEST_MESSAGE) -> str:
     Vendors quote what they refuse; whatever comes from them passes through here before it is stored or raised.
     """
     clean = str(text)
+    if not clean:
+        return clean
     with _lock:
         secrets = sorted(_known, key=len, reverse=True)
     for secret in secrets:

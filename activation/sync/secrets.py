@@ -19,6 +19,7 @@ class Secret:
     __slots__ = ("_value", "origin")
 
     def __init__(self, value: str, origin: str) -> None:
+        """Store a credential, and have it taken out of all text from now on."""
         remember_secret(value)
         self._value = value
         self.origin = origin
@@ -28,11 +29,13 @@ class Secret:
         return self._value
 
     def __repr__(self) -> str:
+        """Say where it came from."""
         return f"Secret({self.origin}, {MASKED_SECRET})"
 
     __str__ = __repr__
 
     def __reduce__(self) -> str:
+        """Refuse."""
         raise TypeError("A secret is not pickled or copied")
 
 

@@ -1,4 +1,5 @@
-"""What is known of a destination, in the warehouse: the tables of a sync and every change to them, each one transaction.
+"""What is known of a destination, in the warehouse: the tables of a sync and every change to them, each one
+transaction.
 
 Here belong the tables and the rules by which a row becomes confirmed, doubtful, refused or forgotten. What to do about
 them is `diff`'s, when to do it `engine`'s. Everything is set-wise: rows come from the plan's table or as one frame.
@@ -64,6 +65,9 @@ create table if not exists activation.sync_tombstones (
 );
 """
 
+STAGING = ("sync_desired", "sync_plan", "sync_held", "sync_receipt", "sync_relation", "sync_approved", "pulled")
+"""Temporary tables of a run that hold identifiers."""
+
 ABANDON_JOBS_AFTER = timedelta(hours=24)
 """A job that a vendor has not finished by then is taken for dropped; its rows stay in doubt and are sent again."""
 
@@ -87,6 +91,7 @@ class RecordedOutcomes:
     unfinished: int = 0
 
     def __add__(self, other: "RecordedOutcomes") -> "RecordedOutcomes":
+        """Return the sums."""
         return RecordedOutcomes(
             self.confirmed + other.confirmed, self.rejected + other.rejected, self.unfinished + other.unfinished
         )
@@ -200,7 +205,8 @@ class SyncState:
             connection.execute("insert into pulled select * from frame")
         with self.transaction():
             connection.execute(
-                f"create or replace temp table pulled_keys as select {key_sql(self.identifier_sql('identifier'))} as key, "
+                "create or replace temp table pulled_keys as "
+                f"select {key_sql(self.identifier_sql('identifier'))} as key, "
                 "min(reason) as reason, min(since) as since from pulled where trim(identifier) != '' group by key"
             )
             connection.execute(
@@ -222,22 +228,42 @@ class SyncState:
         return int(found[0]) if found else 0
 
     def bury(self, identifiers: Sequence[str]) -> None:
-        """Put up tombstones: these people are erased, and stay so. Only their keys are kept."""
+        """Put up tombstones: these people are erased, and stay so. Only their keys are kept.
+
+        Whoever was ever sent is in doubt until the destination confirmed the erasure, also who has left since: they are
+        in no segment any more, and the destination may know them all the same.
+        """
         frame = pl.DataFrame({"identifier": list(identifiers)}, schema={"identifier": pl.String})  # noqa: F841 - read by DuckDB
         with self.transaction() as connection:
             connection.execute(
-                "insert into activation.sync_tombstones "
-                f"select distinct ?, {key_sql(self.identifier_sql('f.identifier'))} as key, ?::timestamp from frame as f "
-                "where trim(f.identifier) != '' and key not in "
-                "(select t.key from activation.sync_tombstones as t where t.destination = ?)",
-                [self.destination, self.now(), self.destination],
+                "create or replace temp table newly_erased as "
+                f"select key_now as key, min(spelled) as identifier from (select {self.identifier_sql('f.identifier')} "
+                f"as spelled, {key_sql(self.identifier_sql('f.identifier'))} as key_now from frame as f) "
+                "where spelled != '' and key_now not in "
+                "(select t.key from activation.sync_tombstones as t where t.destination = ?) group by key_now",
+                [self.destination],
             )
+            connection.execute(
+                "update activation.sync_snapshot as s set identifier = n.identifier, is_in_doubt = true "
+                "from newly_erased as n where s.destination = ? and s.key = n.key",
+                [self.destination],
+            )
+            connection.execute(
+                "insert into activation.sync_tombstones select ?, key, ? from newly_erased",
+                [self.destination, self.now()],
+            )
+            connection.execute("drop table newly_erased")
+
+    def forget_staging(self) -> None:
+        """Drop what a run staged: it holds identifiers, and the connection may live on."""
+        for table in STAGING:
+            self.connection.execute(f"drop table if exists temp.{table}")
 
     # Batches
 
     def mark_sent(self, run_id: str, batches: Sequence[SentBatch], attempt: int) -> None:
         """Say beforehand what is about to be sent: from now on these rows are in doubt."""
-        frame = _rows_frame(batches)  # noqa: F841 - read by DuckDB
+        frame = _rows_frame(batches)
         with self.transaction() as connection:
             self._log(frame, run_id, "sent", attempt)
             if batches[0].operation is Operation.DELETE:
@@ -259,7 +285,7 @@ class SyncState:
     def record_job(self, run_id: str, batch: SentBatch, job: Job, decided: frozenset[str], attempt: int) -> None:
         """Persist a job before anybody polls it. `decided` are keys the answer already settled."""
         rows = tuple(row for row in batch.rows if row.key not in decided)
-        frame = _rows_frame([SentBatch(batch.batch_id, batch.operation, batch.segment, rows)])  # noqa: F841
+        frame = _rows_frame([SentBatch(batch.batch_id, batch.operation, batch.segment, rows)])
         with self.transaction() as connection:
             self._log(frame, run_id, "accepted", attempt, job.id)
             connection.execute(
@@ -329,7 +355,7 @@ class SyncState:
                 "vendor_id": [result.vendor_id for result in state.exceptions],
                 **_result_columns(state.exceptions),
             },
-            schema={"key": pl.String, "identifier": pl.String, "vendor_id": pl.String} | _OUTCOME_SCHEMA,
+            schema={"key": pl.String, "identifier": pl.String, "vendor_id": pl.String, **_OUTCOME_SCHEMA},
         )
         with self.transaction() as connection:
             connection.execute(
@@ -447,21 +473,25 @@ class SyncState:
         # While a job that holds a row is open it may still be carried out, and late: the row stays in doubt.
         connection.execute(
             "update activation.sync_snapshot as s set "
-            "is_member = case when r.outcome = 'permanent' then s.is_member else r.operation in ('join', 'upsert') end, "
+            "is_member = case when r.outcome = 'permanent' then s.is_member "
+            "else r.operation in ('join', 'upsert') end, "
             "payload_hash = case when r.outcome = 'permanent' then s.payload_hash "
             "when r.operation = 'leave' then null else r.payload_hash end, "
             "vendor_id = coalesce(r.vendor_id, s.vendor_id), "
             "is_in_doubt = r.is_held_by_a_job, "
             "identifier = case when r.operation = 'leave' and r.outcome = 'confirmed' and not r.is_held_by_a_job "
             "then null else s.identifier end, changed_at = $now "
-            "from (select *, key in (select j.key from activation.sync_job_rows as j where j.destination = $destination "
-            "and j.segment = results.segment) as is_held_by_a_job from results where outcome != 'retryable') as r "
-            "where s.destination = $destination and s.segment = r.segment and s.key = r.key and r.operation != 'delete'",
+            "from (select *, key in (select j.key from activation.sync_job_rows as j "
+            "where j.destination = $destination and j.segment = results.segment) as is_held_by_a_job "
+            "from results where outcome != 'retryable') as r "
+            "where s.destination = $destination and s.segment = r.segment and s.key = r.key "
+            "and r.operation != 'delete'",
             {"destination": self.destination, "now": now},
         )
         connection.execute(
             "update activation.sync_snapshot as s set is_member = false, payload_hash = null, vendor_id = null, "
-            "is_in_doubt = s.key in (select j.key from activation.sync_job_rows as j where j.destination = $destination), "
+            "is_in_doubt = s.key in (select j.key from activation.sync_job_rows as j "
+            "where j.destination = $destination), "
             "identifier = case when s.key in (select j.key from activation.sync_job_rows as j "
             "where j.destination = $destination) then s.identifier end, changed_at = $now "
             "from results as r where s.destination = $destination and s.key = r.key "
@@ -474,7 +504,12 @@ class SyncState:
         return self._clock.now().replace(tzinfo=None)
 
 
-_OUTCOME_SCHEMA: dict[str, type[pl.DataType]] = {"outcome": pl.String, "http_status": pl.Int32, "code": pl.String, "message": pl.String}
+_OUTCOME_SCHEMA: dict[str, type[pl.DataType]] = {
+    "outcome": pl.String,
+    "http_status": pl.Int32,
+    "code": pl.String,
+    "message": pl.String,
+}
 _RESULT_SCHEMA: dict[str, type[pl.DataType]] = {
     "batch_id": pl.String,
     "segment": pl.String,

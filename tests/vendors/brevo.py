@@ -116,7 +116,9 @@ class LocalBrevo(LocalVendor):
             address = one["email"].lower()
             if address in self.refuses:
                 continue
-            contact = self.contacts.setdefault(address, {"id": len(self.contacts) + 1, "lists": set(), "attributes": {}})
+            contact = self.contacts.setdefault(
+                address, {"id": len(self.contacts) + 1, "lists": set(), "attributes": {}}
+            )
             contact["lists"].update(body["listIds"])
             for name, value in one["attributes"].items():
                 if name not in self.attributes:

@@ -1,8 +1,8 @@
 """A vendor's own API description as a judge: every request and every answer of a local server is held to it.
 
-Descriptions are read from `../shared/specs` and nothing of them is kept here. What is known to be wrong or too lenient in one
-is corrected by the overlays below, each with its reason. Validation is `openapi-schema-validator`'s; paths, parameters
-and bodies are found here.
+Descriptions are read from `../shared/specs` and nothing of them is kept here. What is known to be wrong or too
+lenient in one is corrected by the overlays below, each with its reason. Validation is `openapi-schema-validator`'s;
+paths, parameters and bodies are found here.
 """
 
 import copy
@@ -94,7 +94,9 @@ class Description:
             return operation, None
         kind = headers.get("content-type", "").split(";")[0].strip()
         if kind not in wanted["content"]:
-            raise WrongRequest(f"{operation.id} takes {', '.join(wanted['content'])}, not {kind or 'a body without a type'}")
+            raise WrongRequest(
+                f"{operation.id} takes {', '.join(wanted['content'])}, not {kind or 'a body without a type'}"
+            )
         try:
             decoded = json.loads(body, parse_constant=_no_constant)
         except ValueError:
@@ -206,7 +208,7 @@ def _read(path: Path) -> dict[str, Any]:
     if path.suffix == ".json":
         document = json.loads(path.read_text("utf-8"))
     else:
-        document = yaml.load(path.read_text("utf-8"), Loader=_WithoutTimestamps)  # noqa: S506 - a SafeLoader
+        document = yaml.load(path.read_text("utf-8"), Loader=_WithoutTimestamps)
     for methods in document["paths"].values():
         for definition in methods.values() if isinstance(methods, dict) else ():
             if isinstance(definition, dict) and "responses" in definition:

@@ -1,4 +1,5 @@
-"""Klaviyo on this machine: profiles, lists, import jobs with row errors, suppressions; held to Klaviyo's description."""
+"""Klaviyo on this machine: profiles, lists, import jobs with row errors, suppressions; held to Klaviyo's
+description."""
 
 import json
 import re
@@ -64,7 +65,9 @@ class LocalKlaviyo(LocalVendor):
         links = {"self": SELF}
         if first + size < len(rows):
             kept = "&".join(f"{name}={values[0]}" for name, values in query.items() if name != "page[cursor]")
-            links["next"] = str(httpx.URL(f"https://a.klaviyo.com{path}?{kept}").copy_set_param("page[cursor]", first + size))
+            links["next"] = str(
+                httpx.URL(f"https://a.klaviyo.com{path}?{kept}").copy_set_param("page[cursor]", first + size)
+            )
         return {"data": rows[first : first + size], "links": links}
 
     def _get_lists(self, operation: Operation, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:

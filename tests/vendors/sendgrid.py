@@ -1,10 +1,11 @@
-"""SendGrid on this machine: contacts, lists, custom fields, jobs with an error file, exports; held to its description."""
+"""SendGrid on this machine: contacts, lists, custom fields, jobs with an error file, exports; held to its
+description."""
 
 import csv
 import io
 import re
 from typing import Any
-from uuid import uuid5, NAMESPACE_URL
+from uuid import NAMESPACE_URL, uuid5
 
 import httpx
 
@@ -67,7 +68,10 @@ class LocalSendGrid(LocalVendor):
 
     def _lists(self, operation: Operation, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
         rows = [{"id": one, "name": name, "contact_count": 0} for one, name in self.lists.items()]
-        return 200, {"result": rows, "_metadata": {"self": "https://api.sendgrid.com/v3/marketing/lists", "count": len(rows)}}
+        return 200, {
+            "result": rows,
+            "_metadata": {"self": "https://api.sendgrid.com/v3/marketing/lists", "count": len(rows)},
+        }
 
     def _create_list(self, operation: Operation, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
         if body["name"] in self.lists.values():

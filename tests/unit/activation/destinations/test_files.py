@@ -1,4 +1,5 @@
-"""File drops: whole and changed, checksum and manifest, nothing half-visible; a folder, a real SFTP server, a real S3 API."""
+"""File drops: whole and changed, checksum and manifest, nothing half-visible; a folder, a real SFTP server, a real S3
+API."""
 
 import csv
 import hashlib
@@ -22,8 +23,16 @@ from activation.sync.secrets import Secret
 from tests.unit.activation.sync.scripted import FakeClock, gated
 
 SETTINGS = SyncSettings(guards=Guards(max_removal_share=1.0), call_deadline_seconds=5)
-FIRST = {"ann@example.com": ("loyal", 1.0), "bob@example.com": ("=cmd|x", 0.25), "cem@example.com": ('a "b", c\nd', None)}
-SECOND = {"ann@example.com": ("loyal", 2.0), "dee@example.com": ("", 0.000001), "cem@example.com": ('a "b", c\nd', None)}
+FIRST = {
+    "ann@example.com": ("loyal", 1.0),
+    "bob@example.com": ("=cmd|x", 0.25),
+    "cem@example.com": ('a "b", c\nd', None),
+}
+SECOND = {
+    "ann@example.com": ("loyal", 2.0),
+    "dee@example.com": ("", 0.000001),
+    "cem@example.com": ('a "b", c\nd', None),
+}
 
 
 class Company:
@@ -37,7 +46,13 @@ class Company:
         as_of = date(2026, 11, 16) + timedelta(days=self.clock.monotonic() // 86_400)
         audience = gated(self.warehouse, people, as_of=as_of, destination="files")
         return sync(
-            self.warehouse, drop, [audience], settings=SETTINGS, clock=self.clock, channels=(), **options  # type: ignore[arg-type]
+            self.warehouse,
+            drop,
+            [audience],
+            settings=SETTINGS,
+            clock=self.clock,
+            channels=(),
+            **options,  # type: ignore[arg-type]
         )
 
     def next_week(self) -> None:
@@ -60,7 +75,11 @@ def test_a_full_delivery_has_everybody_every_week(tmp_path):
         assert (result.state, result.reason) == ("done", "")
         rows = {row["email"]: row for row in rows_of(newest(tmp_path))}
         assert rows.keys() == people.keys()
-        assert rows["ann@example.com"] == {"email": "ann@example.com", "persona": "loyal", "score": str(int(people["ann@example.com"][1]))}
+        assert rows["ann@example.com"] == {
+            "email": "ann@example.com",
+            "persona": "loyal",
+            "score": str(int(people["ann@example.com"][1])),
+        }
         assert rows["cem@example.com"]["persona"] == 'a "b", c d' and rows["cem@example.com"]["score"] == ""
         company.next_week()
     assert len(list(tmp_path.glob("*.csv"))) == 3

@@ -1,6 +1,7 @@
 """Klaviyo, SendGrid and Brevo on this machine: three weeks, every fault at every call, refusals, suppressions, erasure.
 
-Every request is held to the vendor's own description while this runs; where that is not beside the checkout, the tests skip.
+Every request is held to the vendor's own description while this runs; where that is not beside the checkout, the
+tests skip.
 """
 
 import os
@@ -14,23 +15,38 @@ import httpx
 import pytest
 
 from activation.destinations.brevo import Brevo
+from activation.destinations.hubspot import HubSpot
 from activation.destinations.klaviyo import Klaviyo
+from activation.destinations.mailchimp import Mailchimp
 from activation.destinations.sendgrid import SendGrid
 from activation.sync.engine import SyncResult, SyncSettings, sync
 from activation.sync.gated import NotGated
 from activation.sync.guards import Guards
 from activation.sync.payload import key_of
-from activation.sync.protocol import Destination, FieldMapping, FieldType, MappedField, NullPolicy, Operation
+from activation.sync.protocol import (
+    Destination,
+    FieldMapping,
+    FieldType,
+    MappedField,
+    NullPolicy,
+    Operation,
+    PlanShape,
+    SegmentShape,
+)
+from activation.sync.rates import Pacer
 from activation.sync.secrets import Secret
 from tests.unit.activation.sync.scripted import FakeClock, gated
 from tests.vendors.brevo import LocalBrevo
+from tests.vendors.hubspot import LocalHubSpot
 from tests.vendors.klaviyo import LocalKlaviyo
+from tests.vendors.mailchimp import LocalMailchimp
 from tests.vendors.sendgrid import LocalSendGrid
 from tests.vendors.server import LocalVendor
 
 SETTINGS = SyncSettings(guards=Guards(max_removal_share=1.0, rejection_floor=1000), seed=3, read_backs=1)
 EVERY_CALL = bool(os.environ.get("FAULT_CASES"))
-SECRET = "canary-secret-6f1d"
+SECRET = "canary-secret-6f1d-us19"
+FAULTS = ("429", "500 before", "500 after", "lost before", "lost after")
 counted: Counter[str] = Counter()
 
 
@@ -42,11 +58,16 @@ class VendorUnderTest:
     server: Callable[[], LocalVendor]
     connector: Callable[[LocalVendor], Destination]
     nulls: NullPolicy = NullPolicy.CLEAR
+    names: tuple[str, str] = ("persona", "score")
 
     @property
     def mapping(self) -> FieldMapping:
         return FieldMapping(
-            "1", (MappedField("persona", "persona"), MappedField("score", "score", FieldType.NUMBER, self.nulls))
+            "1",
+            (
+                MappedField(self.names[0], "persona"),
+                MappedField(self.names[1], "score", FieldType.NUMBER, self.nulls),
+            ),
         )
 
 
@@ -61,6 +82,15 @@ VENDORS = [
         LocalSendGrid,
         lambda server: SendGrid("newsletter", Secret(SECRET, "env:KEY"), transport=server),
         nulls=NullPolicy.SKIP,
+    ),
+    VendorUnderTest(
+        "hubspot", LocalHubSpot, lambda server: HubSpot("newsletter", Secret(SECRET, "env:KEY"), transport=server)
+    ),
+    VendorUnderTest(
+        "mailchimp",
+        LocalMailchimp,
+        lambda server: Mailchimp("newsletter", Secret(SECRET, "env:KEY"), "L1", transport=server),
+        names=("PERSONA", "SCORE"),
     ),
     VendorUnderTest(
         "brevo", LocalBrevo, lambda server: Brevo("newsletter", Secret(SECRET, "env:KEY"), transport=server)
@@ -136,14 +166,14 @@ def test_three_weeks_end_as_desired(vendor):
         assert account.sync(week).plan.operations == 0, "a second sync has nothing to do"
 
 
-@pytest.mark.parametrize("fault", ["429", "500 before", "500 after", "lost before", "lost after"])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_every_fault_at_every_call_ends_as_desired(vendor, fault):
     account = Account(vendor)
     account.sync(0)
     before = sum(account.server.calls.values())
     account.sync(1)
     calls = sum(account.server.calls.values()) - before
-    for call in range(0, calls, 1 if EVERY_CALL else 3):
+    for call in range(0 if EVERY_CALL else FAULTS.index(fault), calls, 1 if EVERY_CALL else 7):
         account = Account(vendor)
         account.sync(0)
         account.server.faults = deque(["ok"] * call + [fault])
@@ -193,7 +223,12 @@ def test_a_dry_run_changes_nothing_there(vendor):
     account.server.calls.clear()
     result = account.sync(1, dry_run=True)
     assert result.state == "planned" and result.plan.operations > 0 and result.plan.calls
-    assert set(account.server.calls) <= reads | {"getContacts", "getTransacBlockedContacts"}
+    assert set(account.server.calls) <= reads | {
+        "getContacts",
+        "getTransacBlockedContacts",
+        "POST /crm/v3/objects/contacts/search",
+        "GET /lists/L1/members",
+    }
     account.check(0)
 
 
@@ -213,6 +248,25 @@ def test_credentials_and_addresses_stay_out_of_what_is_stored(vendor):
         written = str(account.warehouse.execute(f'select * from activation."{table}"').fetchall())
         assert SECRET not in written
         assert table == "sync_snapshot" or "@example.com" not in written, table
+
+
+def test_a_field_of_another_type_is_reported(vendor):
+    fields = {"sendgrid": "fields", "brevo": "attributes", "hubspot": "properties", "mailchimp": "fields"}
+    if vendor.name not in fields:
+        pytest.skip("its fields have no types")
+    server = vendor.server()
+    name = vendor.mapping.fields[1].name
+    there = getattr(server, fields[vendor.name])
+    if vendor.name == "sendgrid":
+        there["e1_T"] = {"name": name, "field_type": "Text"}
+    else:
+        there[name.upper() if vendor.name == "brevo" else name] = "text"
+    connector = vendor.connector(server)
+    connector.connect(Pacer({}, FakeClock()))
+    shape = PlanShape("run", "2026-11-16", (SegmentShape("loyal", vendor.mapping.fields),))
+    for _ in range(2):
+        (drift,) = connector.prepare(shape)
+        assert drift.field == name and drift.found.lower() == "text"
 
 
 def test_wrong_credentials_end_the_run(vendor):

@@ -1,4 +1,5 @@
-"""A vendor in memory that does to a sync what vendors do: answers late, twice, not at all, or wrongly; and a clock to match."""
+"""A vendor in memory that does to a sync what vendors do: answers late, twice, not at all, or wrongly; and a clock to
+match."""
 
 import threading
 from collections import deque
@@ -188,7 +189,9 @@ class ScriptedDestination:
         return []
 
     def pull_suppressions(self) -> Iterator[Sequence[Suppression]]:
-        yield self._call("suppressions", lambda fault: [Suppression(one, "unsubscribed") for one in self.vendor.suppressed])
+        yield self._call(
+            "suppressions", lambda fault: [Suppression(one, "unsubscribed") for one in self.vendor.suppressed]
+        )
 
     def apply(self, batch: Batch) -> Applied:
         batch = require_batch(batch)

@@ -12,7 +12,7 @@ from activation.sync.alerts import Alert
 from activation.sync.engine import SyncResult, SyncSettings, sync
 from activation.sync.guards import Guards
 from activation.sync.payload import canonical_json, key_of, payload_hash, payload_hash_sql, payload_sql
-from activation.sync.protocol import FieldMapping, FieldType, Fatal, MappedField, Mode, NullPolicy, Operation
+from activation.sync.protocol import Fatal, FieldMapping, FieldType, MappedField, Mode, NullPolicy, Operation
 from tests.unit.activation.sync.scripted import MAPPING, FakeClock, ScriptedDestination, Vendor, gated
 
 PEOPLE = [f"p{number:03d}@example.com" for number in range(200)]
@@ -27,7 +27,14 @@ class Company:
         self.connector = {"batch_rows": 50} | connector
         self.alerts: list[Alert] = []
 
-    def sync(self, people, mode: Mode = Mode.MIRROR, mapping: FieldMapping = MAPPING, guards: Guards | None = None, **options: object) -> SyncResult:
+    def sync(
+        self,
+        people,
+        mode: Mode = Mode.MIRROR,
+        mapping: FieldMapping = MAPPING,
+        guards: Guards | None = None,
+        **options: object,
+    ) -> SyncResult:
         self.destination = ScriptedDestination(self.vendor, **self.connector)  # type: ignore[arg-type]
         as_of = options.pop("as_of", None) or date(2026, 11, 16) + timedelta(days=self.clock.monotonic() // 86_400)
         return sync(
@@ -68,7 +75,9 @@ def test_modes(mode, joins, refreshes, leaves):
     company = Company()
     company.sync({"stays@example.com": LOYAL, "goes@example.com": LOYAL, "leaves@example.com": LOYAL})
     company.vendor.suppressed = {"goes@example.com"}
-    result = company.sync({"stays@example.com": ("bargain", 1.0), "goes@example.com": LOYAL, "new@example.com": LOYAL}, mode)
+    result = company.sync(
+        {"stays@example.com": ("bargain", 1.0), "goes@example.com": LOYAL, "new@example.com": LOYAL}, mode
+    )
     assert result.state == "done", result.reason
     assert ("new@example.com" in company.held) is joins
     assert (company.vendor.members("loyal")["stays@example.com"]["persona"] == "bargain") is refreshes
@@ -98,7 +107,10 @@ def test_a_new_version_of_the_mapping_sends_everybody_again():
 
 @pytest.mark.parametrize(
     ("people", "reason"),
-    [({"a@example.com": LOYAL, "": LOYAL}, "no identifier"), ({"a@example.com": LOYAL, " A@Example.com ": LOYAL}, "more than one person")],
+    [
+        ({"a@example.com": LOYAL, "": LOYAL}, "no identifier"),
+        ({"a@example.com": LOYAL, " A@Example.com ": LOYAL}, "more than one person"),
+    ],
 )
 def test_missing_and_double_identifiers_stop_before_any_call(people, reason):
     company = Company()
@@ -219,6 +231,24 @@ def test_erasure_without_a_delete_removes_memberships_and_keeps_no_address():
     assert PEOPLE[0] not in str(company.rows("select identifier from activation.sync_snapshot"))
 
 
+@pytest.mark.parametrize("fault", ["ok", "silent", "partial"])
+def test_who_left_before_is_erased_all_the_same(fault):
+    company = Company()
+    company.sync(PEOPLE[:5])
+    company.sync(PEOPLE[1:5])
+    company.vendor.faults = deque(["ok", "ok", fault])
+    company.sync(PEOPLE[1:5], erased=[PEOPLE[0]])
+    assert company.sync(PEOPLE[1:5], erased=[PEOPLE[0]]).state == "done"
+    assert company.vendor.erased == {PEOPLE[0]}
+    assert PEOPLE[0] not in str(company.rows("from activation.sync_snapshot"))
+    assert (
+        company.rows(
+            "select table_name from information_schema.tables where table_name in ('sync_desired', 'sync_held')"
+        )
+        == []
+    )
+
+
 def test_who_left_leaves_no_address_behind():
     company = Company()
     company.sync(PEOPLE[:5])
@@ -229,7 +259,9 @@ def test_who_left_leaves_no_address_behind():
 def test_the_changelog_tells_every_operation_from_plan_to_confirmation():
     company = Company(jobs=True)
     company.sync(PEOPLE[:2])
-    told = company.rows("select status from activation.sync_changelog where key = '" + key_of(PEOPLE[0]) + "' order by rowid")
+    told = company.rows(
+        "select status from activation.sync_changelog where key = '" + key_of(PEOPLE[0]) + "' order by rowid"
+    )
     assert [status for (status,) in told] == ["planned", "sent", "accepted", "confirmed"]
 
 
@@ -265,7 +297,9 @@ def test_receipts_are_published_row_by_row():
     company = Company()
     company.sync(PEOPLE[:3])
     company.sync(PEOPLE[1:3])
-    found = company.rows("select is_desired, is_confirmed, is_held, outcome, count(*) from activation.receipts group by all order by all")
+    found = company.rows(
+        "select is_desired, is_confirmed, is_held, outcome, count(*) from activation.receipts group by all order by all"
+    )
     assert found == [(False, False, False, "gone", 1), (True, True, True, "as desired", 2)]
 
 
@@ -295,7 +329,13 @@ def test_an_error_of_a_connector_is_told_by_its_type_alone(caplog):
             raise RuntimeError("canary@example.com is broken")
 
     with caplog.at_level(logging.ERROR):
-        result = sync(company.warehouse, Broken(company.vendor), [gated(company.warehouse, PEOPLE)], clock=company.clock, channels=())
+        result = sync(
+            company.warehouse,
+            Broken(company.vendor),
+            [gated(company.warehouse, PEOPLE)],
+            clock=company.clock,
+            channels=(),
+        )
     assert result.state == "failed" and result.reason.startswith("RuntimeError")
     assert "canary@example.com" not in caplog.text + result.reason
 
@@ -330,7 +370,9 @@ def test_duckdb_and_python_write_and_hash_the_same_payload(values, zone):
     connection.execute("insert into people values (?, ?, ?, ?, ?)", list(values))
     types = {name: kind for name, kind, *_ in connection.execute("describe people").fetchall()}
     sql = payload_sql(ALL_TYPES, types)
-    ((written, hashed),) = connection.execute(f"select {sql}, {payload_hash_sql(ALL_TYPES, sql)} from people").fetchall()
+    ((written, hashed),) = connection.execute(
+        f"select {sql}, {payload_hash_sql(ALL_TYPES, sql)} from people"
+    ).fetchall()
     text, number, flag, day, at = values
     expected = {"number": number, "at": at and at.strftime("%Y-%m-%dT%H:%M:%SZ")}  # type: ignore[attr-defined]
     expected |= {"text": text} if text else {}

@@ -1,4 +1,5 @@
-"""Nothing leaves that the gate did not seal: every way around it that Python offers is closed, and the imports are read."""
+"""Nothing leaves that the gate did not seal: every way around it that Python offers is closed, and the imports are
+read."""
 
 import ast
 import copy
@@ -10,7 +11,16 @@ import duckdb
 import pytest
 
 from activation.sync.engine import sync
-from activation.sync.gated import Batch, GatedAudience, GateDecision, NotGated, require_batch, require_gated, seal_audience, seal_batch
+from activation.sync.gated import (
+    Batch,
+    GatedAudience,
+    GateDecision,
+    NotGated,
+    require_batch,
+    require_gated,
+    seal_audience,
+    seal_batch,
+)
 from activation.sync.protocol import Operation, Row
 from tests.unit.activation.sync.scripted import FakeClock, ScriptedDestination, Vendor, gated
 
@@ -114,7 +124,9 @@ def test_a_batch_is_made_by_the_engine():
         batch.rows = ()
 
 
-@pytest.mark.parametrize(("name", "allowed"), [("seal_audience", {"activation/gate.py"}), ("seal_batch", {"activation/sync/engine.py"})])
+@pytest.mark.parametrize(
+    ("name", "allowed"), [("seal_audience", {"activation/gate.py"}), ("seal_batch", {"activation/sync/engine.py"})]
+)
 def test_only_the_gate_and_the_engine_seal(name, allowed):
     """Reads every module of the project; the attribute form and the bare string count too."""
     found = set()

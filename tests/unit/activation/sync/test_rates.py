@@ -24,7 +24,12 @@ def times_of_calls(windows: tuple[Window, ...], calls: int) -> list[float]:
 
 @pytest.mark.parametrize(
     ("windows", "calls"),
-    [(KLAVIYO, 1500), ((Window(3, 1.0), Window(60, 60.0)), 600), ((Window(190, 10.0),), 5000), ((Window(75, 1.0), Window(750, 60.0)), 7500)],
+    [
+        (KLAVIYO, 1500),
+        ((Window(3, 1.0), Window(60, 60.0)), 600),
+        ((Window(190, 10.0),), 5000),
+        ((Window(75, 1.0), Window(750, 60.0)), 7500),
+    ],
 )
 def test_no_window_of_any_alignment_sees_more_than_it_allows_and_nine_tenths_are_used(windows, calls):
     times = times_of_calls(windows, calls)

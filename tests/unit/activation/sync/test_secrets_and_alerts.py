@@ -170,6 +170,8 @@ def test_credentials_are_not_mailed_over_a_server_without_tls():
 
     with socketserver.TCPServer(("127.0.0.1", 0), Plain) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
-        channel = EmailChannel("127.0.0.1", server.server_address[1], "a@example.com", ["b@example.com"], "a", Secret(CANARY, "env:P"))
+        channel = EmailChannel(
+            "127.0.0.1", server.server_address[1], "a@example.com", ["b@example.com"], "a", Secret(CANARY, "env:P")
+        )
         with pytest.raises(smtplib.SMTPNotSupportedError):
             channel.send(ALERT)

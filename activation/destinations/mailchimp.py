@@ -1,0 +1,288 @@
+"""Mailchimp: one audience (`list_id`), its merge fields, and a static segment for each of ours.
+
+What is special here:
+
+- `update_existing` together with a status would subscribe again who had left. So new contacts are created without it,
+  and contacts that are there already get their fields by a PATCH that names no status.
+- New contacts are `transactional`, which no campaign reaches, unless a mapped field tells when they consented: then
+  they are `subscribed`, with that time.
+- A segment ignores unknown addresses without a word: only those it names as added are confirmed, of the others the
+  read-back decides.
+- Tags are not touched: setting them takes others away.
+- Deleting for good forbids the address for ever, which is what erasure asks for and nothing else gets.
+- A contact in a compliance state, or one that was forgotten, is a refused row and not a refused batch.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import httpx
+
+from activation.sync.gated import Batch, require_batch
+from activation.sync.http import VendorClient
+from activation.sync.protocol import (
+    NOT_TOLD,
+    Applied,
+    Capabilities,
+    Drift,
+    Fatal,
+    FieldType,
+    Held,
+    Job,
+    JobState,
+    Limits,
+    Operation,
+    Outcome,
+    Payload,
+    PlanShape,
+    Refused,
+    Row,
+    RowResult,
+    Suppression,
+    Window,
+)
+from activation.sync.rates import Pacer
+from activation.sync.secrets import Secret
+
+AT_ONCE, PAGE = 500, 1000
+EXISTS = "ERROR_CONTACT_EXISTS"
+FIELD_TYPES = {FieldType.NUMBER: "number"}
+_TAG = re.compile(r"[A-Z][A-Z0-9_]{0,9}", re.ASCII)
+_KEY = re.compile(r"[!-~]+-([a-z]{2,4}\d{1,3})", re.ASCII)
+
+
+class Mailchimp:
+    """One audience of one Mailchimp account. Field names are merge tags: upper-case, at most ten characters."""
+
+    capabilities = Capabilities(frozenset(Operation), reads_back_payload=True)
+    limits = Limits(
+        batch_rows={Operation.JOIN: AT_ONCE, Operation.UPSERT: 50, Operation.LEAVE: AT_ONCE, Operation.DELETE: 10},
+        windows={"*": (Window(10, 1.0),)},
+        calls_per_batch={Operation.JOIN: {"*": 2}, Operation.UPSERT: {"*": 50}, Operation.DELETE: {"*": 10}},
+        concurrency=8,  # ten connections are the limit
+        settle_seconds=10.0,
+    )
+
+    def __init__(
+        self,
+        name: str,
+        api_key: Secret,
+        list_id: str,
+        consent_field: str | None = None,
+        base_url: str | None = None,
+        transport: httpx.BaseTransport | None = None,
+        segment_prefix: str = "",
+    ) -> None:
+        """Store the account.
+
+        Args:
+            name: The destination's.
+            api_key: Of the account; what follows its last dash is the data centre.
+            list_id: The audience at Mailchimp.
+            consent_field: The mapped field that tells when somebody consented; it is sent as that, and not as a field.
+            base_url: For tests.
+            transport: For tests.
+            segment_prefix: Before our segment, the name of theirs.
+
+        Raises:
+            ValueError: The key does not end with a data centre.
+        """
+        centre = _KEY.fullmatch(api_key.reveal())
+        if base_url is None and centre is None:
+            raise ValueError("A key of Mailchimp ends with its data centre, as in -us19")
+        self.name = name
+        self._list = f"lists/{list_id}"
+        self._consent_field = consent_field
+        self._prefix = segment_prefix
+        self._segment_ids: dict[str, str] = {}
+        self._client = VendorClient(
+            base_url or f"https://{centre[1] if centre else ''}.api.mailchimp.com/3.0/",
+            lambda: {"Authorization": "Basic " + base64.b64encode(f"key:{api_key.reveal()}".encode()).decode()},
+            transport,
+        )
+
+    def connect(self, pacer: Pacer) -> None:
+        """Take the run's pacer."""
+        self._client.connect(pacer)
+
+    def close(self) -> None:
+        """Close connections."""
+        self._client.close()
+
+    def prepare(self, shape: PlanShape) -> Sequence[Drift]:
+        """Create segments and merge fields that are missing; report fields of another type.
+
+        Raises:
+            Fatal: A field's name cannot be a merge tag.
+        """
+        self._find_segments()
+        for segment in shape.segments:
+            if segment.segment not in self._segment_ids:
+                body = {"name": self._prefix + segment.segment, "static_segment": []}
+                created = self._client.call("create_segment", "POST", f"{self._list}/segments", json=body)
+                self._segment_ids[segment.segment] = str(created.json()["id"])
+        there = {
+            one["tag"]: one["type"]
+            for page in self._pages("merge_fields", f"{self._list}/merge-fields", "merge_fields")
+            for one in page
+        }
+        mapped = {
+            field.name: field for one in shape.segments for field in one.fields if field.name != self._consent_field
+        }
+        drift: list[Drift] = []
+        for name, field in sorted(mapped.items()):
+            wanted = FIELD_TYPES.get(field.type, "text")
+            if not _TAG.fullmatch(name):
+                raise Fatal(f"{name} cannot be a merge tag: upper-case letters, digits and _, at most ten of them")
+            if name not in there:
+                created_field = {"tag": name, "name": name, "type": wanted, "required": False, "public": False}
+                self._client.call("create_merge_field", "POST", f"{self._list}/merge-fields", json=created_field)
+            elif there[name] != wanted:
+                drift.append(Drift(name, wanted, str(there[name])))
+        return drift
+
+    def _find_segments(self) -> None:
+        for page in self._pages("segments", f"{self._list}/segments", "segments", {"type": "static"}):
+            for one in page:
+                if str(one["name"]).startswith(self._prefix):
+                    self._segment_ids.setdefault(str(one["name"])[len(self._prefix) :], str(one["id"]))
+
+    def pull_suppressions(self) -> Iterator[Sequence[Suppression]]:
+        """Who unsubscribed, and whose address was cleaned because it bounced."""
+        for status in ("unsubscribed", "cleaned"):
+            asked = {"status": status, "fields": "members.email_address,total_items"}
+            for page in self._pages("members", f"{self._list}/members", "members", asked):
+                yield [Suppression(str(one["email_address"]), status) for one in page]
+
+    def apply(self, batch: Batch) -> Applied:
+        """Send one batch."""
+        batch = require_batch(batch)
+        if batch.operation is Operation.DELETE:
+            return Applied([self._delete(row) for row in batch.rows])
+        if batch.operation is Operation.UPSERT:
+            return Applied([self._update(row) for row in batch.rows])
+        if batch.operation is Operation.LEAVE:
+            removed = self._change_members(batch.segment, "members_to_remove", "members_removed", batch.rows)
+            return Applied([_confirmed_if(row.identifier in removed, row) for row in batch.rows])
+        refused = {result.key: result for result in self._create(batch.rows)}
+        taken = [row for row in batch.rows if row.key not in refused]
+        added = self._change_members(batch.segment, "members_to_add", "members_added", taken) if taken else set()
+        return Applied([*refused.values(), *(_confirmed_if(row.identifier in added, row) for row in taken)])
+
+    def _create(self, rows: Sequence[Row]) -> Iterator[RowResult]:
+        """Create who is new and update who is there; yields those that were refused."""
+        body = {"members": [self._member(row) for row in rows], "update_existing": False}
+        answer = self._client.call("add_members", "POST", self._list, json=body).json()
+        by_address = {row.identifier: row for row in rows}
+        for error in answer.get("errors") or []:
+            row = by_address.get(str(error.get("email_address", "")).lower())
+            if row is None:
+                continue  # the segment will not name this row either, and the read-back decides
+            if error.get("error_code") != EXISTS:
+                yield _refused(row, 200, str(error.get("error_code") or ""), str(error.get("error") or ""))
+                continue
+            updated = self._update(row)
+            if updated.outcome is not Outcome.CONFIRMED:
+                yield updated
+
+    def _member(self, row: Row) -> dict[str, object]:
+        consented_at = row.payload.get(self._consent_field) if self._consent_field else None
+        member: dict[str, object] = {
+            "email_address": row.identifier,
+            "status": "subscribed" if consented_at else "transactional",
+            "merge_fields": self._merge_fields(row.payload),
+        }
+        if consented_at:
+            member["timestamp_opt"] = consented_at
+        return member
+
+    def _merge_fields(self, payload: Payload) -> dict[str, object]:
+        return {
+            name: "" if value is None else str(value).lower() if isinstance(value, bool) else value
+            for name, value in payload.items()
+            if name != self._consent_field
+        }
+
+    def _update(self, row: Row) -> RowResult:
+        fields = self._merge_fields(row.payload)
+        if not fields:
+            return RowResult(Outcome.CONFIRMED, row.key)
+        path = f"{self._list}/members/{_hash(row.identifier)}"
+        try:
+            answer = self._client.call("update_member", "PATCH", path, json={"merge_fields": fields}, expect=(200, 404))
+        except Refused as error:
+            return _refused(row, error.status, error.code, str(error))
+        if answer.status_code == 404:
+            return RowResult(Outcome.RETRYABLE, row.key, status=404, code=NOT_TOLD)
+        return RowResult(Outcome.CONFIRMED, row.key)
+
+    def _change_members(self, segment: str, asked: str, told: str, rows: Sequence[Row]) -> set[str]:
+        """Change a static segment and return the addresses it says were changed."""
+        path = f"{self._list}/segments/{self._segment_id(segment)}"
+        answer = self._client.call(
+            "change_members", "POST", path, json={asked: [row.identifier for row in rows]}
+        ).json()
+        return {str(one["email_address"]).lower() for one in answer.get(told) or []}
+
+    def _delete(self, row: Row) -> RowResult:
+        path = f"{self._list}/members/{_hash(row.identifier)}/actions/delete-permanent"
+        self._client.call("delete_permanent", "POST", path, expect=(204, 404))
+        return RowResult(Outcome.CONFIRMED, row.key)
+
+    def poll(self, job: Job) -> JobState:
+        """There are no jobs."""
+        return JobState(finished=True, lost=True)
+
+    def commit(self, shape: PlanShape) -> None:
+        """Nothing to do."""
+
+    def read_back(self, segment: str) -> Iterator[Sequence[Held]]:
+        """The segment's members, also those no campaign reaches."""
+        path = f"{self._list}/segments/{self._segment_id(segment)}/members"
+        asked = {
+            "fields": "members.id,members.email_address,members.merge_fields,total_items",
+            "include_cleaned": "true",
+            "include_transactional": "true",
+            "include_unsubscribed": "true",
+        }
+        for page in self._pages("segment_members", path, "members", asked):
+            yield [Held(str(one["email_address"]), str(one["id"]), self._told(one["merge_fields"])) for one in page]
+
+    def _told(self, fields: Mapping[str, Any]) -> dict[str, Any] | None:
+        # A time of consent is not told among the fields; where one is mapped, fields are not compared.
+        return None if self._consent_field else dict(fields)
+
+    def _segment_id(self, segment: str) -> str:
+        if segment not in self._segment_ids:
+            self._find_segments()
+        if segment not in self._segment_ids:
+            raise Fatal(f"Mailchimp has no static segment for {segment}")
+        return self._segment_ids[segment]
+
+    def _pages(
+        self, operation: str, path: str, rows: str, asked: Mapping[str, str] | None = None
+    ) -> Iterator[list[dict[str, Any]]]:
+        offset = 0
+        while True:
+            params: dict[str, str | int] = {**(asked or {}), "count": PAGE, "offset": offset}
+            found = self._client.call(operation, "GET", path, params=params).json()[rows]
+            yield found
+            if len(found) < PAGE:
+                return
+            offset += PAGE
+
+
+def _hash(address: str) -> str:
+    """Mailchimp's id of an address: the MD5 of it in lower case."""
+    return hashlib.md5(address.lower().encode(), usedforsecurity=False).hexdigest()
+
+
+def _confirmed_if(is_told: bool, row: Row) -> RowResult:
+    return RowResult(Outcome.CONFIRMED, row.key) if is_told else RowResult(Outcome.RETRYABLE, row.key, code=NOT_TOLD)
+
+
+def _refused(row: Row, status: int | None, code: str, message: str) -> RowResult:
+    return RowResult(Outcome.PERMANENT, row.key, status=status, code=code or "refused", message=message)
