@@ -46,7 +46,7 @@ BASE_ROWS = 20_000
 SEED_ROWS = 20_000
 """People of the seed that are learned from."""
 CALIBRATION_ROWS = 20_000
-"""People outside the seed that probabilities are learned from, each standing for as many as there are."""
+"""People of the seed, and of the others, that probabilities are learned from, standing for as many as there are."""
 STRENGTH = 0.01
 """Variance that coefficients of the regression are expected to have: of a hundred people, most features say nothing."""
 
@@ -306,13 +306,13 @@ def learn_probabilities(
     Returns:
         A map from `logit(score)`, and why it is this one.
     """
-    others = np.flatnonzero(~is_seed)
-    drawn = others
-    if len(others) > CALIBRATION_ROWS:
-        rows = pl.DataFrame({"person_id": person_ids.gather(others), "row": others})
-        drawn = hash_sample(rows, CALIBRATION_ROWS, random_state + 1)["row"].to_numpy()
-    rows = np.concatenate([np.flatnonzero(is_seed), drawn])
-    weights = np.where(is_seed[rows], 1.0, len(others) / max(len(drawn), 1))
+    numbered = pl.DataFrame({"person_id": person_ids, "row": np.arange(len(score)), "is_seed": is_seed})
+    parts = [numbered.filter("is_seed"), numbered.filter(~pl.col("is_seed"))]
+    drawn = [hash_sample(part, CALIBRATION_ROWS, random_state + 1) for part in parts]
+    rows = pl.concat(drawn)["row"].to_numpy()
+    weights = np.concatenate(
+        [np.full(own.height, part.height / own.height) for part, own in zip(parts, drawn, strict=True)]
+    )
     said = logit(score[rows])
     fold = person_fold(person_ids.gather(rows), FOLDS, random_state)
     outcomes = is_seed[rows].astype(np.float64)

@@ -85,7 +85,7 @@ class Request:
         for persona in self.personas:
             key = persona.casefold().removeprefix(DEFINED_PREFIX)
             kinds["defined_persona" if key in defined else "persona"].append(persona)
-        meant = [{kind: names} for kind, names in kinds.items() if names]
+        meant: list[dict[str, Any]] = [{kind: names} for kind, names in kinds.items() if names]
         conditions += meant if len(meant) < 2 else [{"any": meant}]
         if not conditions:
             raise SettingsError(Path(COMMAND), None, "say whose like are wanted: --persona or --seed")

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from activation.hashed_audiences import PLATFORMS
 from activation.selection import PHRASE_GROUPS, Complaint, Names, Selection, complaints
 from orchestration.settings_file import Location, SettingsError, SettingsFile, nearest
 
@@ -59,7 +58,7 @@ class LookalikeSettings(BaseModel):
     grow: Annotated[dict[str, Literal["high", "low"]], BeforeValidator(_as_directions)] = Field(default_factory=dict)
     exclude: tuple[str, ...] = ()
     minimum_seed: Annotated[int, Field(ge=10)] | None = None
-    platforms: tuple[Platform, ...] = tuple(PLATFORMS)  # type: ignore[assignment]
+    platforms: tuple[Platform, ...] = ("google", "meta", "linkedin", "tiktok")
     tiktok_phone: Literal["with_plus", "digits"] = "with_plus"
 
     @model_validator(mode="after")

@@ -242,6 +242,25 @@ class _Asked:
             if name.casefold() not in {each.casefold() for each in known}:
                 what = kind.replace("_", " ")
                 return SeedRefused(f"'{name}' is no {what} of the week {self.week.key}; {nearest(name, known)}")
+        return self._no_such_label()
+
+    def _no_such_label(self) -> SeedRefused | None:
+        """A class or style that the seed names and nobody has this week."""
+        relations = self.relations()
+        for relation, key in (("adoption_classes", "adoption_class"), ("person_persuasion", "message_style")):
+            named = {name for _, part in self.settings.seed.parts() for name in getattr(part, key) or ()}
+            if not named:
+                continue
+            rows = self.connection.execute(
+                f"select distinct {key} from {relations[relation]} where as_of = ? and {key} is not null",
+                [self.week.as_of],
+            ).fetchall()
+            known = {row[0] for row in rows}
+            for name in sorted(named - known):
+                what = key.replace("_", " ")
+                return SeedRefused(
+                    f"nobody has the {what} '{name}' in the week {self.week.key}; {nearest(name, known)}"
+                )
         return None
 
     def people(self) -> pl.DataFrame:
@@ -294,7 +313,8 @@ class _Asked:
         """The score of everybody of whom all chosen characteristics are known."""
         names = self.workspace.selection_names()
         wanted = {name: characteristic(name, names) for name in self.settings.grow}
-        columns, parameters = [], {"as_of": self.week.as_of}
+        columns: list[str] = []
+        parameters: dict[str, Any] = {"as_of": self.week.as_of}
         for number, one in enumerate(wanted.values()):
             assert isinstance(one, Characteristic)  # noqa: S101 - complaints were raised when the settings were read
             parameters[f"name_{number}"] = one.name

@@ -57,7 +57,7 @@ class LookalikeList:
 
 def tell_lookalikes(data: ReportData) -> list[LookalikeList]:
     """Tell each list, in the order of its name."""
-    return [_tell(row, data) for row in data.lookalikes.sort("lookalike").iter_rows(named=True)]
+    return [_tell(row, data) for row in data.lookalikes.drop_nulls("lookalike").sort("lookalike").iter_rows(named=True)]
 
 
 def _tell(row: dict, data: ReportData) -> LookalikeList:
@@ -73,7 +73,7 @@ def _tell(row: dict, data: ReportData) -> LookalikeList:
         people=people_words(row["people"], data.minimum_cell),
         seed_people=people_words(row["seed_people"], data.minimum_cell),
         candidates=people_words(row["candidates"], data.minimum_cell),
-        method=METHODS.get(row["method"], row["method"]),
+        method=METHODS.get(row["method"], row["method"] or ""),
         verdict="" if reason else _verdict(row, precision),
         precision=[] if reason else [_precision(one, row["people"], data) for one in precision.iter_rows(named=True)],
         parity=[] if reason else [_parity(one) for one in parity.iter_rows(named=True)],

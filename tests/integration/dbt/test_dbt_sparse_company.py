@@ -14,7 +14,7 @@ VARIABLES = {
     "identity": IdentitySettings(max_people_per_email=1, max_people_per_device=1, include_anonymous=True).model_dump(),
     "legal_basis": {
         purpose: [{"market": "*", "basis": "legitimate_interest", "statement": "existing customers"}]
-        for purpose in ("email_marketing", "profiling")
+        for purpose in ("advertising", "email_marketing", "profiling")
     },
 }
 FIRST, SECOND = person("c1"), person("c2")
@@ -76,6 +76,14 @@ def test_without_a_ledger_the_stated_legal_basis_decides(sparse_company):
     reasons = {who: (allowed, reason) for who, allowed, reason in rows.iter_rows()}
     assert reasons[FIRST] == (True, "legal_basis: existing customers")
     assert reasons[VISITOR] == (False, "no_email")
+
+
+def test_an_ad_platform_may_look_up_by_a_number_who_has_no_address(sparse_company):
+    rows = sparse_company.read(
+        "select person_id, is_allowed, is_refused_by_now, decision_reason from intermediate.int_advertising_permissions"
+    )
+    said = {who: (allowed, refused, reason) for who, allowed, refused, reason in rows.iter_rows()}
+    assert said == dict.fromkeys((FIRST, SECOND, VISITOR), (True, False, "legal_basis: existing customers"))
 
 
 def test_key_figures_of_what_is_not_delivered_are_null(sparse_company):

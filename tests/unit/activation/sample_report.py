@@ -136,6 +136,7 @@ def sample_report(**changed) -> ReportData:
             orient="row",
         ),
         defined=_defined(),
+        **_lookalikes(),
         range_suggestions=pl.DataFrame(
             {
                 "segment_id": ["defined-budget"],
@@ -164,6 +165,7 @@ def empty_report() -> ReportData:
     """Build a week of which nothing is known."""
     frames = ["kpis", "history", "profiles", "migrations", "propensity", "propensity_models", "propensity_by_segment"]
     frames += ["rhythms", "stages", "typical", "ledger", "defined", "range_suggestions", "suggestions"]
+    frames += ["lookalikes", "lookalike_precision", "lookalike_parity", "lookalike_notes"]
     nothing = {name: pl.DataFrame() for name in [*frames, "k_evidence", "deliveries", "checks", "left_out", "audiences"]}
     return sample_report(**nothing, k_choice="", model_id="", refit="", moved_by_refit_alone=None)
 
@@ -257,6 +259,36 @@ def _defined() -> pl.DataFrame:
         "unfit_reason": "none of its example people is known this week",
     }
     return pl.DataFrame([told | found | judged, unfit], infer_schema_length=None)
+
+
+def _lookalikes() -> dict[str, pl.DataFrame]:
+    """One list of look-alikes, and a seed that is too small."""
+    lists = [
+        ("night_owls", "classifiers", 400, 9000, 1000, None),
+        ("tiny", "classifiers", 4, None, 0, "the seed is too small: 4 people, and it takes 50"),
+    ]
+    sizes = [
+        {"lookalike": "night_owls", "people": people}
+        | {f"recall{end}": recall + off for end, off in (("", 0.0), ("_low", -0.04), ("_high", 0.04))}
+        | {f"lift{end}": lift + off for end, off in (("", 0.0), ("_low", -0.5), ("_high", 0.5))}
+        | {f"precision{end}": 0.2 + off for end, off in (("", 0.0), ("_low", -0.1), ("_high", 0.1))}
+        for people, recall, lift in ((500, 0.25, 4.5), (1000, 0.4, 3.6))
+    ]
+    groups = [
+        {"lookalike": "night_owls", "attribute": "gender", "group": group, "base_share": 0.5, "seed_share": seed}
+        | {"chosen_share": share, "chosen_low": share - 0.03, "chosen_high": share + 0.03, "is_off": share == 0.3}
+        for group, seed, share in (("f", None, 0.3), ("m", 0.6, 0.52))
+    ]
+    return {
+        "lookalikes": pl.DataFrame(
+            lists,
+            schema=["lookalike", "method", "seed_people", "candidates", "people", "abstained_reason"],
+            orient="row",
+        ),
+        "lookalike_precision": pl.DataFrame(sizes),
+        "lookalike_parity": pl.DataFrame(groups),
+        "lookalike_notes": pl.DataFrame({"lookalike": ["night_owls"], "place": [0], "words": ["Only <so> many."]}),
+    }
 
 
 def _migrations() -> pl.DataFrame:

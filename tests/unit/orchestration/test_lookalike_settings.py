@@ -3,6 +3,7 @@
 import pytest
 from workspace_builder import WorkspaceBuilder
 
+from activation.hashed_audiences import PLATFORMS
 from activation.selection import Names
 from orchestration.lookalike_settings import Characteristic, LookalikeSettings, characteristic
 from orchestration.settings_file import SettingsError
@@ -30,7 +31,7 @@ def opened(tmp_path, lookalikes):
 def test_a_lookalike_is_a_seed_and_little_else(tmp_path):
     found = opened(tmp_path, "  owls: {seed: {persona: Night owls}}\n").settings.lookalikes["owls"]
     assert (found.size, found.way, found.grow) == (1000, "classifiers", {})
-    assert found.platforms == ("google", "meta", "linkedin", "tiktok")
+    assert found.platforms == tuple(PLATFORMS)
 
 
 def test_growing_takes_names_a_list_or_high_and_low():

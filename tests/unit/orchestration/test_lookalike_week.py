@@ -226,6 +226,20 @@ def test_a_seed_that_will_not_do_is_refused_in_words(warehouse, shop, said, reas
     assert found.scores.is_empty()
 
 
+def test_a_seed_may_be_of_a_class_and_a_class_that_nobody_has_is_told(warehouse, shop):
+    warehouse.execute(
+        "create table ml.adoption_scores as select as_of, person_id, "
+        "case when person_id < 'p0060' then 'innovator' else 'laggard' end as adoption_class "
+        "from intermediate.int_people"
+    )
+    try:
+        assert made(warehouse, shop, seed={"adoption_class": "innovator"}, method="distance").model["seed_people"] == 60
+        refused = made(warehouse, shop, seed={"adoption_class": ["innovator", "inovator"]}).abstained_reason
+        assert refused == "nobody has the adoption class 'inovator' in the week 2026-01-05; did you mean 'innovator'?"
+    finally:
+        warehouse.execute("drop table ml.adoption_scores")
+
+
 def test_a_seed_that_cannot_be_told_from_everybody_is_refused(warehouse, shop):
     found = made(warehouse, shop, seed={"propensity": {"order_soon": {"at_least": 0.9}}}, exclude=[])
     assert "cannot be told from everybody else" in found.abstained_reason
