@@ -20,7 +20,7 @@ from activation.sync.gated import Batch, GatedAudience, NotGated
 from activation.sync.protocol import Operation, Row
 
 ROOT = Path(__file__).resolve().parents[3]
-PACKAGES = ("activation", "orchestration", "ml", "data_contracts", "examples", "benchmarks")
+PACKAGES = ("activation", "orchestration", "ml", "data_contracts", "examples")
 MAY_CALL = {"seal_audience": "activation/gate.py", "seal_batch": "activation/sync/engine.py"}
 HOME = "activation/sync/gated.py"
 
