@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -213,6 +213,32 @@ def _check_pairs(file: SettingsFile, activation: Activation) -> None:
                 ("accepted", place, "audience"),
                 f"'{accepted.audience}' is no audience; {nearest(accepted.audience, activation.audiences)}",
             )
+
+
+def check_personas(folder: Path, activation: Activation, known: Collection[str]) -> None:
+    """Hold the names of personas found in the data to those that any week has seen.
+
+    One that was there once and is not there this week is a matter for the publish gates: the run must not fail for it.
+
+    Args:
+        folder: The workspace.
+        activation: What is declared.
+        known: Ids and names of all weeks.
+
+    Raises:
+        SettingsError: A name that no week ever had, with the nearest one.
+    """
+    if not activation.is_declared or not known:
+        return
+    file = SettingsFile(folder / ACTIVATION_FILE)
+    folded = {name.casefold() for name in known}
+    for key, audience in activation.audiences.items():
+        for location, kind, name in audience.people.segments():
+            if kind == "persona" and name.casefold() not in folded:
+                raise file.error(
+                    ("audiences", key, "people", *location),
+                    f"no week had a persona '{name}'; {nearest(name, known)}",
+                )
 
 
 def forbidden_pairs(activation: Activation) -> list[tuple[str, str]]:

@@ -469,6 +469,20 @@ class JudgedWeek:
         self._gate.close()
 
 
+def personas_of_all_weeks(warehouse_file: Path) -> set[str]:
+    """Ids and names of every persona that any week had; none where nothing was run."""
+    if not warehouse_file.is_file():
+        return set()
+    with duckdb.connect(str(warehouse_file), read_only=True) as connection:
+        try:
+            rows = connection.execute(
+                "select distinct persona_id, persona_name from ml.personas where persona_type = 'persona'"
+            ).fetchall()
+        except duckdb.CatalogException:
+            return set()
+    return {name for row in rows for name in row if name}
+
+
 def told_of(connection: duckdb.DuckDBPyConnection, week: Week) -> list[dict[str, Any]]:
     """What became of each audience of a week, in order of the file; nothing where none was judged."""
     try:

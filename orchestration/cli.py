@@ -107,6 +107,7 @@ def run(
         wanted = _wanted_weeks(workspace, week.date() if week else None, weeks)
         _check_extracts(workspace)
         workspace.check_before_run()
+        _check_personas(workspace)
     for sentence in workspace.contracts.loosened():
         console.print(sentence, style="yellow", markup=False)
     with _one_run_at_a_time(workspace):
@@ -508,6 +509,19 @@ def _wanted_weeks(workspace: Workspace, day: date | None, weeks: int) -> list[We
             f"the week {first.key} lies before first_week ({workspace.first_week.key}) in personae.yml",
         )
     return first.until(last)
+
+
+def _check_personas(workspace: Workspace) -> None:
+    """Personas that audiences name, before anything runs; of a warehouse that somebody writes to the run will tell."""
+    activation = workspace.activation_file.activation
+    if activation.is_declared:
+        from orchestration.activation_file import check_personas
+        from orchestration.audience_week import personas_of_all_weeks
+
+        known = personas_of_all_weeks(workspace.warehouse_file)
+        check_personas(
+            workspace.folder, activation, known | set(workspace.personas_file.rename.values()) if known else ()
+        )
 
 
 def _check_extracts(workspace: Workspace) -> None:

@@ -10,7 +10,7 @@ from workspace_builder import WorkspaceBuilder
 
 from activation.audience import Schedule
 from activation.sync.protocol import Mode
-from orchestration.activation_file import forbidden_pairs, is_due, read_suppression_list
+from orchestration.activation_file import check_personas, forbidden_pairs, is_due, read_suppression_list
 from orchestration.settings_file import SettingsError
 from orchestration.weeks import Week
 
@@ -242,3 +242,21 @@ def test_an_audience_is_due_every_so_many_weeks_from_its_first():
     assert due(Schedule()) == [True] * 4
     assert due(Schedule(every_weeks=2)) == [True, False, True, False]
     assert due(Schedule(every_weeks=2, starting=date(2026, 1, 14))) == [False, True, False, True]
+
+
+def test_a_persona_that_no_week_ever_had_is_a_mistake_before_the_run(shop):
+    activation = write(shop, WHOLE).open().activation_file.activation
+    check_personas(shop.folder, activation, {"persona-01", "Night owls"})
+    check_personas(shop.folder, activation, set())  # nothing was run yet: nobody knows
+
+    with pytest.raises(SettingsError) as raised:
+        check_personas(shop.folder, activation, {"persona-01", "Night owl"})
+    line = (
+        WHOLE.lstrip("\n")
+        .splitlines()
+        .index("        - any: [{persona: Night owls}, {features: {orders_91d: {at_least: 2}}}]")
+        + 1
+    )
+    assert str(raised.value).endswith(
+        f"activation.yml:{line}: no week had a persona 'Night owls'; did you mean 'Night owl'?"
+    )
