@@ -20,6 +20,9 @@ from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
 
+OF_ONE_PERSON = ("person_id", "contact_id", "identifier", "consent_recorded_at")
+
+
 class NothingToPreview(Exception):
     """There is no such audience, persona or week; the message says what there is instead."""
 
@@ -51,7 +54,7 @@ def preview(
         [week.as_of, audience_name, persona_id],
     ).fetchone()
     mapping = mapping_of(audience, workspace.activation_file.known, existing_tables(connection))
-    told = [one.source for one in mapping.fields if not is_personal(one.source)]
+    told = [one.source for one in mapping.fields if not _is_hidden(one.source)]
     common = _commonest(connection, workspace, week, audience_name, persona_id, told)
     common |= {"persona_id": persona_id, "persona_name": persona_name}
     minimum = workspace.settings.minimum_cell
@@ -63,8 +66,9 @@ def preview(
     yield ""
     yield "Fields"
     for one in mapping.fields:
-        if is_personal(one.source):
-            yield f"  {one.name}: {one.source}, a personal attribute; not shown"
+        if _is_hidden(one.source):
+            kind = "a personal attribute" if is_personal(one.source) else "of one person"
+            yield f"  {one.name}: {one.source}, {kind}; not shown"
         else:
             kind = "" if one.name in DEFAULT_FIELDS else f" (the commonest of {one.source})"
             yield f"  {one.name}: {_shown(common.get(one.source))}{kind}"
@@ -73,6 +77,10 @@ def preview(
         yield ""
         yield f"{name} ({template.format})"
         yield from (f"  {line}" for line in fill_in(template, values).splitlines())
+
+
+def _is_hidden(source: str) -> bool:
+    return is_personal(source) or source in OF_ONE_PERSON
 
 
 def _week(connection: duckdb.DuckDBPyConnection, wanted: Week | None) -> Week:

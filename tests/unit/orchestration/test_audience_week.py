@@ -396,6 +396,14 @@ def test_a_preview_shows_labels_and_texts_and_nobodys_data(company):
     assert "@" not in shown
 
 
+def test_a_preview_shows_no_key_of_anybody(company):
+    company.declares(WINBACK.replace("risk: propensity.churn", "id: contact_id, who: person_id")).runs(FIRST)
+    shown = "\n".join(preview(company.connection, company.open(), "winback", "persona-01", None))
+
+    assert "id: contact_id, of one person; not shown" in shown
+    assert "p00" not in shown
+
+
 def test_a_preview_of_what_is_not_there_names_what_is(company):
     company.declares(WINBACK).runs(FIRST)
     for audience, persona, hint in (
