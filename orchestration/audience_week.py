@@ -442,7 +442,7 @@ class JudgedWeek:
             texts[f"content.{name}"] = Text(
                 list(dict.fromkeys(sources.values())),
                 lambda frame, template=template, sources=sources: filled_in(  # type: ignore[misc]
-                    template, frame.select(pl.col(source).alias(name) for name, source in sources.items())
+                    template, frame.with_columns(pl.col(source).alias(name) for name, source in sources.items())
                 ),
             )
         return self._gate.seal(key, sql, parameters, state.mapping, state.audience.mode, texts)
