@@ -243,7 +243,8 @@ def _source_sql(
     what, table, condition = _looked_up(joined, prefix, name)
     joined.joins.append(
         f"left join (select person_id, any_value({what}) as it from {table} where as_of = {week} and ({condition}) "
-        f"group by person_id) as {alias} on {alias}.person_id = a.person_id"
+        f"and person_id in (select person_id from gate_approved) group by person_id) as {alias} "
+        f"on {alias}.person_id = a.person_id"
     )
     return f"{alias}.it"
 
