@@ -19,7 +19,6 @@ from orchestration.settings_file import nearest
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
-
 OF_ONE_PERSON = ("person_id", "contact_id", "identifier", "consent_recorded_at")
 
 

@@ -166,7 +166,8 @@ def empty_report() -> ReportData:
     frames = ["kpis", "history", "profiles", "migrations", "propensity", "propensity_models", "propensity_by_segment"]
     frames += ["rhythms", "stages", "typical", "ledger", "defined", "range_suggestions", "suggestions"]
     frames += ["lookalikes", "lookalike_precision", "lookalike_parity", "lookalike_notes"]
-    nothing = {name: pl.DataFrame() for name in [*frames, "k_evidence", "deliveries", "checks", "left_out", "audiences"]}
+    frames += ["k_evidence", "deliveries", "checks", "left_out", "audiences"]
+    nothing = {name: pl.DataFrame() for name in frames}
     return sample_report(**nothing, k_choice="", model_id="", refit="", moved_by_refit_alone=None)
 
 
