@@ -9,7 +9,7 @@ HISTORY ?= 26
 LOCKED := --universal --generate-hashes --no-emit-index-url --no-strip-extras --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test check format fuzz-ingest sync-faults pages bench bench-sync bench-identity bench-personas bench-tracking bench-dimensions bench-models bench-affinity bench-adoption bench-persuasion bench-lookalikes lock clean
+.PHONY: help run ui test check format fuzz-ingest sync-faults pages bench bench-sync bench-identity bench-personas bench-tracking bench-dimensions bench-models bench-affinity bench-adoption bench-persuasion bench-lookalikes bench-audiences lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -87,6 +87,9 @@ bench-adoption: $(VENV)/ready-dev ## measure the adoption curve on people of kno
 
 bench-persuasion: $(VENV)/ready-dev ## measure how well it is told what persuades whom, and what that costs
 	@$(BIN)/python -m benchmarks.persuasion
+
+bench-audiences: $(VENV)/ready ## time the gate for a million people and ten audiences
+	@$(BIN)/python -m benchmarks.audiences
 
 bench-lookalikes: $(VENV)/ready-dev ## measure look-alikes on public data, in simulated worlds and on a million people
 	@$(BIN)/python -m benchmarks.lookalikes $(if $(DATA),--data $(DATA))

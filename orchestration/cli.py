@@ -107,6 +107,7 @@ def run(
         wanted = _wanted_weeks(workspace, week.date() if week else None, weeks)
         _check_extracts(workspace)
         workspace.check_before_run()
+        _check_personas(workspace)
     for sentence in workspace.contracts.loosened():
         console.print(sentence, style="yellow", markup=False)
     with _one_run_at_a_time(workspace):
@@ -154,6 +155,35 @@ def why(
         _fail(str(error), EXIT_WRONG_SETTING)
     for line in lines:
         console.print(line, markup=False)
+
+
+@app.command()
+def preview(
+    folder: Folder,
+    audience: Annotated[str, typer.Option(help="An audience of activation.yml.")],
+    persona: Annotated[str, typer.Option(help="A persona, by id or name.")],
+    week: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Any day of the week to look at; default: the latest that was run."),
+    ] = None,
+    data: DataFolder = None,
+) -> None:
+    """Show what an audience sends of a persona's people, and how its texts read; nobody's data are shown."""
+    from orchestration.preview import NothingToPreview
+    from orchestration.preview import preview as show
+    from orchestration.warehouse import Warehouse
+
+    with _settings_errors():
+        workspace = Workspace.open(folder, data)
+    if not workspace.warehouse_file.is_file():
+        _fail("no week was run yet; `personae run DIR` first", EXIT_WRONG_SETTING)
+    try:
+        with Warehouse.of(workspace).connect(read_only=True) as connection:
+            wanted = Week.containing(week.date()) if week else None
+            for line in show(connection, workspace, audience, persona, wanted):
+                console.print(line, markup=False)
+    except NothingToPreview as error:
+        _fail(str(error), EXIT_WRONG_SETTING)
 
 
 @app.command()
@@ -481,6 +511,19 @@ def _wanted_weeks(workspace: Workspace, day: date | None, weeks: int) -> list[We
     return first.until(last)
 
 
+def _check_personas(workspace: Workspace) -> None:
+    """Personas that audiences name, before anything runs; of a warehouse that somebody writes to the run will tell."""
+    activation = workspace.activation_file.activation
+    if activation.is_declared:
+        from orchestration.activation_file import check_personas
+        from orchestration.audience_week import personas_of_all_weeks
+
+        known = personas_of_all_weeks(workspace.warehouse_file)
+        check_personas(
+            workspace.folder, activation, known | set(workspace.personas_file.rename.values()) if known else ()
+        )
+
+
 def _check_extracts(workspace: Workspace) -> None:
     from orchestration.ingest.extracts import check_extracts
     from orchestration.ingest.tables import loaded_sources
@@ -498,11 +541,28 @@ def _print_outcome(workspace: Workspace, weeks: list[Week], seconds: float) -> N
     console.print(f"  published tables  {latest}/*.parquet")
     console.print(f"  activation files  {workspace.activation_folder / weeks[-1].key}/*.csv")
     console.print(f"  lineage, runs     personae ui {workspace.folder}")
+    _print_audiences(workspace, weeks[-1])
     newest = newest_row(workspace.warehouse_file)
     if newest and newest.date() < weeks[-1].monday:
         there = f"--week {Week.containing(newest.date()).key}"
         words = f"The newest row is from {newest.date()}, before that week; to go there: {there}"
         console.print(words, style="yellow")
+
+
+def _print_audiences(workspace: Workspace, week: Week) -> None:
+    """Audiences that were held back, and why; where a workspace declares audiences, how many people each has."""
+    from orchestration.audience_week import BLOCKED, told_of
+    from orchestration.warehouse import Warehouse
+
+    with Warehouse.of(workspace).connect(read_only=True) as connection:
+        audiences = told_of(connection, week)
+    if workspace.activation_file.activation.is_declared:
+        people = ", ".join(f"{one['audience']} {one['approved']:,}" for one in audiences)
+        console.print(f"  audiences         {people}", markup=False)
+    for one in audiences:
+        if one["state"] == BLOCKED:
+            words = f"{one['audience']} was held back, what was published before stands: {one['state_reason']}"
+            console.print(words, style="yellow", markup=False)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from orchestration.dbt_runs import dbt_resource, prepare_manifest
-from orchestration.defs.activation import activation_asset
+from orchestration.defs.activation import activation_assets
 from orchestration.defs.adoption import adoption_assets
 from orchestration.defs.affinities import affinity_assets
 from orchestration.defs.connectors import connector_assets
@@ -54,7 +54,7 @@ def definitions_for(workspace: Workspace, loggers: dict[str, dg.LoggerDefinition
             persuasion_assets(workspace),
             lookalike_assets(workspace, manifest),
             mart_tables(workspace, manifest),
-            activation_asset(workspace),
+            activation_assets(workspace),
             lookalike_files_asset(workspace),
             report_asset(workspace),
             published_assets(workspace),

@@ -17,7 +17,7 @@ import yaml
 
 from activation.audiences import build_audience_files
 from activation.publishing import publish_folder
-from orchestration.lookalike_files import PlatformFiles, members, write_manifest, write_platform_files
+from orchestration.lookalike_files import PlatformFiles, sealed_list, write_manifest, write_platform_files
 from orchestration.lookalike_settings import LookalikeSettings, parse_lookalike
 from orchestration.lookalike_week import Lookalike, make_lookalike
 from orchestration.personas_file import DEFINED_PREFIX
@@ -162,7 +162,9 @@ def find_and_write(
     def build(folder: Path) -> None:
         audience = folder / AUDIENCE
         audience.mkdir()
-        written = build_audience_files(members(connection, workspace, found), audience, week.key)
+        gate, listed = sealed_list(connection, workspace, week, found)
+        written = build_audience_files(connection, [listed], audience, week.key)
+        gate.close()
         told["contactable"] = sum(one.rows for one in written)
         told["files"] = write_platform_files(connection, workspace, week, found, folder)
         write_manifest(folder, week, [told["files"]])

@@ -7,30 +7,35 @@ left out, stands in `activation/hashed_audiences.py` and `activation/audiences.p
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import polars as pl
 
+from activation.audience import EMAIL
+from activation.gate import Gate, Tables, Terms
 from activation.hashed_audiences import ADVERTISING, HashedFile, write_hashed_audience
+from activation.sync.gated import GatedAudience
+from activation.sync.protocol import FieldMapping, MappedField, Mode
 from ml.phone_numbers import e164_numbers
+from orchestration.audience_week import LOOKALIKE_PREFIX, PERSONA_COLUMNS, gate_rules, lookalike_title
 from orchestration.lookalike_week import Lookalike
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
 MANIFEST = "manifest.json"
-PEOPLE_AT_A_TIME = 250_000
+ADS = "ads"
+"""The channel of ad platforms, in the ledger of consent."""
 
 # Who is looked up by a platform, as the contact that stands for the person says it at the week's end.
 CHOSEN = """
 select p.person_id, p.email, p.phone, c.first_name, c.last_name, c.city, c.postal_code, c.country,
-    a.purpose, coalesce(a.is_allowed and not a.is_refused_by_now, false) as is_allowed,
-    case when a.is_allowed and a.is_refused_by_now then 'refused_since' else a.decision_reason end as decision_reason
-from intermediate.int_people as p
-semi join chosen as s on s.person_id = p.person_id
-inner join intermediate.int_advertising_permissions as a on a.as_of = p.as_of and a.person_id = p.person_id
+    'advertising' as purpose, j.refusal is null as is_allowed, j.refusal as decision_reason
+from gate_judged as j
+inner join gate_people as g on g.person = j.person
+inner join intermediate.int_people as p on p.person_id = g.person_id
 left join staging.stg_contacts as c on c.contact_id = p.contact_id
     and c.valid_from < $as_of_at and coalesce(c.valid_to >= $as_of_at, true)
 where p.as_of = $as_of
@@ -57,8 +62,7 @@ shared as (
 )
 select distinct s.email, s.phone, s.country from shared as s
 anti join (
-    select person_id from intermediate.int_advertising_permissions
-    where as_of = $as_of and is_allowed and not is_refused_by_now
+    select person_id from gate_advertising where as_of = $as_of and is_allowed and not is_refused_by_now
 ) as a on a.person_id = s.person_id
 order by all
 """
@@ -85,7 +89,7 @@ def write_platform_files(
     """Write the hashed files of one look-alike into a folder that is being built.
 
     Args:
-        connection: the warehouse; `int_advertising_permissions` is computed for the week.
+        connection: the warehouse; `int_advertising_permissions` is computed for the week. The gate decides.
         workspace: the workspace.
         week: the week, one of those of the last run.
         lookalike: the seed and those listed.
@@ -116,8 +120,22 @@ def _people(
     """The chosen people as a platform's file needs them, and addresses and numbers that were refused."""
     chosen = people.rename("person_id").to_frame()  # noqa: F841 - DuckDB reads it by name
     at = week.as_of_at(workspace.settings.timezone)
+    connection.execute(
+        "create or replace temp table gate_advertising as "
+        "select * from intermediate.int_advertising_permissions where as_of = ?",
+        [week.as_of],
+    )
+    connection.execute("create or replace temp table gate_chosen as select person_id from chosen")
+    gate = Gate(connection, week.as_of, at, gate_rules(workspace), Tables(contactability="gate_advertising"))
+    # Not by address: who has none may be looked up by their number.
+    gate.consider(
+        Terms("ads", ADVERTISING, ADS, identifier="contact_id"),
+        "p.person_id in (select person_id from gate_chosen)",
+    )
+    gate.judge()
     looked_up = connection.execute(CHOSEN, {"as_of": week.as_of, "as_of_at": at}).pl()
     refused = connection.execute(REFUSED, {"as_of": week.as_of}).pl()
+    gate.close()
     region = workspace.settings.identity.phone_region
     return (
         looked_up.with_columns(phone=_e164(looked_up, region)),
@@ -152,23 +170,41 @@ def write_manifest(
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def members(
-    connection: duckdb.DuckDBPyConnection, workspace: Workspace, lookalike: Lookalike
-) -> Iterator[pl.DataFrame]:
-    """Those listed, as `activation.audiences.build_audience_files` takes them, a part at a time."""
-    activation = workspace.settings.activation
-    listed = lookalike.scores  # noqa: F841 - DuckDB reads it by name
-    result = connection.execute(
-        "select l.as_of, l.person_id, 'lookalike-' || l.lookalike as persona_id, "
-        "'Look-alike ' || replace(l.lookalike, '_', ' ') as persona_name, l.score as membership_strength, "
-        "c.contact_id, c.email, c.channel, c.purpose, c.is_allowed and not c.is_refused_by_now as is_allowed, "
-        "case when c.is_allowed and c.is_refused_by_now then 'refused_since' else c.decision_reason end "
-        "as decision_reason, c.consent_recorded_at from listed as l "
-        "inner join intermediate.int_contactability as c on c.as_of = l.as_of and c.person_id = l.person_id "
-        "and c.channel = ? and c.purpose = ? order by l.lookalike_rank",
-        [activation.channel, activation.purpose],
+def sealed_list(
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, lookalike: Lookalike
+) -> tuple[Gate, GatedAudience]:
+    """Those listed who may be written to, as the gate seals them; the gate is to be closed when they are written.
+
+    Args:
+        connection: the warehouse; reading is enough.
+        workspace: the workspace, for whose own purpose and channel the list is.
+        week: one of the weeks of the last run.
+        lookalike: those listed.
+    """
+    own = workspace.settings.activation
+    key = f"{LOOKALIKE_PREFIX}{lookalike.name}"
+    gate = Gate(connection, week.as_of, week.as_of_at(workspace.settings.timezone), gate_rules(workspace))
+    terms = Terms(
+        key, own.purpose, own.channel, identifier="email" if own.channel == EMAIL else "contact_id", is_file=True
     )
-    for batch in result.fetch_record_batch(PEOPLE_AT_A_TIME):
-        frame = pl.from_arrow(batch)
-        assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a record batch is a frame
-        yield frame
+    listed = lookalike.scores.select("person_id", "score")  # noqa: F841 - DuckDB reads it by name
+    connection.execute("create or replace temp table gate_listed_people as select * from listed")
+    gate.consider(terms, "p.person_id in (select person_id from gate_listed_people)")
+    gate.judge()
+    values = (
+        "select a.identifier, a.person_id, a.contact_id, $as_of::date as as_of, $key as persona_id, "
+        "$name as persona_name, l.score as membership_strength, c.email, $channel as channel, $purpose as purpose, "
+        "a.consent_reason as decision_reason, a.consent_recorded_at from gate_approved as a "
+        "inner join gate_listed_people as l on l.person_id = a.person_id "
+        "inner join intermediate.int_contactability as c on c.as_of = $as_of and c.person_id = a.person_id "
+        "and c.channel = $channel and c.purpose = $purpose"
+    )
+    parameters = {
+        "as_of": week.as_of,
+        "key": key,
+        "name": lookalike_title(lookalike.name),
+        "channel": own.channel,
+        "purpose": own.purpose,
+    }
+    mapping = FieldMapping("lookalike", tuple(MappedField(name, name, of) for name, of in PERSONA_COLUMNS.items()))
+    return gate, gate.seal(key, values, parameters, mapping, Mode.MIRROR)

@@ -142,9 +142,22 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
         **adoption_frames(connection, workspace, week),
         refit=refit,
         moved_by_refit_alone=moved_by_refit_alone,
+        audiences=_audiences(connection, workspace, week),
         left_out=_frame(
             connection, "select reason, people from marts.people_left_out where as_of = ? order by reason", as_of
         ),
+    )
+
+
+def _audiences(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week) -> pl.DataFrame:
+    """What became of the audiences that a workspace declares; without any, personas' files speak for themselves."""
+    if not workspace.activation_file.activation.is_declared:
+        return pl.DataFrame()
+    return _frame(
+        connection,
+        "select audience, description, destination, state, state_reason, values_as_of, approved as people "
+        "from activation.audience_weeks where as_of = ? order by position",
+        [week.as_of],
     )
 
 

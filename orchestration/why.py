@@ -6,7 +6,6 @@ name, address or other personal data is printed: whoever asks knows whom they as
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from orchestration.persona_store import DEFINED, DISCOVERED, StandingModel, mode
 from orchestration.settings_file import nearest
 from orchestration.sql import identifier
 from orchestration.weeks import Week
+from orchestration.why_audiences import audience_lines, permission_lines
 from orchestration.why_propensities import in_words, propensity_lines
 from orchestration.workspace import Workspace
 
@@ -63,13 +63,19 @@ def explain(
     """
     week = _week(connection, question.week)
     person_id = _person(connection, workspace, question.person, week)
+    if not _is_profiled(connection, week, person_id):
+        return [
+            f"Person {person_id}, week {week.key}",
+            *permission_lines(connection, week, person_id),
+            *audience_lines(connection, workspace, week, person_id),
+        ]
     labels = dict(catalogue.select("feature", "label").iter_rows())
     return [
         f"Person {person_id}, week {week.key}",
         *_persona_lines(connection, week, person_id, labels, question.not_in),
         *_defined_lines(connection, workspace, week, person_id, labels),
         *propensity_lines(connection, week, person_id, labels),
-        *_audience_lines(connection, workspace, week, person_id),
+        *audience_lines(connection, workspace, week, person_id),
     ]
 
 
@@ -99,12 +105,20 @@ def _person(connection: duckdb.DuckDBPyConnection, workspace: Workspace, given: 
         [given, at, at],
     ).fetchone()
     person_id = row[0] if row and row[0] else given
-    known = connection.execute(
-        "select 1 from features.person_features where as_of = ? and person_id = ?", [week.as_of, person_id]
-    ).fetchone()
-    if known is None:
+    permitted = "select 1 from intermediate.int_profiling_permissions where as_of = ? and person_id = ?"
+    if (
+        not _is_profiled(connection, week, person_id)
+        and connection.execute(permitted, [week.as_of, person_id]).fetchone() is None
+    ):
         raise NotFound(f"nobody is known by the person id or contact id '{given}' in the week {week.key}")
     return str(person_id)
+
+
+def _is_profiled(connection: duckdb.DuckDBPyConnection, week: Week, person_id: str) -> bool:
+    found = connection.execute(
+        "select 1 from features.person_features where as_of = ? and person_id = ?", [week.as_of, person_id]
+    ).fetchone()
+    return found is not None
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, query: str, values: list[Any]) -> list[dict[str, Any]]:
@@ -302,44 +316,3 @@ def _rule_line(rule: FeatureRule, person: pl.DataFrame, model: DefinedModel, lab
         asked = f"at least {rule.low:,.4g}" if rule.low is not None else f"at most {rule.high:,.4g}"
     value = in_words(person[rule.feature][0])
     return f"{'yes' if met else 'no '}  {labels.get(rule.feature, rule.feature)}: {value}, asked for is {asked}"
-
-
-def _audience_lines(
-    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, person_id: str
-) -> Iterator[str]:
-    rows = _rows(
-        connection,
-        "select * from intermediate.int_contactability where as_of = ? and person_id = ?",
-        [week.as_of, person_id],
-    )
-    yield ""
-    yield "Audiences"
-    if not rows:
-        yield "  whether they may be contacted was not decided this week"
-    for row in rows:
-        verb = "may" if row["is_allowed"] else "may not"
-        yield f"  {verb} be contacted over {row['channel']} for {row['purpose']}: {row['decision_reason']}"
-        if row["is_allowed"] and row["channel"] == "email" and not row.get("email"):
-            yield "    but there is no e-mail address"
-    memberships = connection.execute(
-        "select persona_id from ml.persona_assignments where as_of = ? and person_id = ? order by persona_id",
-        [week.as_of, person_id],
-    ).fetchall()
-    names = _names(connection, week)
-    for (persona,) in memberships:
-        path = workspace.activation_folder / week.key / f"{persona}.csv"
-        if not path.is_file():
-            yield f"  no file was written for {names.get(persona, persona)}"
-            continue
-        with path.open(encoding="utf-8", newline="") as lines:
-            is_in = any(line.get("person_id") == person_id for line in csv.DictReader(lines))
-        if is_in:
-            yield f"  in the file of {names.get(persona, persona)} ({persona}.csv)"
-        else:
-            allowed = any(row["is_allowed"] for row in rows)
-            because = (
-                "the address is missing, in the file already, or refused by somebody else who uses it"
-                if allowed
-                else "they may not be contacted"
-            )
-            yield f"  not in the file of {names.get(persona, persona)}: {because}"

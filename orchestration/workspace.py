@@ -18,7 +18,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from activation.fields import Known
 from activation.selection import Names
+from orchestration.activation_file import ActivationFile, read_activation_file
 from orchestration.adoption_settings import AdoptionSettings, Launch, adoption_vars, check_adoption
 from orchestration.affinity_settings import AffinitySettings, affinity_vars
 from orchestration.brand import Brand, read_brand
@@ -249,6 +251,7 @@ class Workspace:
     personas_file: PersonasFile = field(default_factory=PersonasFile)
     rollbacks: tuple[Rollback, ...] = ()
     brand: Brand = field(default_factory=Brand)
+    activation_file: ActivationFile = field(default_factory=ActivationFile)
 
     @classmethod
     def open(cls, folder: Path, data_folder: Path | None = None) -> Workspace:
@@ -291,26 +294,59 @@ class Workspace:
             list(workspace.personas_file.names()),
         )
         check_lookalikes(file, settings.lookalikes, workspace.selection_names())
+        purposes = tuple(dict.fromkeys((*PURPOSES[1:], settings.activation.purpose)))
+        workspace = replace(
+            workspace,
+            activation_file=read_activation_file(
+                folder, workspace.selection_names(), workspace.fields_known(), purposes
+            ),
+        )
+        more = workspace.activation_file.activation.purposes
+        check_legal_basis(file, settings.legal_basis, (*PURPOSES, settings.activation.purpose, *more))
         return workspace
 
     def selection_names(self) -> Names:
         """What a selection of people may name; features of a special category select nobody."""
-        special = {
+        special, persuasion = self._special_features(), self.settings.persuasion
+        return Names(
+            features={name: kind for name, kind in self.feature_kinds().items() if name not in special},
+            special_categories=special,
+            targets=list(self.settings.targets),
+            phrases=[phrase.text for phrase in self.brand.phrases],
+            defined_personas=[
+                *self.personas_file.personas,
+                *self.personas_file.names(),
+                *self.personas_file.names().values(),
+            ],
+            adoption_classes=list(self.settings.adoption.names()) if self.settings.launches else (),
+            message_styles=list(persuasion.styles.values()) if persuasion.is_declared else (),
+        )
+
+    def fields_known(self) -> Known:
+        """What of a person may be mapped to a destination's fields."""
+        attributes = [one for one in self.attributes("contacts") if one.role in ("feature", "label", "text")]
+        sensitive = self._special_features()
+        return Known(
+            features=self.feature_kinds(),
+            attributes={one.name: one.type or "text" for one in attributes},
+            sensitive=(*sensitive, *(one.name for one in attributes if one.sensitive)),
+            targets=tuple(self.settings.targets),
+            phrases=tuple(phrase.text for phrase in self.brand.phrases),
+        )
+
+    def _special_features(self) -> tuple[str, ...]:
+        """Features of a special category of personal data, or what would be one."""
+        return tuple(
             f"{prefix}_{attribute.name}"
             for entity, prefix in (("contacts", "contact"), ("accounts", "account"))
             for attribute in self.attributes(entity)
             if attribute.sensitive
-        }
-        persuasion = self.settings.persuasion
-        return Names(
-            features={name: kind for name, kind in self.feature_kinds().items() if name not in special},
-            special_categories=sorted(special),
-            targets=list(self.settings.targets),
-            phrases=[phrase.text for phrase in self.brand.phrases],
-            defined_personas=[*self.personas_file.personas, *self.personas_file.names().values()],
-            adoption_classes=list(self.settings.adoption.names()) if self.settings.launches else (),
-            message_styles=list(persuasion.styles.values()) if persuasion.is_declared else (),
         )
+
+    def contact_purposes(self) -> list[tuple[str, str]]:
+        """Each purpose and channel that people are reached for, the workspace's own first."""
+        own = (self.settings.activation.purpose, self.settings.activation.channel)
+        return list(dict.fromkeys([own, *self.activation_file.activation.asked_for()]))
 
     def feature_kinds(self) -> dict[str, str]:
         """Kind of every feature the settings may name: number, flag or category."""
@@ -353,7 +389,6 @@ class Workspace:
 
     def _check_references(self, file: SettingsFile) -> None:
         """What one setting says of another must exist."""
-        check_legal_basis(file, self.settings.legal_basis, (*PURPOSES, self.settings.activation.purpose))
         families = feature_families() if self.settings.personas.families else []
         for family in self.settings.personas.families:
             if family not in families:
@@ -526,6 +561,9 @@ class Workspace:
             },
             "delivery_grace_hours": settings.delivery_grace_hours,
             "activation": settings.activation.model_dump(),
+            "contact_purposes": [
+                {"purpose": purpose, "channel": channel} for purpose, channel in self.contact_purposes()
+            ],
             "legal_basis": legal_basis_var(settings.legal_basis),
             "minimum_cell": settings.minimum_cell,
             "persona_excludes": sorted(settings.personas.exclude),
@@ -540,6 +578,7 @@ class Workspace:
     def settings_hash(self) -> str:
         """A short hash of everything the workspace's files say."""
         content = {
+            "activation": self.activation_file.fingerprint,
             "brand": self.brand.fingerprint,
             "settings": self.settings.model_dump(mode="json"),
             "mappings": [mapping.content_hash for mapping in self.mappings],
@@ -559,6 +598,7 @@ class Workspace:
             "adoption",
             "persuasion",
             "targets",
+            "contact_purposes",
         }
         variables = {name: value for name, value in self.dbt_vars().items() if name not in no_feature}
         kept = self.folder / MODEL_FILE

@@ -81,6 +81,8 @@ class EvidenceView:
     k_notes: list[str]
     pictures: list[Drawing]
     left_out: list[tuple[str, str]]
+    audiences: list[str]
+    held_back: list[str]
 
 
 def tell_evidence(data: ReportData) -> EvidenceView:
@@ -99,6 +101,8 @@ def tell_evidence(data: ReportData) -> EvidenceView:
         k_notes=list(data.k_notes),
         pictures=[Drawing(one.title, one.caption, Markup(one.svg)) for one in data.pictures],  # noqa: S704
         left_out=_tell_left_out(data),
+        audiences=_tell_audiences(data),
+        held_back=_tell_held_back(data),
     )
 
 
@@ -200,6 +204,24 @@ def _tell_checks(data: ReportData) -> list[Check]:
         )
         for row in data.checks.sort("entity").iter_rows(named=True)
     ]
+
+
+def _tell_audiences(data: ReportData) -> list[str]:
+    """How many people each audience holds; one that is too small is told as such."""
+    told = []
+    for row in data.audiences.iter_rows(named=True):
+        people = row["people"]
+        small = 0 < people < data.minimum_cell
+        count = f"fewer than {data.minimum_cell} people" if small else f"{people:,} people"
+        since = f", unchanged since the week ending {row['values_as_of']}" if row["state"] == "not_due" else ""
+        told.append(f"{row['audience']}, to {row['destination']}: {count}{since}")
+    return told
+
+
+def _tell_held_back(data: ReportData) -> list[str]:
+    """Why audiences were not published; what was published before stands."""
+    blocked = data.audiences.filter(pl.col("state") == "blocked") if data.audiences.height else data.audiences
+    return [f"{row['audience']}: {row['state_reason']}" for row in blocked.iter_rows(named=True)]
 
 
 def _tell_left_out(data: ReportData) -> list[tuple[str, str]]:

@@ -272,6 +272,15 @@ REPORT_FRAMES: dict[str, dict[str, type[pl.DataType] | pl.DataType]] = {
     },
     "suggestions": {"name": pl.String, "description": pl.String, "people": pl.Int64, "share": pl.Float64},
     "left_out": {"reason": pl.String, "people": pl.Int64},
+    "audiences": {
+        "audience": pl.String,
+        "description": pl.String,
+        "destination": pl.String,
+        "state": pl.String,
+        "state_reason": pl.String,
+        "values_as_of": pl.Date,
+        "people": pl.Int64,
+    },
     "values": {
         "segment_id": pl.String,
         "horizon_days": pl.Int64,
@@ -439,6 +448,8 @@ class ReportData:
         adoption_figures: How well launches bear the classes out this week; none where no launches are declared.
         adoption_curves: Per class and day the share that had tried the latest closed launch by then.
         left_out: Known people who are in nothing else here, by reason; people is null where they are fewer than that.
+        audiences: What became of each audience that the workspace declares: published, blocked or not_due; in the
+        file's order.
 
     Raises:
         ValueError: A frame lacks a column or holds one of the wrong type, the time zone is unknown, or the week does
@@ -480,6 +491,7 @@ class ReportData:
     k_notes: tuple[str, ...] = ()
     pictures: tuple[Picture, ...] = ()
     left_out: pl.DataFrame = field(default_factory=pl.DataFrame)
+    audiences: pl.DataFrame = field(default_factory=pl.DataFrame)
     values: pl.DataFrame = field(default_factory=pl.DataFrame)
     value_words: str = ""
     preferences: pl.DataFrame = field(default_factory=pl.DataFrame)

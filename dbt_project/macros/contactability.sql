@@ -66,6 +66,7 @@ statements_{{ loop.index }} as (
         as_of,
         person_id,
         {{ latest_statements(each.purpose, each.channel, when='is_known') }},
+        {{ is_refused_by_now(each.purpose, each.channel) }} as is_contact_refused_by_now,
         {{ is_refused_by_now(each.purpose, each.channel) }} or {{ is_refused_by_now('profiling') }} as is_refused_by_now
     from statements_of_contacts
     group by
@@ -75,12 +76,16 @@ statements_{{ loop.index }} as (
 ),
 {%- if each.channel in by_address %}
 
-{# An address at which anybody refused, whether they may be profiled or not. #}
+{# An address at which anybody refused, whether they may be profiled or not, and whether the week knew it. #}
 refused_addresses_{{ loop.index }} as (
 
-    select distinct
+    select
         weeks.as_of,
-        contacts.email_normalized
+        contacts.email_normalized,
+        coalesce(
+            bool_or(greatest(said.withdrawn_at, said.objected_at) >= coalesce(said.granted_at, timestamp '0001-01-01')),
+            false
+        ) as is_known
     from statements_{{ loop.index }} as said
     inner join weeks
         on said.as_of = weeks.as_of
@@ -93,7 +98,13 @@ refused_addresses_{{ loop.index }} as (
         and {{ is_valid_at('contacts', 'weeks.as_of_at') }}
     where
         contacts.email_normalized is not null
-        and greatest(said.withdrawn_at, said.objected_at) >= coalesce(said.granted_at, timestamp '0001-01-01')
+        and (
+            said.is_contact_refused_by_now
+            or greatest(said.withdrawn_at, said.objected_at) >= coalesce(said.granted_at, timestamp '0001-01-01')
+        )
+    group by
+        weeks.as_of,
+        contacts.email_normalized
 
 ),
 {%- endif %}
@@ -116,8 +127,13 @@ judged_{{ loop.index }} as (
         said.withdrawn_at,
         said.objected_at,
         said.granted_at,
+        {%- if each.channel in by_address %}
+        coalesce(said.is_refused_by_now, false) or refused_addresses.email_normalized is not null as is_refused_by_now,
+        coalesce(refused_addresses.is_known, false) as is_refused_at_address,
+        {%- else %}
         coalesce(said.is_refused_by_now, false) as is_refused_by_now,
-        {{ 'refused_addresses.email_normalized is not null' if each.channel in by_address else 'false' }} as is_refused_at_address,
+        false as is_refused_at_address,
+        {%- endif %}
         {%- if by_market %}
         bases.basis_statement,
         {%- endif %}

@@ -1,97 +1,119 @@
-"""Who may be reached: one file per persona, only people who may be contacted over the workspace's channel."""
+"""Who may be reached: audiences judged at the gate, told of in tables, and written as files."""
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date
+from typing import Any
 
 import dagster as dg
-import duckdb
-import polars as pl
 
-from activation.audiences import write_audience_files
+from orchestration.audience_week import BLOCKED, AudienceState, JudgedWeek
 from orchestration.defs.partitions import run_weeks, weekly
-from orchestration.sql import identifier
 from orchestration.warehouse import Warehouse
-from orchestration.workspace import ActivationSettings, Workspace
+from orchestration.workspace import Workspace
 
-PEOPLE_AT_A_TIME = 250_000
-# Who is in which file: personas, and the look-alikes that the workspace declares.
-LISTS = (
-    "select as_of, person_id, segment_id, segment_name, membership_strength from marts.segment_memberships "
-    "where segment_type in ('persona', 'defined_persona') union all "
-    "select as_of, person_id, 'lookalike-' || lookalike, 'Look-alike ' || replace(lookalike, '_', ' '), score "
-    "from marts.lookalikes"
-)
+INPUTS = [
+    ["marts", "segment_memberships"],
+    ["marts", "person_propensities"],
+    ["marts", "lookalikes"],
+    ["marts", "person_affinities"],
+    ["marts", "person_preferences"],
+    ["features", "person_features"],
+    ["intermediate", "int_contactability"],
+]
+TABLES = {
+    "audiences": "Everybody whom an audience means, in or out, and the reason; a row per week, audience and person.",
+    "audience_weeks": "What became of each audience in each week: published, blocked or not due; counts; fields.",
+    "experiment_people": "Whom chance put where, in every experiment with a holdout; it only ever grows.",
+}
 
 
-def activation_asset(workspace: Workspace) -> dg.AssetsDefinition:
-    """One CSV per persona and week."""
-
-    @dg.asset(
-        key=["activation", "audience_files"],
-        deps=[
-            ["marts", "segment_memberships"],
-            ["marts", "person_propensities"],
-            ["marts", "lookalikes"],
-            ["intermediate", "int_contactability"],
-        ],
+def activation_assets(workspace: Workspace) -> dg.AssetsDefinition:
+    """The tables of the gate, and the files of a week."""
+    specs = {
+        name: dg.AssetSpec(
+            ["activation", name], deps=INPUTS, group_name="activation", description=text, kinds={"duckdb"}
+        )
+        for name, text in TABLES.items()
+    }
+    files = dg.AssetSpec(
+        ["activation", "audience_files"],
+        deps=[spec.key for spec in specs.values()],
         group_name="activation",
-        description="One CSV per persona with the people who may be contacted, and a manifest of who was left out.",
+        description="One CSV per audience with the people who may be contacted, and a manifest of who was left out.",
         kinds={"csv"},
-        **weekly(workspace),
     )
-    def write_files(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-        rows = 0
-        left_out: Counter[str] = Counter()
-        names: dict[str, int] = {}
-        targets = list(workspace.settings.targets)
-        with warehouse.connect(read_only=True) as connection:
+    published = dg.AssetCheckSpec(
+        "audiences_are_published",
+        asset=specs["audience_weeks"].key,
+        description="No publish gate held an audience back: no size jump, no stale or empty source, no forbidden "
+        "overlap, no broken contract, no consent ledger that shrank. Where one did, what was published before stands, "
+        "less whoever may no longer be contacted.",
+    )
+
+    @dg.multi_asset(name="audiences", specs=[*specs.values(), files], check_specs=[published], **weekly(workspace))
+    def judge_audiences(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
+        considered = approved = written = 0
+        refused: Counter[str] = Counter()
+        with warehouse.connect() as connection:
             for week in run_weeks(context):
-                files = write_audience_files(
-                    _members(connection, week.as_of, targets, workspace.settings.activation),
-                    workspace.activation_folder / week.key,
-                    targets,
-                )
-                names = {f"{file.persona_id}: {file.persona_name}": file.rows for file in files}
-                rows += sum(file.rows for file in files)
-                for file in files:
-                    left_out.update(file.left_out)
-        return dg.MaterializeResult(
+                judged = JudgedWeek(connection, workspace, week)
+                try:
+                    judged.tell()
+                    written += sum(file.rows for file in judged.write_files())
+                finally:
+                    judged.close()
+                for state in judged.states.values():
+                    considered += state.decision.considered
+                    approved += state.decision.approved
+                    refused.update(state.decision.refused)
+                blocked = {key: state.why for key, state in judged.states.items() if state.state == BLOCKED}
+                for key, why in blocked.items():
+                    context.log.warning(f"{week.key}: {key} is held back: {'; '.join(why)}")
+            drawn = connection.execute("select count(*) from activation.experiment_people").fetchone()
+        yield dg.MaterializeResult(
+            asset_key=specs["audiences"].key,
             metadata={
-                "dagster/row_count": rows,
-                "files of the last week": names,
-                "left out, by reason": dict(left_out),
+                "dagster/row_count": considered,
+                "people in": approved,
+                "people out, by reason": dg.MetadataValue.json(dict(sorted(refused.items()))),
+            },
+        )
+        yield dg.MaterializeResult(
+            asset_key=specs["audience_weeks"].key,
+            metadata={
+                "audiences of the last week": dg.MetadataValue.json(
+                    {key: _in_metadata(state) for key, state in judged.states.items()}
+                )
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    passed=not blocked,
+                    severity=dg.AssetCheckSeverity.ERROR,
+                    description="; ".join(f"{key}: {', '.join(why)}" for key, why in blocked.items()) or None,
+                    metadata={"audiences": len(judged.states), "held back": len(blocked)},
+                )
+            ],
+        )
+        yield dg.MaterializeResult(
+            asset_key=specs["experiment_people"].key, metadata={"dagster/row_count": drawn[0] if drawn else 0}
+        )
+        yield dg.MaterializeResult(
+            asset_key=files.key,
+            metadata={
+                "dagster/row_count": written,
                 "folder": dg.MetadataValue.path(str(workspace.activation_folder)),
-            }
+            },
         )
 
-    return write_files
+    return judge_audiences
 
 
-def _members(
-    connection: duckdb.DuckDBPyConnection, as_of: date, targets: list[str], audience: ActivationSettings
-) -> Iterator[pl.DataFrame]:
-    """Everybody with a persona or in a list of look-alikes in a week, a part at a time."""
-    probabilities = "".join(f", max(p.probability) filter (p.target = ?) as {identifier(target)}" for target in targets)
-    columns = "".join(f", q.{identifier(target)}" for target in targets)
-    result = connection.execute(
-        "with probabilities as (select p.person_id"
-        f"{probabilities} from marts.person_propensities as p where p.as_of = ? group by p.person_id) "
-        "select m.as_of, m.person_id, m.segment_id as persona_id, m.segment_name as persona_name, "
-        "m.membership_strength, c.contact_id, c.email, c.channel, c.purpose, "
-        # A file is there to be used now: whoever refused after the week is in no file of it either.
-        "c.is_allowed and not c.is_refused_by_now as is_allowed, "
-        "case when c.is_allowed and c.is_refused_by_now then 'refused_since' else c.decision_reason end "
-        "as decision_reason, "
-        "c.consent_recorded_at"
-        f"{columns} from ({LISTS}) as m "
-        "inner join intermediate.int_contactability as c on c.as_of = m.as_of and c.person_id = m.person_id "
-        "and c.channel = ? and c.purpose = ? "
-        "left join probabilities as q on q.person_id = m.person_id "
-        "where m.as_of = ? order by m.person_id",
-        [*targets, as_of, audience.channel, audience.purpose, as_of],
-    )
-    for batch in result.fetch_record_batch(PEOPLE_AT_A_TIME):
-        frame = pl.from_arrow(batch)
-        assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a record batch is a frame
-        yield frame
+def _in_metadata(state: AudienceState) -> dict[str, Any]:
+    return {
+        "state": state.state,
+        "why": state.why,
+        "people": state.decision.approved,
+        "left out": dict(state.decision.refused),
+        "destination": state.audience.destination,
+        "fields": [one.name for one in state.mapping.fields],
+    }

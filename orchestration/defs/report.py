@@ -8,44 +8,48 @@ from orchestration.report_week import report_data
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 
-REPORT_INPUTS = [
-    dg.AssetKey(["marts", name])
-    for name in (
-        "segment_memberships",
-        "segment_kpis",
-        "segment_profiles",
-        "persona_index",
-        "market_sizes",
-        "trigger_subgroups",
-        "segment_migrations",
-        "segment_rhythms",
-        "segment_stages",
-        "person_propensities",
-        "propensity_gains",
-        "propensity_backtest",
-        "segment_values",
-        "segment_preferences",
-        "segment_persuasion",
-        "person_persuasion",
-        "uplift_results",
-        "adoption_validity",
-        "lookalikes",
-        "people_left_out",
-    )
-] + [
-    dg.AssetKey(["ml", name])
-    for name in (
-        "persona_models",
-        "lookalike_models",
-        "model_runs",
-        "propensity_fairness",
-        "value_models",
-        "personas",
-        "persona_ledger",
-        "persona_weeks",
-        "defined_persona_support",
-    )
-]
+REPORT_INPUTS = (
+    [
+        dg.AssetKey(["marts", name])
+        for name in (
+            "segment_memberships",
+            "segment_kpis",
+            "segment_profiles",
+            "persona_index",
+            "market_sizes",
+            "trigger_subgroups",
+            "segment_migrations",
+            "segment_rhythms",
+            "segment_stages",
+            "person_propensities",
+            "propensity_gains",
+            "propensity_backtest",
+            "segment_values",
+            "segment_preferences",
+            "segment_persuasion",
+            "person_persuasion",
+            "uplift_results",
+            "adoption_validity",
+            "lookalikes",
+            "people_left_out",
+        )
+    ]
+    + [
+        dg.AssetKey(["ml", name])
+        for name in (
+            "persona_models",
+            "lookalike_models",
+            "model_runs",
+            "propensity_fairness",
+            "value_models",
+            "personas",
+            "persona_ledger",
+            "persona_weeks",
+            "defined_persona_support",
+        )
+    ]
+    + [dg.AssetKey(["activation", "audience_weeks"])]
+)
 
 
 def report_asset(workspace: Workspace) -> dg.AssetsDefinition:

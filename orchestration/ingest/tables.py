@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 
+from activation.gate import TABLES as GATE_TABLES
 from data_contracts.contract import ENTITIES, Contract
 from orchestration.contracts import Contracts
 from orchestration.sql import identifier
@@ -107,7 +108,7 @@ def make_raw_tables(
     attribute_columns: Mapping[str, dict[str, str]] = MappingProxyType({}),
     contracts: Contracts = OUR_CONTRACTS,
 ) -> None:
-    """Make what is missing: a raw and a quarantine table per entity, and the ledgers.
+    """Make what is missing: a raw and a quarantine table per entity, the ledgers, and what audiences are told in.
 
     Args:
         connection: an open connection.
@@ -117,6 +118,7 @@ def make_raw_tables(
     Raises:
         ColumnTypeChanged: a column has another type now, which cannot hold what is in it.
     """
+    connection.execute(GATE_TABLES)
     connection.execute("create schema if not exists raw")
     connection.execute("create schema if not exists quarantine")
     for entity in ENTITIES:

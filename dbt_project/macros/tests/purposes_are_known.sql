@@ -3,7 +3,8 @@
 
 {{ config(severity='warn') }}
 
-{%- set known = ['profiling', 'email_marketing', 'advertising', 'direct_marketing', var('activation').purpose] %}
+{%- set asked_for = var('contact_purposes') | map(attribute='purpose') | list %}
+{%- set known = ['profiling', 'email_marketing', 'advertising', 'direct_marketing', var('activation').purpose] + asked_for %}
 
 select distinct {{ column_name }}
 from {{ model }}

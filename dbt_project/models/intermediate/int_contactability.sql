@@ -1,2 +1,1 @@
-{#- The purposes and channels that people may be reached for. -#}
-{{ contactability([var('activation')]) }}
+{{ contactability(var('contact_purposes') or [var('activation')]) }}

@@ -18,19 +18,43 @@ weeks as (
 
 ),
 
+{# Whom chance put into a group: as messages tell, and as our own audiences drew them in earlier runs. #}
+assigned as (
+
+    select
+        contact_id,
+        coalesce(campaign, 'without a name') as campaign,
+        treatment_group,
+        occurred_at,
+        known_from_at
+    from {{ ref('stg_messages') }}
+    where
+        treatment_group in ('treatment', 'control')
+        and message_action in ('sent', 'delivered', 'withheld')
+
+    union all
+
+    select
+        contact_id,
+        experiment as campaign,
+        case when is_control then 'control' else 'treatment' end as treatment_group,
+        assigned_at as occurred_at,
+        assigned_at as known_from_at
+    from {{ source('drawn', 'experiment_people') }}
+    where contact_id is not null
+
+),
+
 {# Only campaigns that put somebody into a group of late: of all others nothing further is read. #}
 recent_campaigns as (
 
     select distinct
         weeks.as_of,
-        coalesce(messages.campaign, 'without a name') as campaign
-    from {{ ref('stg_messages') }} as messages
+        assigned.campaign
+    from assigned
     inner join weeks
-        on messages.occurred_at >= weeks.recent_at
-        and messages.occurred_at < weeks.complete_at
-    where
-        messages.treatment_group in ('treatment', 'control')
-        and messages.message_action in ('sent', 'delivered', 'withheld')
+        on assigned.occurred_at >= weeks.recent_at
+        and assigned.occurred_at < weeks.complete_at
 
 ),
 
@@ -50,21 +74,6 @@ contact_identities as (
 people as (
 
     select * from {{ ref('int_people') }}
-
-),
-
-assigned as (
-
-    select
-        contact_id,
-        coalesce(campaign, 'without a name') as campaign,
-        treatment_group,
-        occurred_at,
-        known_from_at
-    from {{ ref('stg_messages') }}
-    where
-        treatment_group in ('treatment', 'control')
-        and message_action in ('sent', 'delivered', 'withheld')
 
 ),
 

@@ -87,6 +87,26 @@ def fill(warehouse: DbtWarehouse) -> None:
         reacted("both", "2026-02-04 09:00", "withheld", campaign="offer", treatment_group="control"),
         sent("fresh", "2026-02-25 09:00", campaign="offer", treatment_group="treatment"),
     )
+    # The same two in an experiment of our own, and one who was drawn when the fortnight had begun.
+    drawn = dict(experiment="winback", audience="winback", persona_id="persona-01", share=0.5)
+    warehouse.add(
+        "activation.experiment_people",
+        *(
+            dict(
+                person_id=person(who),
+                contact_id=who,
+                is_control=is_control,
+                as_of=at,
+                assigned_at=at + " 00:00",
+                **drawn,
+            )
+            for who, is_control, at in [
+                ("treated", False, "2026-02-02"),
+                ("control", True, "2026-02-02"),
+                ("fresh", True, "2026-02-23"),
+            ]
+        ),
+    )
     order = dict(order_status="completed", order_channel="shop")
     warehouse.add(
         "raw.orders",
@@ -239,7 +259,9 @@ class TestExperiments:
     def test_who_was_where_what_they_did_before_and_after(self, evidence: DbtWarehouse) -> None:
         rows = {
             row["person_id"]: row
-            for row in evidence.read("select * from intermediate.int_experiment_people").to_dicts()
+            for row in evidence.read(
+                "select * from intermediate.int_experiment_people where campaign = 'offer'"
+            ).to_dicts()
         }
         treated, control = rows[person("treated")], rows[person("control")]
         assert (treated["is_treated"], treated["outcome"], treated["orders_before"]) == (True, True, 1)
@@ -248,6 +270,16 @@ class TestExperiments:
         assert (control["is_treated"], control["outcome"], control["orders_before"]) == (False, False, 0)
         assert control["days_since_order"] is None
         assert rows[person("both")]["is_in_both"]
+
+    def test_an_audiences_holdout_is_a_control_group_without_a_message_to_tell_of_it(
+        self, evidence: DbtWarehouse
+    ) -> None:
+        rows = evidence.read(
+            "select person_id, is_treated, outcome, assigned_at from intermediate.int_experiment_people "
+            "where campaign = 'winback' order by is_treated"
+        ).rows()
+        drawn_at = datetime(2026, 2, 2)
+        assert rows == [(person("control"), False, False, drawn_at), (person("treated"), True, True, drawn_at)]
 
 
 class TestPointInTime:

@@ -108,6 +108,17 @@ def sample_report(**changed) -> ReportData:
         spared_pressure=pl.DataFrame(
             {"reason": ["asked for a payment plan", "in debt counselling"], "people": [140, 4]}
         ),
+        audiences=pl.DataFrame(
+            {
+                "audience": ["winback", "news", "rare"],
+                "description": ["", "", ""],
+                "destination": ["files", "mail", "mail"],
+                "state": ["blocked", "published", "not_due"],
+                "state_reason": ["size_jump: 1,600 people may be contacted; last time there were 100", None, None],
+                "values_as_of": [AS_OF - timedelta(days=7), AS_OF, AS_OF - timedelta(days=7)],
+                "people": [100, 1600, 3],
+            }
+        ),
         left_out=pl.DataFrame({"reason": ["no_consent_recorded", "objected"], "people": [1204, None]}),
         checks=pl.DataFrame(
             {
@@ -163,7 +174,8 @@ def empty_report() -> ReportData:
     frames = ["kpis", "history", "profiles", "migrations", "propensity", "propensity_models", "propensity_by_segment"]
     frames += ["rhythms", "stages", "typical", "ledger", "defined", "range_suggestions", "suggestions"]
     frames += ["lookalikes", "lookalike_precision", "lookalike_parity", "lookalike_notes"]
-    nothing = {name: pl.DataFrame() for name in [*frames, "k_evidence", "deliveries", "checks", "left_out"]}
+    frames += ["k_evidence", "deliveries", "checks", "left_out", "audiences"]
+    nothing = {name: pl.DataFrame() for name in frames}
     return sample_report(**nothing, k_choice="", model_id="", refit="", moved_by_refit_alone=None)
 
 

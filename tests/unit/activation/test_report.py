@@ -313,6 +313,15 @@ def test_a_week_that_cannot_be_is_refused(changed):
         sample_report(**changed)
 
 
+def test_audiences_are_told_with_what_was_held_back_and_why() -> None:
+    told = section(render_report(sample_report()), "trust")
+
+    assert "winback: size_jump: 1,600 people may be contacted; last time there were 100." in told
+    assert "news, to mail: 1,600 people." in told
+    assert f"rare, to mail: fewer than 10 people, unchanged since the week ending {AS_OF - timedelta(days=7)}." in told
+    assert "Who goes out" not in section(render_report(sample_report(audiences=pl.DataFrame())), "trust")
+
+
 def test_people_left_out_are_counted_by_reason_and_few_are_not_counted_out() -> None:
     told = section(render_report(sample_report()), "trust")
     assert "1,204: no consent to profiling is recorded." in told
