@@ -33,11 +33,8 @@ class ObjectStore:
 
         if self._opened is None:
             allows_http = str(self._options.get("endpoint", "")).startswith("http://")
-            self._opened = from_url(
-                self._url,
-                config=self._options | {name: secret.reveal() for name, secret in self._secrets.items()},  # type: ignore[arg-type]
-                client_options={"allow_http": allows_http},
-            )
+            configuration: Any = self._options | {name: secret.reveal() for name, secret in self._secrets.items()}
+            self._opened = from_url(self._url, config=configuration, client_options={"allow_http": allows_http})
         return self._opened
 
     def put(self, name: str, source: Path) -> None:
