@@ -65,7 +65,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def newest(folder: Path, suffix: str = ".csv") -> Path:
-    return sorted(folder.glob(f"*{suffix}"))[-1]
+    return max(folder.glob(f"*{suffix}"), key=lambda path: path.stat().st_mtime_ns)
 
 
 def test_a_full_delivery_has_everybody_every_week(tmp_path):
