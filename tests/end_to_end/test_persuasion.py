@@ -41,7 +41,11 @@ def test_what_is_told_as_observed_is_what_was_planted(demo_run: DemoRun) -> None
     assert observed.height >= 1
     assert set(observed["approach"]) <= planted
     default = demo_run.table("segment_persuasion").filter(evidence="default", approach_rank=1)
-    assert set(default["approach"]) <= {"social_proof"}
+    firsts = {"innovator": "liking", "early_adopter": "authority", "laggard": "reciprocity"}
+    assert all(
+        approach == firsts.get(segment, "social_proof")
+        for segment, approach in default.select("segment_id", "approach").iter_rows()
+    )
     assert default["abstained_reason"].str.starts_with("no evidence yet: ").all()
 
 
