@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from orchestration.dbt_runs import dbt_resource, prepare_manifest
-from orchestration.defs.activation import activation_assets
+from orchestration.defs.activation import DRAWN_PEOPLE, activation_assets
 from orchestration.defs.adoption import adoption_assets
 from orchestration.defs.affinities import affinity_assets
 from orchestration.defs.connectors import connector_assets
@@ -43,6 +43,7 @@ def definitions_for(workspace: Workspace, loggers: dict[str, dg.LoggerDefinition
             ingest_assets(workspace),
             plan_asset(workspace),
             identity_decisions_asset(workspace),
+            DRAWN_PEOPLE,
             feature_tables(workspace, manifest),
             persona_assets(workspace, manifest),
             propensity_assets(workspace, manifest),

@@ -27,6 +27,13 @@ TABLES = {
 }
 
 
+DRAWN_PEOPLE = dg.AssetSpec(
+    ["raw", "drawn_people"],
+    group_name="raw",
+    description="Whom chance kept out of which experiment, as earlier runs drew them.",
+)
+
+
 def activation_assets(workspace: Workspace) -> dg.AssetsDefinition:
     """The tables of the gate, and the files of a week."""
     specs = {
