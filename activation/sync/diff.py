@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
+import duckdb
+
 from activation.sync.gated import GatedAudience, NotGated, relation_fingerprint, source_columns
 from activation.sync.payload import key_sql, payload_hash_sql, payload_sql, quoted, text_literal
 from activation.sync.protocol import Capabilities, Limits, Mode, NullPolicy, Operation
@@ -144,7 +146,7 @@ def stage_desired(state: SyncState, audiences: Sequence[GatedAudience]) -> None:
         # the table.
         try:
             connection.execute(f"create or replace temp table sync_relation as select {selected} from {relation}")
-        except Exception:
+        except (duckdb.CatalogException, duckdb.BinderException):
             raise NotGated(f"The relation of {audience.segment} is not there any more") from None
         if relation_fingerprint(connection, "sync_relation", columns) != audience.fingerprint:
             raise NotGated(f"The relation of {audience.segment} changed after it passed the gate")
@@ -158,7 +160,7 @@ def stage_desired(state: SyncState, audiences: Sequence[GatedAudience]) -> None:
                 f"{payload_hash_sql(audience.mapping, 'written')} from (select "
                 f"{state.identifier_sql('identifier')} as spelled, {payload} as written from sync_relation)"
             )
-        except Exception:
+        except (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException):
             # DuckDB would quote the value that does not fit.
             raise UnusableAudience(
                 f"A value of {audience.segment} does not have the type its field is mapped to"
