@@ -69,8 +69,8 @@ def build(warehouse: DbtWarehouse, *weeks: date) -> str:
     warehouse.dbt("run", *MODELS)
     with warehouse.connect() as connection:
         connection.execute("delete from raw.changed_days")
-    compiled = warehouse.dbt_folder / "target" / "run" / "personae" / "models" / "intermediate" / "int_identity_events.sql"
-    return compiled.read_text(encoding="utf-8")
+    models = warehouse.dbt_folder / "target" / "run" / "personae" / "models"
+    return (models / "intermediate" / "int_identity_events.sql").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
