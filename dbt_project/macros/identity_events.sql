@@ -5,20 +5,21 @@
     {{ return(local_md5(tojson([1, identity_day_rules()]))) }}
 {%- endmacro %}
 
-{# Whether this table has the week before the only one that is built, whole and by today's rules, and nothing that was known
-   then has changed since. #}
-{% macro week_before_stands(rules) -%}
+{# The weeks to build that can go on from the week before, as dates for SQL: it stands in this table, counted by today's
+   rules, and nothing that was known then has changed since. #}
+{% macro weeks_after_standing_ones(rules) -%}
     {% if not last_rows_stand('event_rules', rules) %}
-        {{ return(false) }}
+        {{ return('') }}
     {% endif %}
     {% set found = run_query(
-        "with weeks as (select as_of from " ~ ref('int_weeks') ~ " where build_features) "
-        "select (select count(*) from weeks) = 1 "
-        "and (select list(distinct as_of) from " ~ this ~ ") = (select list(as_of - 7) from weeks) "
-        "and not exists (select 1 from (" ~ changed_parts_of_days() ~ ") as parts, weeks "
-        "where parts.counted_from < weeks.as_of - 7)"
+        "select weeks.as_of from " ~ ref('int_weeks') ~ " as weeks "
+        "where weeks.build_features and weeks.as_of - 7 in (select as_of from " ~ this ~ ") "
+        "and weeks.as_of - 7 <= coalesce((select min(counted_from) from (" ~ changed_parts_of_days() ~ ")), weeks.as_of) "
+        "order by weeks.as_of"
     ) %}
-    {{ return(found.columns[0].values()[0]) }}
+    {% set literals = [] %}
+    {% for week in found.columns[0].values() %}{% do literals.append("date '" ~ week ~ "'") %}{% endfor %}
+    {{ return(literals | join(', ')) }}
 {%- endmacro %}
 
 {# The days from one to another before the end of a week, as bits of one number. #}

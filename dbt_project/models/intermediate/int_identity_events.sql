@@ -17,8 +17,10 @@
    which are exact for them and need two thirds of the memory of integer sums: 93 s became 55 s for a million people and
    six weeks, because less is spilled.
 
-   One week after the week that stands here, only what entered the windows since and what left them is counted: three
-   weeks of days instead of thirteen. As sums are exact, that gives the very same numbers. #}
+   A week after one that stands here, only what entered the windows since and what left them is counted: three weeks of
+   days instead of thirteen. As sums are exact, that gives the very same numbers. #}
+{%- set weeks_that_go_on = weeks_after_standing_ones(identity_event_rules()) %}
+
 with
 
 weeks as (
@@ -37,17 +39,24 @@ identity_days as (
 
 ),
 
-{%- if week_before_stands(identity_event_rules()) %}
+{%- if weeks_that_go_on %}
+
+weeks_that_go_on as (
+
+    select * from weeks
+    where as_of in ({{ weeks_that_go_on }})
+
+),
 
 {# A day's part is new if it was not known a week ago. What leaves a window now was in it then, so it was known then. #}
-days_of_weeks as (
+days_around_windows as (
 
     select
         as_of,
         as_of - 7 as known_before,
         as_of - cast(days_before as integer) as event_day,
         cast(days_before as integer) as days_before
-    from weeks
+    from weeks_that_go_on
     cross join (select unnest(range(1, 99)) as days_before) as window_days
 
 ),
@@ -55,7 +64,7 @@ days_of_weeks as (
 days_that_moved as (
 
     select *
-    from days_of_weeks
+    from days_around_windows
     where days_before between 1 and 7 or days_before between 29 and 35 or days_before between 92 and 98
 
 ),
@@ -81,10 +90,11 @@ looked_at as (
         true as is_new,
         identity_days.*
     from identity_days
-    inner join days_of_weeks as days
+    inner join days_around_windows as days
         on identity_days.event_day = days.event_day
     anti join days_that_moved as moved
-        on identity_days.event_day = moved.event_day
+        on days.as_of = moved.as_of
+        and days.event_day = moved.event_day
     where
         identity_days.delivered_on >= days.known_before
         and identity_days.delivered_on < days.as_of
@@ -132,19 +142,21 @@ changes as (
 
     {# Days are a week further back, and those beyond the ninety-first are out of sight. #}
     select
-        as_of + 7 as as_of,
-        identity_kind,
-        identity_id,
+        weeks_that_go_on.as_of,
+        totals.identity_kind,
+        totals.identity_id,
         {%- for name, source, days in sums %}
-        {{ name }},
+        totals.{{ name }},
         {%- endfor %}
-        (active_days & {{ bits_of_days(1, 84) }}) << 7 as active_days,
-        last_event_at
-    from {{ this }}
+        (totals.active_days & {{ bits_of_days(1, 84) }}) << 7 as active_days,
+        totals.last_event_at
+    from {{ this }} as totals
+    inner join weeks_that_go_on
+        on totals.as_of = weeks_that_go_on.as_of - 7
 
 ),
 
-identity_totals as (
+totals_that_go_on as (
 
     select
         as_of,
@@ -162,9 +174,9 @@ identity_totals as (
         identity_id
     having coalesce(bit_or(active_days), 0) <> 0
 
-)
+),
 
-{%- else %}
+{%- endif %}
 
 {# Each of a week's 91 days once: joined by equality, and small enough to prune the days before they are read. #}
 days_of_weeks as (
@@ -175,17 +187,24 @@ days_of_weeks as (
         cast(days_before as integer) as days_before
     from weeks
     cross join (select unnest(range(1, 92)) as days_before) as window_days
+    {%- if weeks_that_go_on %}
+    where as_of not in ({{ weeks_that_go_on }})
+    {%- endif %}
 
 ),
 
-identity_totals as (
+totals_of_all_days as (
 
     select
         days_of_weeks.as_of,
         {{ acting_identity_kind('identity_days') }} as identity_kind,
         {{ acting_identity_id('identity_days') }} as identity_id,
         {%- for name, source, days in sums %}
-        sum(cast({% if days < 91 %}case when days_before <= {{ days }} then {{ source }} else 0 end{% else %}identity_days.{{ source }}{% endif %} as double)) as {{ name }},
+        {%- if days < 91 %}
+        sum(cast(case when days_before <= {{ days }} then {{ source }} else 0 end as double)) as {{ name }},
+        {%- else %}
+        sum(cast(identity_days.{{ source }} as double)) as {{ name }},
+        {%- endif %}
         {%- endfor %}
         bit_or(cast(1 as hugeint) << days_of_weeks.days_before) as active_days,
         max(identity_days.last_event_at) as last_event_at
@@ -195,9 +214,19 @@ identity_totals as (
         and identity_days.counted_from < days_of_weeks.as_of
     group by 1, 2, 3
 
-)
+),
 
-{%- endif %}
+identity_totals as (
+
+    {%- if weeks_that_go_on %}
+
+    select * from totals_that_go_on
+    union all
+    {%- endif %}
+
+    select * from totals_of_all_days
+
+)
 
 select
     *,
