@@ -75,10 +75,11 @@ looked_at as (
 
 ),
 
+{# Of this turn: another turn's weeks go on there. #}
 moves as (
 
     select
-        as_of,
+        looked_at.as_of,
         {{ acting_identity_kind('looked_at') }} as identity_kind,
         {{ acting_identity_id('looked_at') }} as identity_id,
         {%- for days in [91, 28] %}
@@ -96,6 +97,8 @@ moves as (
         case when is_new and days_before <= 91 then cast(1 as hugeint) << days_before end as active_days,
         case when is_new and days_before <= 91 then last_event_at end as last_event_at
     from looked_at
+    inner join weeks
+        on looked_at.as_of = weeks.as_of
 
 ),
 
