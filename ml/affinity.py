@@ -13,14 +13,14 @@ groups.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 
-from ml.lexical_similarity import SimilarityModel
-from ml.phrases import Phrase, find_phrases, words_of
+from ml.phrases import Phrase, Words, find_phrases, words_of
 
 GROUPS = ("trigger", "event", "target", "brand")
 """Groups of phrases; `brand` stands for the names of the brand and its products, and for everything together."""
@@ -46,6 +46,14 @@ SCORE_SCHEMA = {
 }
 
 
+class Similarities(Protocol):
+    """What tells how alike texts and phrases are: `SimilarityModel` by words, `SemanticModel` by meaning as well."""
+
+    def similarities(self, words: Words) -> Iterator[tuple[int, np.ndarray]]:
+        """Batches of texts against all phrases: the place of the first text, and texts x phrases, 0 to 1."""
+        ...
+
+
 @dataclass(frozen=True)
 class AffinityRules:
     """How evidence becomes scores.
@@ -65,7 +73,7 @@ class AffinityRules:
         return (self.group_weights or {}).get(group, 1.0)
 
 
-def hits_of_texts(texts: pl.DataFrame, phrases: Sequence[Phrase], model: SimilarityModel) -> pl.DataFrame:
+def hits_of_texts(texts: pl.DataFrame, phrases: Sequence[Phrase], model: Similarities) -> pl.DataFrame:
     """What each text says of each phrase.
 
     Args:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -20,15 +21,19 @@ from ml.affinity import (
     HIT_SCHEMA,
     PIECES,
     AffinityRules,
+    Similarities,
     evidence_of_people,
     hits_of_texts,
     scores_of_people,
     with_groups,
 )
 from ml.lexical_similarity import SimilarityModel
-from orchestration.special_categories import looks_like
+from ml.semantic_similarity import SemanticModel
+from orchestration.brand import Brand
+from orchestration.special_categories import is_refused_as_a_name, looks_like
 from orchestration.warehouse import make_tables, replace_weeks, transaction
 from orchestration.weeks import Week
+from orchestration.word_vectors import read_word_vectors, tokenizer_sha256, vectors_sha256
 from orchestration.workspace import Workspace
 
 AFFINITY_SCORE_SCHEMA = {
@@ -50,6 +55,8 @@ AFFINITY_TABLES = {
         "phrases_fingerprint": pl.String,
         "texts": pl.Int64,
         "model": pl.String,
+        "similarity": pl.String,
+        "vectors_sha256": pl.String,
     },
     "scored_texts": {"model_id": pl.String, "text_id": pl.UInt64},
     "text_phrase_hits": {"model_id": pl.String, **HIT_SCHEMA},
@@ -143,26 +150,30 @@ def forget_texts_of_nobody(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _standing_model(
     connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week
-) -> tuple[str, SimilarityModel]:
+) -> tuple[str, Similarities]:
     """The model that stands since an earlier week with the same phrases; else this week's texts are learned from."""
-    brand = workspace.brand
+    brand, similarity = workspace.brand, workspace.settings.affinity.similarity
+    vectors = vectors_sha256() if similarity == "semantic" else None
+    fingerprint = _fingerprint(brand, vectors)
     row = connection.execute(
         "select model_id, model from ml.phrase_models where as_of < ? and phrases_fingerprint = ? "
         "order by as_of desc limit 1",
-        [week.as_of, brand.fingerprint],
+        [week.as_of, fingerprint],
     ).fetchone()
     if row is not None:
-        return row[0], SimilarityModel.from_plain(json.loads(row[1]))
+        return row[0], _model_of(json.loads(row[1]), brand, vectors)
     sample = connection.execute(f"select text from distinct_texts order by text_id limit {LEARN_FROM}").pl()["text"]
-    model = SimilarityModel.learn(sample, brand.phrases, is_refused=lambda word: looks_like(word) is not None)
+    model = _learned(sample, brand, vectors)
     plain = json.dumps(model.as_plain(), sort_keys=True)
-    model_id = "affinity-" + hashlib.sha256((brand.fingerprint + plain).encode()).hexdigest()[:12]
+    model_id = "affinity-" + hashlib.sha256((fingerprint + plain).encode()).hexdigest()[:12]
     run = {
         "as_of": week.as_of,
         "model_id": model_id,
-        "phrases_fingerprint": brand.fingerprint,
+        "phrases_fingerprint": fingerprint,
         "texts": len(sample),
         "model": plain,
+        "similarity": similarity,
+        "vectors_sha256": vectors,
     }
     with transaction(connection):
         frame = pl.DataFrame([run], schema=AFFINITY_TABLES["phrase_models"])
@@ -170,8 +181,31 @@ def _standing_model(
     return model_id, model
 
 
+def _fingerprint(brand: Brand, vectors: str | None) -> str:
+    """A hash of everything that decides what a text says of a phrase: another similarity is another model."""
+    if vectors is None:
+        return brand.fingerprint
+    told = "\0".join((brand.fingerprint, "semantic", vectors, tokenizer_sha256()))
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+def _learned(sample: pl.Series, brand: Brand, vectors: str | None) -> SimilarityModel | SemanticModel:
+    """What this week's texts teach. No word of a special category is related to a phrase; by its meaning, none that
+    stands for one either, since meanings reach further than words.
+    """
+    if vectors is None:
+        return SimilarityModel.learn(sample, brand.phrases, is_refused=lambda word: looks_like(word) is not None)
+    return SemanticModel.learn(sample, brand.phrases, read_word_vectors(), is_refused_as_a_name)
+
+
+def _model_of(plain: dict[str, Any], brand: Brand, vectors: str | None) -> Similarities:
+    if vectors is None:
+        return SimilarityModel.from_plain(plain)
+    return SemanticModel.from_plain(plain, brand.phrases, read_word_vectors(), is_refused_as_a_name)
+
+
 def _score_new_texts(
-    connection: duckdb.DuckDBPyConnection, workspace: Workspace, model_id: str, model: SimilarityModel
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, model_id: str, model: Similarities
 ) -> tuple[int, int]:
     """Score the texts that this model has not seen; gives how many texts there are, and how many were new."""
     new = connection.execute(NEW_TEXTS, [model_id]).pl()
