@@ -169,10 +169,11 @@ def scores_of_people(
     """
     judged = texts_per_person >= rules.minimum_texts
     people = int(judged.sum())
-    with_enough = pl.DataFrame({"person": np.flatnonzero(judged)}, schema={"person": pl.Int64})
+    # Scores and places of rows alone: the texts and sources of millions of rows are carried over once, at the end.
     told = (
-        evidence.join(with_enough, on="person", how="semi")
-        .with_columns(score=(1 - 2.0 ** -pl.col("evidence")).round(4))
+        evidence.select("person", "key", "evidence", row=pl.int_range(pl.len(), dtype=pl.UInt32))
+        .filter(pl.lit(pl.Series(judged)).gather(pl.col("person")))
+        .select("person", "key", "row", score=(1 - 2.0 ** -pl.col("evidence")).round(4))
         .filter(pl.col("score") > 0)
         .with_columns(
             percentile=((people - pl.len() + pl.col("score").rank("average") - 0.5) / max(people, 1) * 100)
@@ -194,10 +195,14 @@ def scores_of_people(
         schema_overrides={"phrase": pl.String},
     )
     groups = _group_rows(told, judged, texts_per_person, len(phrases), rules)
-    return (
+    rows = (
         pl.concat([groups, strongest], how="diagonal")
         .sort("person", "key")
         .join(names, on="key", how="left", maintain_order="left")
+    )
+    pieces = [name for name in EVIDENCE_SCHEMA if name.startswith(("text_", "source_"))]
+    return (
+        rows.with_columns(evidence[name].gather(rows["row"]) for name in pieces)
         .select(list(SCORE_SCHEMA))
         .cast(SCORE_SCHEMA)  # type: ignore[arg-type]
     )
@@ -232,5 +237,5 @@ def _group_rows(
             .when(~enough)
             .then(pl.format(f"too little text: {{}} of {rules.minimum_texts} texts", "texts")),
         )
-        .drop("texts", "above", "evidence")
+        .drop("texts", "above")
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ from ml.affinity import (
     with_groups,
 )
 from ml.lexical_similarity import SimilarityModel
+from ml.phrases import Phrase
 from ml.semantic_similarity import SemanticModel
 from orchestration.brand import Brand
 from orchestration.special_categories import is_refused_as_a_name, looks_like
@@ -226,6 +228,15 @@ def _scores(
     """Scores of everybody, some people at a time; and how many have enough text."""
     settings, phrases = workspace.settings.affinity, workspace.brand.phrases
     rules = AffinityRules(settings.minimum_texts, settings.most_phrases, settings.group_weights)
+    evidence, texts_per_person = _evidence(connection, model_id, phrases, rules, people)
+    scores = scores_of_people(evidence, texts_per_person, phrases, rules)
+    return scores, int((texts_per_person >= rules.minimum_texts).sum())
+
+
+def _evidence(
+    connection: duckdb.DuckDBPyConnection, model_id: str, phrases: Sequence[Phrase], rules: AffinityRules, people: int
+) -> tuple[pl.DataFrame, np.ndarray]:
+    """What everybody's texts come to, and how many different texts each has; what it takes is let go with it."""
     hits = connection.execute(
         "select text_id, phrase, evidence from ml.text_phrase_hits where model_id = ? "
         "and text_id in (select text_id from distinct_texts)",
@@ -242,8 +253,7 @@ def _scores(
         counted = texts.group_by("person").agg(pl.col("text_id").n_unique())
         texts_per_person[counted["person"].to_numpy()] = counted["text_id"].to_numpy()
         parts.append(evidence_of_people(texts, keyed))
-    scores = scores_of_people(pl.concat(parts), texts_per_person, phrases, rules)
-    return scores, int((texts_per_person >= rules.minimum_texts).sum())
+    return pl.concat(parts), texts_per_person
 
 
 def _as_rows(
