@@ -5,8 +5,9 @@ similarity out of both. Words and related words stand in `lexical_similarity.py`
 
 A text's vector is the mean of its tokens' vectors, of length one, less the mean of the company's own texts: what all
 of them have in common tells no two phrases apart (Mu and Viswanath, "All-but-the-Top", ICLR 2018). Sums are made per
-distinct word, so a text costs a few additions. To the lexical similarity the cosine is added, and `MEANING` says what
-the sum means: the share of such pairs that belong together on public data, as with lexical similarities.
+distinct word, so a text costs a few additions. What shared words say (`WORDS_SAY`) and what the cosine says
+(`MEANING_SAYS`) come together as independent evidence does: 1 - (1 - words)(1 - meaning). Both are probabilities, so
+their union means what a lexical similarity means: about that share of such pairs belong together on public data.
 """
 
 from __future__ import annotations
@@ -25,11 +26,25 @@ from ml.phrases import Phrase, Words, words_of
 
 LANGUAGE = "en"
 """The language whose phrases are compared by meaning; vectors were measured for no other."""
-MEANING = {0.0: 0.0, 0.2: 0.01, 0.4: 0.08, 0.6: 0.16, 0.8: 0.31, 1.0: 0.53, 1.2: 0.70, 1.4: 0.80, 2.0: 1.0}
-"""Lexical similarity plus cosine, and the similarity it comes to, with straight lines between: fitted to the pairs of
-the 3,000 validation messages of CLINC150 and its 150 intents; docs/affinity.md shows it on the test messages."""
+WORDS_SAY = {0.0: 0.0, 0.1: 0.002, 0.2: 0.02, 0.4: 0.08, 0.6: 0.14, 0.8: 0.25, 1.0: 0.4}
+"""What a lexical similarity says beside a cosine, with straight lines between."""
+MEANING_SAYS = {
+    0.0: 0.0,
+    0.1: 0.002,
+    0.2: 0.017,
+    0.3: 0.08,
+    0.4: 0.16,
+    0.5: 0.33,
+    0.6: 0.56,
+    0.7: 0.66,
+    0.8: 0.76,
+    1.0: 0.94,
+}
+"""What a cosine says. Both are fitted together, by likelihood, to whether the 3,000 validation messages of CLINC150
+belong to each of its 150 intents, by their names; docs/affinity.md shows what that comes to on the test messages."""
 PHRASE_COUNTS = 3.0
 """How many of its examples a phrase counts for, as with its words."""
+TEXTS_AT_A_TIME = 10_000
 DIGITS = 6
 """Products are rounded to so many digits, so that the order of their sums does not show."""
 
@@ -113,24 +128,17 @@ class SemanticModel:
         if not words.texts or not meant.any():
             yield from self.lexical.similarities(words)
             return
-        centre = np.array(self.centre)
         sums = _without_refused(self.vectors.sums(words.vocabulary.to_list()), words.vocabulary, self.is_refused)
-        # A word's part of the products with the phrases (and, last, with the centre) is worked out once.
-        against = np.column_stack([self.phrase_vectors[meant].T, centre])
-        products = _products(sums, against)
-        counts = _counts(words)
-        for first, lexical in self.lexical.similarities(words):
-            batch = counts[first : first + len(lexical)]
-            told = batch @ products
-            length = np.linalg.norm(batch @ sums, axis=1)
-            there = length > 0
-            told /= np.where(there, length, 1)[:, None]
-            beside = centre @ centre - 2 * told[:, -1] + 1
-            cosine = (told[:, :-1] - centre @ against[:, :-1]) / np.sqrt(np.maximum(beside, 1e-6))[:, None]
-            cosine[~there] = 0
-            raw = lexical[:, meant] + np.maximum(cosine, 0)
-            lexical[:, meant] = np.interp(raw, list(MEANING), list(MEANING.values()))
-            yield first, lexical
+        # What a word brings to the products with phrases (and, last, with the centre) is worked out once.
+        against = np.column_stack([self.phrase_vectors[meant].T, self.centre])
+        products, counts = _products(sums, against), _counts(words)
+        for first, told in self.lexical.similarities(words):
+            for start in range(0, len(told), TEXTS_AT_A_TIME):
+                part = slice(start, min(start + TEXTS_AT_A_TIME, len(told)))
+                texts = counts[first + part.start : first + part.stop]
+                cosines = _cosines(texts @ products, texts @ sums, np.array(self.centre) @ against)
+                told[part, meant] = _together(told[part, meant], cosines)
+            yield first, told
 
     @cached_property
     def phrase_vectors(self) -> np.ndarray:
@@ -179,6 +187,28 @@ def _products(sums: np.ndarray, against: np.ndarray) -> np.ndarray:
         part = sums[first : first + BATCH].astype(np.float64) @ against
         products[first : first + BATCH] = part.round(DIGITS)
     return products
+
+
+def _cosines(products: np.ndarray, sums: np.ndarray, of_centre: np.ndarray) -> np.ndarray:
+    """Texts against phrases, less the centre; 0 where a text has no word with a vector.
+
+    Args:
+        products: what each text's sum comes to with each phrase and, last, with the centre.
+        sums: each text's sum.
+        of_centre: what the centre comes to with each phrase and, last, with itself.
+    """
+    length = np.linalg.norm(sums, axis=1)[:, None]
+    products = products / np.where(length > 0, length, 1)
+    # |text - centre|, for a text of length one
+    apart = np.sqrt(np.maximum(1 - 2 * products[:, -1:] + of_centre[-1], 1e-6))
+    return np.asarray(np.where(length > 0, (products[:, :-1] - of_centre[:-1]) / apart, 0))
+
+
+def _together(lexical: np.ndarray, cosines: np.ndarray) -> np.ndarray:
+    """The chance that either tells the truth."""
+    words = np.interp(lexical, list(WORDS_SAY), list(WORDS_SAY.values()))
+    meaning = np.interp(cosines, list(MEANING_SAYS), list(MEANING_SAYS.values()))
+    return np.asarray(1 - (1 - words) * (1 - meaning))
 
 
 def _normalized(rows: np.ndarray) -> np.ndarray:

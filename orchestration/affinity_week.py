@@ -142,11 +142,12 @@ def run_affinity_week(connection: duckdb.DuckDBPyConnection, workspace: Workspac
 
 
 def forget_texts_of_nobody(connection: duckdb.DuckDBPyConnection) -> None:
-    """Forget what was scored with models that stand no more, and of texts that nobody delivers any more."""
+    """Forget what was scored with other models than the latest week's, and of texts that nobody delivers any more."""
     for table in ("scored_texts", "text_phrase_hits"):
         connection.execute(
             f"delete from ml.{table} where text_id not in (select text_id from intermediate.int_texts) "
-            "or model_id not in (select max_by(model_id, as_of) from ml.phrase_models)"
+            "or model_id not in (select model_id from ml.affinity_scores "
+            "where as_of = (select max(as_of) from ml.affinity_scores))"
         )
 
 
