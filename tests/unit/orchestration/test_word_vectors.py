@@ -1,4 +1,4 @@
-"""The extra `semantic`: said before a run when it is missing, read where it is installed, another model than without."""
+"""The extra `semantic`: told of before a run where it is missing, read where it is, another model than without."""
 
 import hashlib
 from datetime import date, timedelta
@@ -25,7 +25,7 @@ TEXTS = {
     2: "request for paid leave",
     3: "the printer prints stripes",
     4: "can you order toner for the printer",
-    5: "wheelchair: fix my automobile",
+    5: "alcoholics fix my automobile",
 }
 LISTS = "events:\n  - paid vacation days\n  - {phrase: Autowerkstatt, language: de}\ntriggers: [car repair, printer]\n"
 BALANCED = {"profiling": {"*": {"basis": "legitimate_interest", "statement": "balancing test of 2026-01-01"}}}
@@ -41,7 +41,7 @@ def shop(tmp_path):
 
 @pytest.fixture
 def warehouse():
-    """Four weeks in which ann writes of a car and of leave, bob of printers, and eve of a car and of her health."""
+    """Four weeks in which ann writes of a car and of leave, bob of printers, and eve of a car and of a disease."""
     with duckdb.connect() as connection:
         connection.execute(
             "create schema intermediate; create table intermediate.int_people (as_of date, person_id varchar);"
@@ -109,7 +109,7 @@ def test_words_alone_need_no_extra(shop, warehouse, monkeypatch):
 
 
 def test_a_similarity_nobody_knows_is_refused(shop):
-    with pytest.raises(SettingsError, match="affinity.similarity: Input should be 'lexical' or 'semantic'"):
+    with pytest.raises(SettingsError, match=r"affinity\.similarity: Input should be 'lexical' or 'semantic'"):
         shop.settings(affinity={"similarity": "sematic"}).open()
 
 
@@ -141,10 +141,10 @@ def test_a_text_is_about_a_phrase_by_its_meaning_without_a_word_in_common(shop, 
 
 @needs_the_extra
 def test_words_that_stand_for_a_special_category_say_nothing_by_their_meaning(shop, warehouse):
-    (shop.folder / "brand" / "phrases.yml").write_text("events: [mobility chair, car repair]\n", encoding="utf-8")
+    (shop.folder / "brand" / "phrases.yml").write_text("events: [alcohol, car repair]\n", encoding="utf-8")
     run(shop, warehouse, WEEKS[0], "semantic")
     assert set(phrases_of(warehouse, WEEKS[0], "eve")) == {"car repair"}
-    warehouse.execute("update intermediate.int_texts set text = 'wheelchair' where text_id = 5")
+    warehouse.execute("update intermediate.int_texts set text = 'alcoholics' where text_id = 5")
     warehouse.execute("delete from ml.scored_texts")
     run(shop, warehouse, WEEKS[0], "semantic")
     assert phrases_of(warehouse, WEEKS[0], "eve") == {}
@@ -152,7 +152,7 @@ def test_words_that_stand_for_a_special_category_say_nothing_by_their_meaning(sh
         patch.setattr("orchestration.affinity_week.is_refused_as_a_name", lambda word: False)
         warehouse.execute("delete from ml.scored_texts")
         run(shop, warehouse, WEEKS[0], "semantic")
-        assert set(phrases_of(warehouse, WEEKS[0], "eve")) == {"mobility chair"}
+        assert set(phrases_of(warehouse, WEEKS[0], "eve")) == {"alcohol"}
 
 
 @needs_the_extra
