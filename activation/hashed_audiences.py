@@ -279,6 +279,23 @@ def _with_hashes(people: pl.DataFrame, platform: Platform) -> pl.DataFrame:
     return hashed if "phone" in sources else hashed.with_columns(phone=pl.lit(None, pl.String))
 
 
+def hashes_of(people: pl.DataFrame) -> set[str]:
+    """Every hash by which people's addresses and numbers may stand in a file of any platform.
+
+    Args:
+        people: email and phone (E.164), both nullable.
+    """
+    found: set[str] = set()
+    known = people.with_columns(pl.lit(None, pl.String).alias(name) for name in PEOPLE_COLUMNS if name not in people)
+    for platform in PLATFORMS:
+        for style in ("with_plus", "digits"):
+            expressions = normalize(platform, style)
+            for name in ("email", "phone"):
+                hashed = hash_once(known.select(expressions[name].alias(name))[name])
+                found.update(hashed.drop_nulls().to_list())
+    return found
+
+
 def hash_once(values: pl.Series) -> pl.Series:
     """SHA-256 of each value as lower-case hexadecimal digits.
 

@@ -437,6 +437,53 @@ def _check_connector_names(workspace: Workspace, names: list[str]) -> None:
 
 
 @app.command()
+def erase(
+    folder: Folder,
+    identifiers: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Addresses, contact ids or person ids, or a file with one per line; none: finish what was begun."
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
+    reference: Annotated[
+        str | None, typer.Option(help="Who asked, or under which number; it is kept, so name nobody who is erased.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    data: DataFolder = None,
+) -> None:
+    """Erase people from every table and file, for good: they never come back in, and never go out again."""
+    import json
+
+    from orchestration.erasure import ErasureFailed, NotErased, survey
+    from orchestration.erasure import erase as erase_people
+    from orchestration.erasure_people import read_identifiers
+
+    with _settings_errors():
+        workspace = Workspace.open(folder, data)
+    if not workspace.warehouse_file.is_file():
+        _fail("no week was run yet; `personae run DIR` first", EXIT_WRONG_SETTING)
+    given = read_identifiers(identifiers or [])
+    if identifiers and not given:
+        _fail("there is no identifier in what was given", EXIT_WRONG_SETTING)
+    if dry_run and not given:
+        _fail("say whom: --dry-run needs identifiers", EXIT_WRONG_SETTING)
+    progress = (lambda _: None) if as_json else (lambda words: console.print(f"{words} ...", style="dim"))
+    try:
+        with _one_run_at_a_time(workspace):
+            erased = survey(workspace, given) if dry_run else erase_people(workspace, given, reference, progress)
+    except NotErased as error:
+        _fail(str(error), EXIT_WRONG_SETTING)
+    except ErasureFailed as error:
+        _fail(str(error), EXIT_RUN_FAILED)
+    if as_json:
+        print(json.dumps(erased.to_dict(), indent=2))
+        return
+    for line in erased.in_words():
+        console.print(line, markup=False)
+
+
+@app.command()
 def identity(folder: Folder, contact: Annotated[str, typer.Argument(help="A contact's id.")]) -> None:
     """Say who a contact is merged with, and by what."""
     from orchestration.identity import LINKS_IN_WORDS, explain

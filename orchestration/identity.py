@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 
+from orchestration.erasure_keys import is_erased
 from orchestration.identity_settings import Decision, add_decision, remove_decisions
 from orchestration.settings_file import SettingsError
 from orchestration.warehouse import Warehouse, transaction
@@ -209,10 +210,12 @@ def keep_apart_no_more(workspace: Workspace, one: str, other: str) -> None:
 def write_decisions(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> int:
     """Put the decisions of the workspace's file into the warehouse, in the place of those that were there.
 
+    A decision about somebody who was erased says nothing of anybody any more, and is left out.
+
     Returns:
         How many there are.
     """
-    decisions = workspace.decisions
+    decisions = [each for each in workspace.decisions if not any(is_erased(connection, one) for one in each.contacts)]
     with transaction(connection):
         connection.execute("delete from raw.identity_decisions")
         for each in decisions:
