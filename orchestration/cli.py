@@ -124,7 +124,7 @@ def run(
 @app.command()
 def why(
     folder: Folder,
-    person: Annotated[str, typer.Argument(help="A person id or a contact id.")],
+    person: Annotated[str, typer.Argument(help="A person id, a contact id or an address.")],
     week: Annotated[
         datetime | None,
         typer.Option(
@@ -134,27 +134,38 @@ def why(
     not_in: Annotated[
         str | None, typer.Option("--not", help="Why not in this persona (id or name); default: the runner-up.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     data: DataFolder = None,
 ) -> None:
-    """Say why a person is in a persona, a band and an audience, and why not in another."""
+    """Say why a person is in a persona, a band and an audience, what they were sent, and that the erased never are."""
     from orchestration.dbt_runs import prepare_manifest
     from orchestration.feature_catalogue import read_catalogue
     from orchestration.warehouse import Warehouse
-    from orchestration.why import NotFound, Question, explain
+    from orchestration.why import NotFound, Question, answer, answer_of_erased
+    from orchestration.why_erased import erasure_of, tables_without
 
     with _settings_errors():
         workspace = Workspace.open(folder, data)
     if not workspace.warehouse_file.is_file():
         _fail("no week was run yet; `personae run DIR` first", EXIT_WRONG_SETTING)
     question = Question(person, Week.containing(week.date()) if week else None, not_in)
-    manifest = prepare_manifest(workspace)
-    try:
-        with Warehouse.of(workspace).connect(read_only=True) as connection:
-            lines = explain(connection, workspace, read_catalogue(connection, workspace, manifest), question)
-    except NotFound as error:
-        _fail(str(error), EXIT_WRONG_SETTING)
-    for line in lines:
+    with Warehouse.of(workspace).connect(read_only=True) as connection:
+        erasure = erasure_of(connection, workspace, person)
+    if erasure is not None:
+        told = answer_of_erased(erasure.with_refusal(tables_without(workspace, person)))
+    else:
+        manifest = prepare_manifest(workspace)
+        try:
+            with Warehouse.of(workspace).connect(read_only=True) as connection:
+                told = answer(connection, workspace, read_catalogue(connection, workspace, manifest), question)
+        except NotFound as error:
+            _fail(str(error), EXIT_WRONG_SETTING)
+    if as_json:
+        print(told.to_json())
+    for line in () if as_json else told.lines:
         console.print(line, markup=False)
+    if erasure is not None and not told.facts["every_place_refuses"]:
+        raise typer.Exit(EXIT_RUN_FAILED)
 
 
 @app.command()

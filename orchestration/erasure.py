@@ -67,7 +67,9 @@ class Erased:
     def in_words(self) -> list[str]:
         """Lines to print."""
         would = "would be " if self.is_dry_run else ""
-        lines = [f"{_counted(self.people, 'person', 'people')} with {_counted(self.contacts, 'contact')} {would}erased."]
+        lines = [
+            f"{_counted(self.people, 'person', 'people')} with {_counted(self.contacts, 'contact')} {would}erased."
+        ]
         if self.unknown:
             places = ", ".join(map(str, self.unknown[:20])) + (", ..." if len(self.unknown) > 20 else "")
             lines.append(
@@ -285,4 +287,4 @@ def _counted(count: int | None, one: str, many: str | None = None) -> str:
     return f"{count or 0:,} {one if count == 1 else many or f'{one}s'}"
 
 
-__all__ = ["ErasureFailed", "Erased", "FileCount", "NotErased", "erase", "finish", "survey"]
+__all__ = ["Erased", "ErasureFailed", "FileCount", "NotErased", "erase", "finish", "survey"]

@@ -34,9 +34,7 @@ class ExtractCount:
     lines: int | None
 
 
-def files_that_hold(
-    workspace: Workspace, counted: Iterable[FileCount], addresses: Iterable[str]
-) -> list[ExtractCount]:
+def files_that_hold(workspace: Workspace, counted: Iterable[FileCount], addresses: Iterable[str]) -> list[ExtractCount]:
     """The files that still hold people who are erased, those with the most rows first.
 
     Args:

@@ -79,9 +79,7 @@ def doomed_people(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -
         ).fetchall():
             week = Week.ending(as_of)
             typical.setdefault(week.key, []).append(pseudonym(week, person))
-    return Doomed(
-        frozenset(listed["addresses"] | listed["persons"] | hashes), frozenset(listed["contacts"]), typical
-    )
+    return Doomed(frozenset(listed["addresses"] | listed["persons"] | hashes), frozenset(listed["contacts"]), typical)
 
 
 def count_in_files(connection: duckdb.DuckDBPyConnection, workspace: Workspace, doomed: Doomed) -> dict[str, int]:
@@ -146,9 +144,7 @@ def _rows_of(connection: duckdb.DuckDBPyConnection, path: Path, doomed: Doomed) 
     return 0
 
 
-def _write_folder(
-    connection: duckdb.DuckDBPyConnection, version: Path, draft: Path, doomed: Doomed
-) -> dict[str, int]:
+def _write_folder(connection: duckdb.DuckDBPyConnection, version: Path, draft: Path, doomed: Doomed) -> dict[str, int]:
     """The files of one version without people; those in which nobody is are the same files."""
     removed: dict[str, int] = {}
     for path in sorted(version.rglob("*")):
@@ -207,9 +203,7 @@ def _csv_without(path: Path, target: Path | None, doomed: Doomed) -> int:
             suspects = pl.Series(lines).str.contains_any(patterns, ascii_case_insensitive=True)
             if suspects.any():
                 gone = {
-                    place
-                    for place in suspects.arg_true().to_list()
-                    if _is_of(_cells(lines[place]), header, doomed)
+                    place for place in suspects.arg_true().to_list() if _is_of(_cells(lines[place]), header, doomed)
                 }
                 removed += len(gone)
                 kept = [line for place, line in enumerate(lines) if place not in gone]

@@ -54,7 +54,7 @@ _SAME_AS = {
 
 ADDRESS_PATTERN = r"[^\s\"'',;<>(){}\[\]|=:]+@[^\s\"'',;<>(){}\[\]|=:]+"
 """What looks like an address within a line of text, inside an SQL literal."""
-TOKEN_PATTERN = r"[^\"'',;\t|{}\[\]:]+"
+PART_PATTERN = r"[^\"'',;\t|{}\[\]:]+"
 """What stands between the delimiters of a line, inside an SQL literal."""
 
 
@@ -129,7 +129,8 @@ def remember(connection: duckdb.DuckDBPyConnection, values: pl.DataFrame, erasur
     """
     connection.register("values_to_remember", values.select(list(KEY_SCHEMA)).to_arrow())
     cases = " ".join(
-        f"when {literal(kind)} then {key_sql(kind, 'value')}" for kind in ("contact", "user", "device", "order", "person")
+        f"when {literal(kind)} then {key_sql(kind, 'value')}"
+        for kind in ("contact", "user", "device", "order", "person")
     )
     added = connection.execute(
         "insert into erasure.keys select distinct kind, key, ?, ?::timestamp from ("
@@ -212,20 +213,22 @@ def delivered_condition(table: str, columns: Collection[str]) -> str:
     return f"({' or '.join(conditions)})" if conditions else "false"
 
 
-def text_condition(text: str, tokens: bool = False) -> str:
+def text_condition(text: str, parts: bool = False) -> str:
     """SQL that is true where a line of text holds an address of somebody who was erased; never null.
 
     Args:
         text: SQL of the text.
-        tokens: whether a contact id between two delimiters counts as well.
+        parts: whether a contact id between two delimiters counts as well.
     """
     found = f"regexp_extract_all({text}, '{ADDRESS_PATTERN}')"
     keys = "(select coalesce(list(key), []) from erasure.keys where kind = {})"
     address = f"list_has_any(list_transform({found}, lambda one: sha256(lower(one))), {keys.format(literal('email'))})"
-    if not tokens:
+    if not parts:
         return f"coalesce({address}, false)"
-    parts = f"regexp_extract_all({text}, '{TOKEN_PATTERN}')"
-    contact = f"list_has_any(list_transform({parts}, lambda one: sha256(trim(one))), {keys.format(literal('contact'))})"
+    between = f"regexp_extract_all({text}, '{PART_PATTERN}')"
+    contact = (
+        f"list_has_any(list_transform({between}, lambda one: sha256(trim(one))), {keys.format(literal('contact'))})"
+    )
     return f"coalesce({address} or {contact}, false)"
 
 

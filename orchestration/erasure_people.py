@@ -96,7 +96,9 @@ def find(connection: duckdb.DuckDBPyConnection, identifiers: Sequence[str]) -> F
     """
     given = pl.DataFrame({"place": range(1, len(identifiers) + 1), "value": list(identifiers)})
     connection.register("given_frame", given.to_arrow())
-    connection.execute("create or replace temp table erased_given as select place, trim(value) as value from given_frame")
+    connection.execute(
+        "create or replace temp table erased_given as select place, trim(value) as value from given_frame"
+    )
     connection.unregister("given_frame")
     _look_up_addresses(connection)
     _look_up_identities(connection)
@@ -194,9 +196,7 @@ def _is_key(kind: str, value: str) -> str:
 
 def _tables_with_contacts(connection: duckdb.DuckDBPyConnection) -> list[str]:
     there = columns_of(connection)
-    return [
-        f"raw.{identifier(entity)}" for entity in ENTITIES if "contact_id" in there.get(("raw", entity), {})
-    ]
+    return [f"raw.{identifier(entity)}" for entity in ENTITIES if "contact_id" in there.get(("raw", entity), {})]
 
 
 def _look_up_addresses(connection: duckdb.DuckDBPyConnection) -> None:
@@ -295,6 +295,7 @@ def _add_persons_by_key(connection: duckdb.DuckDBPyConnection) -> None:
     """People of past weeks whose identities are gone already."""
     if ("features", "person_features") in columns_of(connection):
         connection.execute(
-            "insert into erased_persons select person_id from (select distinct person_id from features.person_features) "
+            "insert into erased_persons select person_id "
+            "from (select distinct person_id from features.person_features) "
             f"where {_is_key('person', 'person_id')} and person_id not in (select value from erased_persons)"
         )

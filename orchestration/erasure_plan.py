@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import duckdb
 
 from data_contracts.contract import ENTITIES
-from orchestration.erasure_keys import ADDRESS_PATTERN, TOKEN_PATTERN
+from orchestration.erasure_keys import ADDRESS_PATTERN, PART_PATTERN
 from orchestration.erasure_people import columns_of
 from orchestration.erasure_registry import condition
 from orchestration.ingest.harmonize import Harmonizer
@@ -180,7 +180,7 @@ def _find_quarantined(connection: duckdb.DuckDBPyConnection, workspace: Workspac
             "lambda one: lower(one)), (select coalesce(list(address), []) from erased_addresses))"
         )
         token = (
-            f"list_has_any(list_transform(regexp_extract_all(delivered_row, '{TOKEN_PATTERN}'), "
+            f"list_has_any(list_transform(regexp_extract_all(delivered_row, '{PART_PATTERN}'), "
             "lambda one: trim(one)), (select coalesce(list(value), []) from erased_contacts))"
         )
         connection.execute(
@@ -189,9 +189,7 @@ def _find_quarantined(connection: duckdb.DuckDBPyConnection, workspace: Workspac
         )
         for stored in _stored_loads(connection, entity):
             _find_quarantined_of(connection, workspace, stored, token)
-    connection.execute(
-        "create or replace temp table erased_quarantined as select distinct * from erased_quarantined"
-    )
+    connection.execute("create or replace temp table erased_quarantined as select distinct * from erased_quarantined")
 
 
 def _stored_loads(connection: duckdb.DuckDBPyConnection, entity: str) -> list[StoredLoad]:
@@ -201,7 +199,7 @@ def _stored_loads(connection: duckdb.DuckDBPyConnection, entity: str) -> list[St
         f"from quarantine.{identifier(entity)}) order by load_sequence, file",
         [entity],
     ).fetchall()
-    return [StoredLoad(*row[:6], json.loads(row[6] or "{}")) for row in rows]
+    return [StoredLoad(*row, json.loads(columns or "{}")) for *row, columns in rows]
 
 
 def _find_quarantined_of(
@@ -210,7 +208,8 @@ def _find_quarantined_of(
     """Rows of one load; where its mapping is gone, or needs a file to be looked up in, by what they hold."""
     entity = identifier(stored.entity)
     of_load = (
-        f"_load_id = {literal(stored.load_id)} and _file = {literal(stored.file)} and _source = {literal(stored.source)}"
+        f"_load_id = {literal(stored.load_id)} and _file = {literal(stored.file)} "
+        f"and _source = {literal(stored.source)}"
     )
     insert = (
         f"insert into erased_quarantined select {literal(stored.entity)}, {literal(stored.source)}, "
@@ -229,9 +228,7 @@ def _find_quarantined_of(
             typed = ", ".join(f"{one.typed} as {identifier(one.name)}" for one in columns)
             told = condition("", "", {one.name: "VARCHAR" for one in columns})
             if told is not None:
-                connection.execute(
-                    f"{insert} (select {ROW_NUMBER}, {typed} from {harmonizer.relation}) where {told}"
-                )
+                connection.execute(f"{insert} (select {ROW_NUMBER}, {typed} from {harmonizer.relation}) where {told}")
             return
         except duckdb.Error:
             pass  # what follows finds them without the mapping
@@ -263,4 +260,3 @@ def _count_files(
         for file, source in sorted(loaded.keys() | aside.keys()):
             refused, unreadable = aside.get((file, source), (0, 0))
             yield FileCount(file, source, entity, loaded.get((file, source), 0), refused, unreadable)
-

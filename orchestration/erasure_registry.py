@@ -52,9 +52,7 @@ def condition(schema: str, table: str, columns: Mapping[str, str]) -> str | None
     """
     if (schema, table) in KEPT:
         return None
-    conditions = [
-        _is_in(column, told) for column, told in PERSON_COLUMNS.items() if columns.get(column) == "VARCHAR"
-    ]
+    conditions = [_is_in(column, told) for column, told in PERSON_COLUMNS.items() if columns.get(column) == "VARCHAR"]
     if {"identity_kind", "identity_id"} <= set(columns):
         conditions.append(
             "(identity_kind || ':' || identity_id) in (select kind || ':' || value from erased_own_identities)"

@@ -182,8 +182,9 @@ def _value_words(connection: duckdb.DuckDBPyConnection, week: Week) -> str:
 
 
 def pseudonym(week: Week, person_id: str) -> str:
-    """What somebody is called in a week's report. It is of the week alone, so that nobody can be followed from report to
-    report, or looked up in the tables.
+    """What somebody is called in a week's report.
+
+    It is of the week alone, so that nobody can be followed from report to report, or looked up in the tables.
     """
     return hashlib.sha256(f"{week.key}:{person_id}".encode()).hexdigest()[:6]
 

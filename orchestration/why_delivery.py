@@ -55,8 +55,8 @@ def deliveries(
         contacts: their contact ids.
 
     Returns:
-        `sent` (the last word on each operation of each run, the newest first), `receipts`, `standing` (what is confirmed
-        at each destination) and `messages`.
+        `sent` (the last word on each operation of each run, the newest first), `receipts`, `standing` (what is
+        confirmed at each destination) and `messages`.
     """
     by_key = {"identifiers": list(identifiers)}
     return {
@@ -75,7 +75,8 @@ def delivery_lines(found: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
         yield "  no sync ever sent them anywhere"
     for row in found["sent"]:
         week = f", week ending {row['as_of']}" if row["as_of"] else ""
-        where = f"{row['destination']}{f' ({row["segment"]})' if row['segment'] else ''}"
+        segment = f" ({row['segment']})" if row["segment"] else ""
+        where = f"{row['destination']}{segment}"
         yield f"  {row['recorded_at']:%Y-%m-%d %H:%M}  {row['operation']} at {where}: {_status(row)}{week}"
     for row in found["receipts"]:
         yield f"  {row['read_at']:%Y-%m-%d %H:%M}  receipt of {row['destination']} ({row['segment']}): {row['outcome']}"
@@ -88,10 +89,9 @@ def delivery_lines(found: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
         yield ""
         yield "Messages, as the tools that sent them tell"
     for row in found["messages"]:
-        yield (
-            f"  {row['occurred_at']:%Y-%m-%d %H:%M}  {row['message_action']} over {row['channel'] or 'a channel not told'}"
-            f"{f', campaign {row["campaign"]}' if row['campaign'] else ''}"
-        )
+        campaign = f", campaign {row['campaign']}" if row["campaign"] else ""
+        channel = row["channel"] or "a channel not told"
+        yield f"  {row['occurred_at']:%Y-%m-%d %H:%M}  {row['message_action']} over {channel}{campaign}"
 
 
 def _status(row: dict[str, Any]) -> str:

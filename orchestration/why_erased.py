@@ -1,13 +1,13 @@
 """Of somebody who was erased: since when, and that every way in and out refuses them, tried while you wait.
 
-What belongs here: each place that keeps erased people out, asked now, with the very code that it uses: ingest with a row
-of theirs, the gate with somebody whom everything else allows, the engine of the sync with their key, and every table.
+What belongs here: each place that keeps erased people out, asked now, with the very code that it uses: ingest with a
+row of theirs, the gate with somebody whom everything else allows, the engine of the sync with their key, every table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 import duckdb
@@ -56,6 +56,10 @@ class Erasure:
         """Whether every place refuses."""
         return all(one.refuses for one in self.refusals)
 
+    def with_refusal(self, refusal: Refusal) -> Erasure:
+        """The same with one more place that was tried."""
+        return replace(self, refusals=(*self.refusals, refusal))
+
 
 def erasure_of(connection: duckdb.DuckDBPyConnection, workspace: Workspace, value: str) -> Erasure | None:
     """Whether somebody was erased, and the places that refuse them; None where they were not.
@@ -69,9 +73,9 @@ def erasure_of(connection: duckdb.DuckDBPyConnection, workspace: Workspace, valu
     if erased_at is None:
         return None
     row = connection.execute(
-        "select min(reference) from erasure.erasures where state = 'begun' and recorded_at <= ?::timestamp + interval 1 minute "
-        "and erasure_id in (select erasure_id from erasure.keys where erased_at = ?)",
-        [erased_at, erased_at],
+        "select min(reference) from erasure.erasures where state = 'begun' and erasure_id in "
+        "(select erasure_id from erasure.keys where erased_at = ?)",
+        [erased_at],
     ).fetchone()
     refusals = [_at_ingest(connection, value), _at_gate(connection, value), *_at_syncs(connection, workspace, value)]
     return Erasure(erased_at, row[0] if row else None, tuple(refusals))

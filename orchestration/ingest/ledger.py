@@ -26,8 +26,9 @@ class Load:
     """What became of one file for one entity.
 
     `rows_redriven` are those among `rows_loaded` that were in quarantine first, `rows_erased` those that were dropped
-    because their people were erased, `rows_erased_refused` those among them that broke a critical rule. `profile` and `columns` tell of the
-    file as it was read: figures per canonical column, and each of its own columns with its type and what it holds.
+    because their people were erased, `rows_erased_refused` those among them that broke a critical rule. `profile` and
+    `columns` tell of the file as it was read: figures per canonical column, and each of its own columns with its type
+    and what it holds.
     """
 
     file: str
@@ -194,8 +195,8 @@ class Ledger:
         """What does not add up for an entity, a sentence each; asked of the ledger and of the tables themselves."""
         query = (
             "select file from raw.ingested_files where entity = ? "
-            "and rows_read <> rows_loaded + rows_quarantined + rows_duplicate + rows_filtered + coalesce(rows_erased, 0) "
-            "order by file"
+            "and rows_read <> rows_loaded + rows_quarantined + rows_duplicate + rows_filtered "
+            "+ coalesce(rows_erased, 0) order by file"
         )
         sentences = [f"rows read are not accounted for in {file}" for (file,) in self._rows(query, entity)]
         told = "coalesce(sum(rows_loaded), 0)::bigint, coalesce(sum(rows_quarantined + rows_unreadable), 0)::bigint"

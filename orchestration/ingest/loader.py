@@ -247,7 +247,7 @@ class Loader:
         """The same for lines that could not be read as rows."""
         if self.rows_unreadable and has_keys(self.connection):
             gone = self.connection.execute(
-                f"delete from unreadable where {text_condition('csv_line', tokens=True)}"
+                f"delete from unreadable where {text_condition('csv_line', parts=True)}"
             ).fetchall()[0][0]
             self.rows_unreadable -= int(gone)
 
