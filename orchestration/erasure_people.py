@@ -243,7 +243,8 @@ def _close(connection: duckdb.DuckDBPyConnection, by_keys: bool = False) -> None
         "select mailbox from erased_addresses_of_contacts as t group by mailbox having bool_and(contact_id in "
         "(select value from erased_identities where kind = 'contact') or contact_id not in "
         "(select identity_id from erased_identities_now where identity_kind = 'contact')) and bool_or(contact_id in "
-        "(select value from erased_identities where kind = 'contact')))"
+        "(select value from erased_identities where kind = 'contact') and contact_id in "
+        "(select identity_id from erased_identities_now where identity_kind = 'contact')))"
     )
     execute(
         "create or replace temp table erased_contacts as select value from erased_identities where kind = 'contact'"

@@ -199,7 +199,10 @@ def _stored_loads(connection: duckdb.DuckDBPyConnection, entity: str) -> list[St
         f"from quarantine.{identifier(entity)}) order by load_sequence, file",
         [entity],
     ).fetchall()
-    return [StoredLoad(*row, json.loads(columns or "{}")) for *row, columns in rows]
+    return [
+        StoredLoad(file, source, of_entity, load_id, sequence, delivered_at, json.loads(columns or "{}"))
+        for file, source, of_entity, load_id, sequence, delivered_at, columns in rows
+    ]
 
 
 def _find_quarantined_of(
