@@ -376,7 +376,7 @@ class TestSayingSo:
 def test_an_address_is_read_as_the_warehouse_reads_it() -> None:
     """`mail_providers` and `email_hash` stand in dbt as well: one is held to the other."""
     text = (PROJECT / "dbt_project" / "macros" / "identity.sql").read_text(encoding="utf-8")
-    environment = jinja2.Environment(extensions=["jinja2.ext.do"])  # noqa: S701 - it is SQL
+    environment = jinja2.Environment(extensions=["jinja2.ext.do"])
 
     def returns(value: Any) -> None:
         returned.append(value)
