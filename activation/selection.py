@@ -45,7 +45,8 @@ RELATIONS = {
 }
 """Where each kind of condition is looked up. All have as_of and person_id; besides: segment_type, segment_id,
 segment_name, membership_strength; target, probability, band; phrase_group, phrase, score, percentile; adoption_class;
-message_style; lookalike, lookalike_rank; a column per feature. Whoever selects before the marts are made gives other tables of these columns."""
+message_style; lookalike, lookalike_rank; a column per feature. Whoever selects before the marts are made gives other
+tables of these columns."""
 
 
 def _listed(given: Any) -> Any:
