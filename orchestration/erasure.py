@@ -196,6 +196,8 @@ def finish(workspace: Workspace, progress: Callable[[str], None] = lambda _: Non
             _bury(target, values)
             with transaction(target):
                 make_tables(target)
+                if target is connection:
+                    target.execute("insert into erasure.shared_links select * from erased_shared_links")
                 _record_finished(target, pending, values, people, plan, files)
 
         draft = None

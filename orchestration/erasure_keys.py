@@ -21,6 +21,7 @@ import polars as pl
 from activation.gate import remember_erased
 from orchestration.sql import identifier, literal
 
+ERASED_IDENTITY = "erased:"
 KEY_SCHEMA = {"kind": pl.String, "value": pl.String}
 BEGUN, FINISHED = "begun", "finished"
 REDELIVERED = "delivered again under another contact's id"
@@ -34,8 +35,14 @@ create table if not exists erasure.erasures (
     erasure_id varchar not null, state varchar not null, recorded_at timestamp not null, reference varchar,
     people bigint, keys bigint, rows json, files json
 );
+create table if not exists erasure.shared_links (
+    identity_kind varchar not null, identity_id varchar not null, other_kind varchar not null,
+    other_id varchar not null, link_kind varchar not null, linked_from_at timestamp, seen_from_at timestamp
+);
 """
-"""`keys`: what keeps people out. `erasures`: append only, a row when an erasure begins and one when it is finished."""
+"""`keys`: what keeps people out. `erasures`: append only, a row when an erasure begins and one when it is finished.
+`shared_links`: that somebody, by hash only, once had an address, number, login or device that others have as well: how
+many share it decides whether it links those others, and must not change because one of them is erased."""
 
 # What mail providers make of an address, as `mail_providers` in dbt_project/macros/identity.sql says it; a test holds
 # one to the other.
@@ -86,6 +93,11 @@ def key_sql(kind: str, value: str) -> str:
     if kind == "mailbox":
         return mailbox_sql(f"lower(trim({value}))")
     return f"sha256(nullif(trim({value}), ''))"
+
+
+def erased_form_sql(value: str) -> str:
+    """What the identity of an erased person is called where it must still count as one."""
+    return f"'{ERASED_IDENTITY}' || left(sha256(trim({value})), 16)"
 
 
 def make_tables(connection: duckdb.DuckDBPyConnection) -> None:

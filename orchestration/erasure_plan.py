@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import duckdb
 
 from data_contracts.contract import ENTITIES
-from orchestration.erasure_keys import ADDRESS_PATTERN, PART_PATTERN
-from orchestration.erasure_people import columns_of
+from orchestration.erasure_keys import ADDRESS_PATTERN, PART_PATTERN, erased_form_sql
+from orchestration.erasure_people import OLD, columns_of
 from orchestration.erasure_registry import condition
 from orchestration.ingest.harmonize import Harmonizer
 from orchestration.ingest.ledger import StoredLoad
@@ -75,6 +75,7 @@ def plan_erasure(connection: duckdb.DuckDBPyConnection, workspace: Workspace) ->
     _find_quarantined(connection, workspace)
     _find_phone_keys(connection, tables)
     _find_texts(connection, tables)
+    _find_shared_links(connection, tables)
     conditions = {
         (schema, table): told
         for (schema, table), columns in tables.items()
@@ -162,6 +163,32 @@ def _find_texts(connection: duckdb.DuckDBPyConnection, tables: dict[tuple[str, s
     connection.execute(
         "insert into erased_texts select text_id from intermediate.int_texts group by text_id "
         "having bool_and(delivered_text in (select delivered_text from erased_delivered_texts))"
+    )
+
+
+def _find_shared_links(connection: duckdb.DuckDBPyConnection, tables: dict[tuple[str, str], dict[str, str]]) -> None:
+    """What they share with others: as hashes, it goes on counting."""
+    connection.execute(
+        "create or replace temp table erased_shared_links (identity_kind varchar, identity_id varchar, "
+        "other_kind varchar, other_id varchar, link_kind varchar, linked_from_at timestamp, seen_from_at timestamp)"
+    )
+    view = connection.execute(
+        f"select sql from duckdb_views() where database_name = '{OLD}' and view_name = 'int_identity_links'"
+    ).fetchone()
+    if view is None or ("intermediate", "identity_changes") not in tables:
+        return
+    # The view names the warehouse by its own name, and here it is attached under another.
+    links = view[0].partition(" AS ")[2].strip().rstrip(";").replace("warehouse.", f"{OLD}.")
+    theirs = "(identity_kind || ':' || identity_id) in (select kind || ':' || value from erased_identities)"
+    connection.execute(
+        f"insert into erased_shared_links with links as materialized ({links}), "
+        f"seen as (select identity_kind, identity_id, min(known_at) as seen_from_at "
+        f"from intermediate.identity_changes where {theirs} group by all) "
+        f"select l.identity_kind, {erased_form_sql('l.identity_id')}, l.other_kind, l.other_id, l.link_kind, "
+        "l.linked_from_at, s.seen_from_at from links as l "
+        "inner join seen as s on s.identity_kind = l.identity_kind and s.identity_id = l.identity_id "
+        "where l.other_kind <> 'contact' and (l.other_kind || ':' || l.other_id) in "
+        f"(select other_kind || ':' || other_id from links where not ({theirs})) order by all"
     )
 
 

@@ -38,6 +38,7 @@ KEPT = frozenset(
         ("activation", "receipts"),
         ("erasure", "keys"),
         ("erasure", "erasures"),
+        ("erasure", "shared_links"),
     }
 )
 
