@@ -267,11 +267,18 @@ def remember_contacts_of(connection: duckdb.DuckDBPyConnection, contacts: str) -
 
 def is_erased(connection: duckdb.DuckDBPyConnection, value: str) -> datetime | None:
     """When whoever is known by an address, contact id, login or person id was erased; None where they were not."""
+    return min(erased_as(connection, value).values(), default=None)
+
+
+def erased_as(connection: duckdb.DuckDBPyConnection, value: str) -> dict[str, datetime]:
+    """As what an identifier was erased (`contact`, `user`, `person`, `email`, `mailbox`), and when first."""
     if not has_keys(connection):
-        return None
+        return {}
     keys = " or ".join(
         f"(kind = {literal(kind)} and key = {key_sql(kind, '$value')})"
         for kind in ("contact", "user", "person", "email", "mailbox")
     )
-    row = connection.execute(f"select min(erased_at) from erasure.keys where {keys}", {"value": value}).fetchone()
-    return row[0] if row else None
+    rows = connection.execute(
+        f"select kind, min(erased_at) from erasure.keys where {keys} group by kind order by kind", {"value": value}
+    )
+    return dict(rows.fetchall())

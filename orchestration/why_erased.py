@@ -14,7 +14,7 @@ import duckdb
 
 from activation.gate import Gate, Tables, Terms
 from activation.sync.diff import ERASED_KEYS
-from orchestration.erasure_keys import delivered_condition, is_erased
+from orchestration.erasure_keys import delivered_condition, erased_as
 from orchestration.erasure_people import attached, find
 from orchestration.erasure_plan import plan_erasure
 from orchestration.workspace import Workspace
@@ -69,15 +69,23 @@ def erasure_of(connection: duckdb.DuckDBPyConnection, workspace: Workspace, valu
         workspace: for the destinations that are declared.
         value: an address, contact id or login.
     """
-    erased_at = is_erased(connection, value)
-    if erased_at is None:
+    kinds = erased_as(connection, value)
+    if not kinds:
         return None
+    erased_at = min(kinds.values())
     row = connection.execute(
         "select min(reference) from erasure.erasures where state = 'begun' and erasure_id in "
         "(select erasure_id from erasure.keys where erased_at = ?)",
         [erased_at],
     ).fetchone()
-    refusals = [_at_ingest(connection, value), _at_gate(connection, value), *_at_syncs(connection, workspace, value)]
+    columns = {"contact": "contact_id", "user": "user_id", "email": "email", "mailbox": "email"}
+    refusals = [
+        _at_ingest(connection, value, column)
+        for column in dict.fromkeys(columns[kind] for kind in kinds if kind in columns)
+    ]
+    # What goes out is known by contact ids and by addresses as they are spelled.
+    if "contact" in kinds or "email" in kinds:
+        refusals += [_at_gate(connection, value), *_at_syncs(connection, workspace, value)]
     return Erasure(erased_at, row[0] if row else None, tuple(refusals))
 
 
@@ -99,8 +107,7 @@ def erasure_lines(erasure: Erasure) -> Iterator[str]:
     yield "Of erased people hashes are kept, and nothing else: what was decided of them before cannot be told any more."
 
 
-def _at_ingest(connection: duckdb.DuckDBPyConnection, value: str) -> Refusal:
-    given = "email" if "@" in value else "contact_id"
+def _at_ingest(connection: duckdb.DuckDBPyConnection, value: str, given: str) -> Refusal:
     columns = ", ".join(f"{'$value' if name == given else 'null'}::varchar as {name}" for name in COLUMNS)
     connection.execute(f"create or replace temp table why_delivered as select {columns}", {"value": value})
     (refused,) = connection.execute(

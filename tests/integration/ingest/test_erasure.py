@@ -338,6 +338,8 @@ class TestSayingSo:
             told = erasure_of(shop.connection, workspace, value)
             assert told is not None and told.holds
             assert {one.place for one in told.refusals} == {"ingest", "gate", "sync to any destination"}
+        told = erasure_of(shop.connection, workspace, "login-1")
+        assert told is not None and told.holds and [one.place for one in told.refusals] == ["ingest"]
         shop.connection.execute("delete from activation.sync_tombstones")
         told = erasure_of(shop.connection, workspace, ERASED)
         assert told is not None and [one.place for one in told.refusals if not one.refuses] == [
