@@ -26,7 +26,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from activation.sync.gated import Batch, require_batch
+from activation.destinations.connector import Connector
+from activation.sync.gated import Batch
 from activation.sync.payload import canonical_json, scalar_text
 from activation.sync.protocol import (
     Applied,
@@ -42,9 +43,7 @@ from activation.sync.protocol import (
     PlanShape,
     Row,
     Scalar,
-    Suppression,
 )
-from activation.sync.rates import Pacer
 
 MANIFEST = ".manifest.json"
 CHECKSUM = ".sha256"
@@ -98,7 +97,7 @@ class _Draft:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-class FileDrop:
+class FileDrop(Connector):
     """Deliveries of one destination into one store."""
 
     def __init__(
@@ -148,10 +147,6 @@ class FileDrop:
         self._deliveries = 0
         self._lock = threading.Lock()
 
-    def connect(self, pacer: Pacer) -> None:
-        """Take the run's pacer."""
-        self._pacer = pacer
-
     def close(self) -> None:
         """Remove drafts and let go of the store."""
         for draft in self._drafts.values():
@@ -175,13 +170,8 @@ class FileDrop:
         self._folder = Path(tempfile.mkdtemp(prefix="personae-", dir=self._temporary_folder))
         return []
 
-    def pull_suppressions(self) -> Iterator[Sequence[Suppression]]:
-        """Files suppress nobody."""
-        yield []
-
-    def apply(self, batch: Batch) -> Applied:
+    def _apply(self, batch: Batch) -> Applied:
         """Write a batch into its segment's draft."""
-        batch = require_batch(batch)
         draft = self._draft(batch.segment)
         leaves = batch.operation is Operation.LEAVE
         with draft.lock:
