@@ -14,6 +14,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+import httpx
+
 from activation.destinations.vendor import Vendor, confirmed, in_pieces, not_told, refused
 from activation.sync.gated import Batch
 from activation.sync.payload import scalar_text
@@ -73,6 +75,17 @@ class HubSpot(Vendor):
         concurrency=6,
         settle_seconds=20.0,
     )
+
+    def __init__(
+        self,
+        name: str,
+        token: Secret,
+        base_url: str | None = None,
+        transport: httpx.BaseTransport | None = None,
+        list_prefix: str = "",
+    ) -> None:
+        """Store the account; `token` is what a private app of HubSpot has in the place of a key."""
+        super().__init__(name, token, base_url, transport, list_prefix)
 
     def _headers(self, api_key: Secret) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {api_key.reveal()}"}

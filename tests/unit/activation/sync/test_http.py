@@ -40,7 +40,11 @@ def test_pages_by_offset_end_with_one_that_is_not_full(size):
 
 def test_pages_by_cursor_end_where_nothing_follows():
     pages = client(by_cursor).pages(
-        "list", "/people", "people", {"limit": 3}, lambda answer: {"after": answer["after"]} if "after" in answer else {}
+        "list",
+        "/people",
+        "people",
+        {"limit": 3},
+        lambda answer: {"after": answer["after"]} if "after" in answer else {},
     )
     assert [len(page) for page in pages] == [3, 3, 1]
 
