@@ -15,7 +15,8 @@ import duckdb
 import polars as pl
 
 from activation.audience import EMAIL
-from activation.gate import Gate, Tables, Terms
+from activation.gate import Gate
+from activation.gate_terms import Tables, Terms
 from activation.hashed_audiences import ADVERTISING, HashedFile, write_hashed_audience
 from activation.sync.gated import GatedAudience
 from activation.sync.protocol import FieldMapping, MappedField, Mode

@@ -160,7 +160,7 @@ def stage_desired(state: SyncState, audiences: Sequence[GatedAudience]) -> None:
                 f"{payload_hash_sql(audience.mapping, 'written')} from (select "
                 f"{state.identifier_sql('identifier')} as spelled, {payload} as written from sync_relation)"
             )
-        except (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException):
+        except duckdb.ConversionException:
             # DuckDB would quote the value that does not fit.
             raise UnusableAudience(
                 f"A value of {audience.segment} does not have the type its field is mapped to"

@@ -10,7 +10,8 @@ from typing import Any
 
 import duckdb
 
-from activation.gate import Gate, Rules, Tables, Terms
+from activation.gate import Gate
+from activation.gate_terms import Rules, Tables, Terms
 from activation.sync.gated import GatedAudience, GateDecision
 from activation.sync.protocol import FieldMapping, MappedField, Mode
 

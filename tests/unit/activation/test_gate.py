@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from activation.audience import FrequencyCap, MarketRule
 from activation.experiments import Experiment
-from activation.gate import REASONS, GateError, Rules, remember_erased
+from activation.gate import remember_erased
+from activation.gate_terms import REASONS, GateError, Rules
 from activation.sync.gated import NotGated, require_gated
 from activation.sync.protocol import Mode
 
