@@ -32,6 +32,7 @@ import httpx
 
 from activation.destinations.vendor import Vendor, confirmed, in_pieces, not_told, refused
 from activation.sync.gated import Batch
+from activation.sync.http import json_object
 from activation.sync.protocol import (
     Applied,
     Capabilities,
@@ -125,6 +126,12 @@ class Ghost(Vendor):
     def _headers(self, api_key: Secret) -> Mapping[str, str]:
         key_id, _, secret = api_key.reveal().partition(":")
         return {"Authorization": f"Ghost {_token(key_id, secret, int(time.time()))}", "Accept-Version": "v5.130"}
+
+    def _said(self, answer: httpx.Response) -> tuple[str, str]:
+        (error, *_) = json_object(answer).get("errors") or [{}]
+        return str(error.get("code") or error.get("type") or ""), str(
+            error.get("context") or error.get("message") or ""
+        )
 
     # Labels
 
@@ -261,9 +268,7 @@ class Ghost(Vendor):
             if row not in plain:
                 member = {"email": row.identifier, "subscribed": True, **_own(row)}
                 try:
-                    self._client.call(
-                        "add member", "POST", "members/", json={"members": [member]}, expect=(201,)
-                    )
+                    self._client.call("add member", "POST", "members/", json={"members": [member]}, expect=(201,))
                 except Refused as error:
                     yield refused(row, error)
 
@@ -307,7 +312,11 @@ class Ghost(Vendor):
                 return
 
     def _value_labels(self, row: Row) -> list[str]:
-        return [_value_label(name, value) for name, value in row.payload.items() if self._is_label(name) and value is not None]
+        return [
+            _value_label(name, value)
+            for name, value in row.payload.items()
+            if self._is_label(name) and value is not None
+        ]
 
     def _write_labels(self, batch: Batch, pairs: Sequence[tuple[Row, _Member]]) -> bool:
         """Give members the segment's label and those of their values, and take away those of other values."""

@@ -23,6 +23,7 @@ import httpx
 
 from activation.destinations.vendor import Vendor, confirmed, not_told, refused
 from activation.sync.gated import Batch
+from activation.sync.http import json_object
 from activation.sync.protocol import (
     Applied,
     Capabilities,
@@ -107,6 +108,9 @@ class Mailman(Vendor):
     def _headers(self, api_key: Secret) -> Mapping[str, str]:
         return {"Authorization": "Basic " + base64.b64encode(f"{self._user}:{api_key.reveal()}".encode()).decode()}
 
+    def _said(self, answer: httpx.Response) -> tuple[str, str]:
+        return "", str(json_object(answer).get("description", ""))
+
     def _change(
         self,
         operation: str,
@@ -119,7 +123,9 @@ class Mailman(Vendor):
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         return self._client.call(operation, method, path, content=content, headers=headers, expect=expect)
 
-    def _entries(self, operation: str, path: str, asked: Mapping[str, str] | None = None) -> Iterator[list[dict[str, Any]]]:
+    def _entries(
+        self, operation: str, path: str, asked: Mapping[str, str] | None = None
+    ) -> Iterator[list[dict[str, Any]]]:
         page = 1
         while True:
             params: dict[str, str | int] = {**(asked or {}), "count": PAGE, "page": page}

@@ -11,7 +11,7 @@ import httpx
 
 from activation.destinations.connector import Connector
 from activation.sync.gated import Batch
-from activation.sync.http import VendorClient
+from activation.sync.http import VendorClient, code_and_message
 from activation.sync.protocol import (
     NOT_TOLD,
     Applied,
@@ -75,10 +75,14 @@ class Vendor(Connector):
         self._mapped: Mapping[str, MappedField] = {}
         self._field_ids: dict[str, str] = {}  # where the vendor has them
         self._client = VendorClient(
-            base_url or self.base_url, lambda: self._headers(api_key), transport, wait_header=self.wait_header
+            base_url or self.base_url, lambda: self._headers(api_key), transport, self._said, self.wait_header
         )
 
     # What differs.
+
+    def _said(self, answer: httpx.Response) -> tuple[str, str]:
+        """Code and message of an answer that is an error."""
+        return code_and_message(answer)
 
     def _headers(self, api_key: Secret) -> Mapping[str, str]:
         """The headers of every call, with the credentials."""

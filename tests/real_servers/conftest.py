@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 pytest.register_assert_rewrite("tests.real_servers.scenario")
 
 from tests.real_servers.installing import NotInstallable
+from tests.real_servers.scenario import counted
 from tests.real_servers.servers import (
     GhostSite,
     MailmanServer,
@@ -22,7 +22,6 @@ from tests.real_servers.servers import (
 )
 
 collect_ignore = [] if os.environ.get("REAL_SERVERS") else ["test_ghost.py", "test_mailman.py"]
-counted: Counter[str] = Counter()
 
 
 @pytest.fixture(scope="session")

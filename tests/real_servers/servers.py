@@ -229,7 +229,9 @@ def mailman_server(folder: Path) -> Iterator[MailmanServer]:
     }
     configuration = folder / "mailman.cfg"
     configuration.write_text(
-        "\n".join(f"[{name}]\n" + "\n".join(f"{key}: {value}" for key, value in one.items()) for name, one in settings.items())
+        "\n".join(
+            f"[{name}]\n" + "\n".join(f"{key}: {value}" for key, value in one.items()) for name, one in settings.items()
+        )
     )
     with process([programs / "runner", "-C", configuration, "--runner=rest:0:1"], folder) as log:
         url = f"http://{LOOPBACK}:{port}/3.1/"

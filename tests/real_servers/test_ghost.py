@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.real_servers.conftest import counted
-from tests.real_servers.scenario import Person, Scenario, deaths, weeks
+from tests.real_servers.scenario import Person, Scenario, counted, deaths, weeks
 from tests.real_servers.servers import GhostSite
-from tests.real_servers.weeks import Server, Week, in_a_process
+from tests.real_servers.weeks import Server
 
 PLANS = int(os.environ.get("REAL_SERVER_PLANS", "4"))
 FIELDS = (("name", "name", True), ("persona", "persona", True))
@@ -45,7 +43,7 @@ class GhostMembership:
 
 def scenario(site: GhostSite, folder: Path, tag: str, size: int) -> Scenario:
     server = Server("ghost", {"api_key": site.key, "site_url": site.url}, FIELDS)
-    return Scenario(server, GhostMembership(site), folder, tag, size, counted)
+    return Scenario(server, GhostMembership(site), folder, tag, size)
 
 
 @pytest.fixture(scope="module")

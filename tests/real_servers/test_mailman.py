@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.real_servers.conftest import counted
-from tests.real_servers.scenario import Person, Scenario, deaths, weeks
+from tests.real_servers.scenario import Person, Scenario, counted, deaths, weeks
 from tests.real_servers.servers import DOMAIN, MailmanServer
 from tests.real_servers.weeks import Server
 
@@ -43,7 +42,7 @@ def scenario(server: MailmanServer, folder: Path, tag: str, size: int) -> Scenar
         "mail_domain": DOMAIN,
     }
     told = Server("mailman", settings, (("display_name", "name", True),))
-    return Scenario(told, MailmanMembership(server), folder, tag, size, counted)
+    return Scenario(told, MailmanMembership(server), folder, tag, size)
 
 
 @pytest.fixture(scope="module")
