@@ -7,9 +7,9 @@ What is special here:
   labelled, and their subscription is never touched. So whoever is not subscribed has unsubscribed, and is suppressed.
 - A member has a name and a note. Any other mapped field is a label per value, `persona: Night Owl`, so it is text or
   true and false; such labels of a mapped field are ours, all others stay.
-- New members come by CSV import, which tells rows it refused. It takes some 100 ms for each, so pieces are small enough to
-  answer in time. It writes an apostrophe before cells that look like formulas, addresses too, and reads `true` and
-  `undefined` as something else than text: such rows are created one by one.
+- New members come by CSV import, which tells rows it refused. It takes some 100 ms for each, so pieces are small
+  enough to answer in time. It writes an apostrophe before cells that look like formulas, addresses too, and reads
+  `true` and `undefined` as something else than text: such rows are created one by one.
 - An import leaves a label of its own, which is taken away again.
 - Adding a label twice makes two of it, so it is added to those without it only. Answers about labels name nobody.
 - Addresses are found as they are written or, as Ghost keeps others' spelling, in any case.
@@ -282,9 +282,9 @@ class Ghost(Vendor):
         meta = self._client.call("import members", "POST", "members/upload/", files=form, expect=(201,)).json()["meta"]
         by_address = {row.identifier: row for row in rows}
         for one in meta["stats"]["invalid"]:
-            row = by_address.get(str(one.get("email") or "").lower())
-            if row is not None:
-                yield refused(row, Refused(str(one.get("error") or ""), 201, "invalid"))
+            told = by_address.get(str(one.get("email") or "").lower())
+            if told is not None:
+                yield refused(told, Refused(str(one.get("error") or ""), 201, "invalid"))
         if meta.get("import_label"):
             self._forget_import(str(meta["import_label"]["id"]), int(meta["stats"]["imported"]))
 

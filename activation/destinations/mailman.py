@@ -5,8 +5,8 @@ What is special here:
 - To be on a list is to be written to, so nobody is put on one without a mapped field that tells when they consented.
 - Whoever leaves a list is gone from it without a trace. So that we can tell them from people we never sent, everybody
   we put on a list also gets a mark there: a non-member whose delivery a moderator has disabled, which Mailman neither
-  writes to nor counts. Marked and no member means that they left, or were removed by hand, and they are suppressed until
-  they come back by themselves. Who leaves by our hand loses the mark, and first; who left before us keeps it.
+  writes to nor counts. Marked and no member means that they left, or were removed by hand, and they are suppressed
+  until they come back by themselves. Who leaves by our hand loses the mark, and first; who left before us keeps it.
 - Bans of single addresses are suppressions; those by pattern cannot be listed, and refuse rows one by one.
 - A member whose delivery is disabled stays as they are.
 - Lists we make are for announcements, unadvertised, unarchived and without welcome; lists that are there stay as

@@ -9,9 +9,9 @@ import pytest
 
 pytest.register_assert_rewrite("tests.real_servers.scenario")
 
-from tests.real_servers.installing import NotInstallable
-from tests.real_servers.scenario import counted
-from tests.real_servers.servers import (
+from tests.real_servers.installing import NotInstallable  # noqa: E402
+from tests.real_servers.scenario import counted  # noqa: E402
+from tests.real_servers.servers import (  # noqa: E402
     GhostSite,
     MailmanServer,
     SshServer,

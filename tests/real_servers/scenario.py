@@ -151,3 +151,18 @@ def deaths(steps: Sequence[int], plan: int, plans: int) -> list[int]:
         1 + int(((plan * WEEKS + 2 * week) % (WEEKS * plans) + 0.5) / (WEEKS * plans) * (count - 1))
         for week, count in enumerate(steps)
     ]
+
+
+@dataclass
+class Company:
+    """A company that syncs what a test gives it, a week at a time."""
+
+    server: Server
+    folder: Path
+    weeks: int = 0
+
+    def sync(self, segment: str, people: Sequence[Person], erased: Sequence[str] = ()) -> Ended:
+        ended = carry_out(Week(str(self.folder), self.server, segment, self.weeks % WEEKS, people, erased))
+        self.weeks += 1
+        counted["short syncs"] += 1
+        return ended

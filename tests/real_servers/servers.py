@@ -210,6 +210,14 @@ class MailmanServer:
     def knows(self, address: str) -> bool:
         return bool(self._rows("select 1 from address where email = ?", address))
 
+    def settings(self, list_name: str) -> dict[str, Any]:
+        answer = self.operator.get(f"lists/{list_name}.{DOMAIN}/config")
+        return dict(answer.raise_for_status().json())
+
+    def queued(self) -> int:
+        """Messages that wait to be sent: none of the runners that send runs."""
+        return sum(1 for _ in (self.database.parent / "var" / "queue").rglob("*.pck"))
+
     def people(self) -> int:
         return int(self._rows("select count(*) from user")[0][0])
 

@@ -1,4 +1,4 @@
-"""OpenSSH's own server, and a server that speaks S3: whole deliveries, whatever dies, and the server that was pinned."""
+"""OpenSSH's own server, and one that speaks S3: whole deliveries whatever dies, and to the pinned server alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEATHS = {
     "delta": ((14, 21, 11), (18, 10, 24), (9, 24, 17)),
     "full": ((12, 8, 25), (20, 27, 9), (23, 16, 19)),
 }
-"""A step to die at for each week, by what is delivered; each three are a scenario. `make test` tries the first of all."""
+"""A step to die at for each week, by what is delivered; each three are a scenario. `make test` tries the first one."""
 ALL = "REAL_SERVERS" in os.environ
 SCENARIOS = [(contents, deaths) for contents, sets in DEATHS.items() for deaths in sets]
 BUCKET = "ours"

@@ -60,12 +60,12 @@ class Server:
     Attributes:
         kind: `ghost`, `mailman`, `sftp` or `bucket`.
         settings: What its connector is told.
-        fields: What goes out: name there, column, whether nothing clears it.
+        fields: What goes out: name there, column, whether nothing clears it, and its type where that is not text.
     """
 
     kind: str
     settings: Mapping[str, Any]
-    fields: Sequence[tuple[str, str, bool]] = ()
+    fields: Sequence[tuple[Any, ...]] = ()
 
 
 @dataclass(frozen=True)
@@ -172,8 +172,8 @@ def connector(server: Server, death: Death, drafts: Path) -> Destination:
 
 def mapping(server: Server) -> FieldMapping:
     fields = [
-        MappedField(name, column, nulls=NullPolicy.CLEAR if clears else NullPolicy.SKIP)
-        for name, column, clears in server.fields
+        MappedField(name, column, FieldType(*kind or ["text"]), NullPolicy.CLEAR if clears else NullPolicy.SKIP)
+        for name, column, clears, *kind in server.fields
     ]
     if server.kind in ("ghost", "mailman"):
         fields.append(MappedField(CONSENT, "consent_recorded_at", FieldType.TIMESTAMP))
