@@ -42,6 +42,7 @@ class Scenario:
     Attributes:
         tag: Part of every address, so that scenarios share a server without meeting.
         size: People in the first week.
+        goes_wrong_every: Every how many calls one goes wrong, each time in another way.
     """
 
     server: Server
@@ -49,6 +50,7 @@ class Scenario:
     folder: Path
     tag: str
     size: int
+    goes_wrong_every: int = 0
     unsubscribed: set[str] = field(default_factory=set)
     erased: list[str] = field(default_factory=list)
     by_hand: set[str] = field(default_factory=set)
@@ -102,7 +104,15 @@ class Scenario:
 
     def run(self, week: int, dies_at: int = 0) -> Ended:
         """Sync a week; where it dies on the way, once more."""
-        one = Week(str(self.folder), self.server, self.segment, week, self.table(week), tuple(self.erased))
+        one = Week(
+            str(self.folder),
+            self.server,
+            self.segment,
+            week,
+            self.table(week),
+            tuple(self.erased),
+            goes_wrong_every=self.goes_wrong_every,
+        )
         if dies_at:
             killed_on_the_way(replace(one, dies_at=dies_at))
             counted["killed"] += 1

@@ -62,6 +62,13 @@ def test_three_weeks_with_a_death_in_each_end_as_desired(ghost, steps, plan, tmp
     counted["ghost scenarios"] += 1
 
 
+def test_three_weeks_in_which_every_fifth_call_goes_wrong_end_as_desired(ghost, tmp_path):
+    faulty = scenario(ghost, tmp_path, "faulty", 36)
+    faulty.goes_wrong_every = 5
+    weeks(faulty)
+    counted["ghost scenarios"] += 1
+
+
 def test_a_larger_table_whose_import_is_cut_off(ghost, steps, tmp_path):
     """The process dies while Ghost imports, and the next one begins while it still does."""
     larger = scenario(ghost, tmp_path, "larger", 180)

@@ -61,6 +61,13 @@ def test_three_weeks_with_a_death_in_each_end_as_desired(mailman, steps, plan, t
     counted["mailman scenarios"] += 1
 
 
+def test_three_weeks_in_which_every_fifth_call_goes_wrong_end_as_desired(mailman, tmp_path):
+    faulty = scenario(mailman, tmp_path, "faulty", 36)
+    faulty.goes_wrong_every = 5
+    weeks(faulty)
+    counted["mailman scenarios"] += 1
+
+
 @pytest.fixture
 def company(mailman: MailmanServer, tmp_path: Path) -> Company:
     return Company(server(mailman), tmp_path)

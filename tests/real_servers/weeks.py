@@ -41,6 +41,8 @@ from tests.unit.activation.sync.scripted import MortalConnection
 FIRST_WEEK = date.today() - timedelta(days=21)
 GUARDS = Guards(max_removal_share=1.0, max_age_days=60, max_count_deviation=10.0, rejection_floor=1_000)
 CONSENT = "consented_at"
+FAULTS = ("429", "500 before", "500 after", "lost before", "lost after")
+"""What a call can come to: told to wait, not done, done without a word of it, and both without any answer."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Week:
-    """One sync: which week, of whom, into which segment, where it dies."""
+    """One sync: which week, of whom, into which segment, where it dies, and every how many calls one goes wrong."""
 
     folder: str
     server: Server
@@ -79,6 +81,7 @@ class Week:
     people: Sequence[Person]
     erased: Sequence[str] = ()
     dies_at: int = 0
+    goes_wrong_every: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,16 +125,32 @@ class Death:
 
 
 class MortalTransport(httpx.BaseTransport):
-    """Calls over HTTP, in any of which the process may die."""
+    """Calls over HTTP, in any of which the process may die, and of which some go wrong on the way."""
 
-    def __init__(self, death: Death) -> None:
+    def __init__(self, death: Death, goes_wrong_every: int) -> None:
         self._death = death
+        self._goes_wrong_every = goes_wrong_every
+        self._calls = 0
         self._transport = httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self._calls += 1
+        number, rest = divmod(self._calls, self._goes_wrong_every or 1)
+        fault = FAULTS[number % len(FAULTS)] if self._goes_wrong_every and rest == 0 else ""
+
         def call() -> httpx.Response:
+            if fault == "429":
+                return httpx.Response(429, headers={"Retry-After": "0"})
+            if fault == "500 before":
+                return httpx.Response(500)
+            if fault == "lost before":
+                raise httpx.ConnectError("no connection")
             answer = self._transport.handle_request(request)
             answer.read()
+            if fault == "500 after":
+                return httpx.Response(500)
+            if fault == "lost after":
+                raise httpx.ReadTimeout("no answer in time")
             return answer
 
         return self._death.around(call)  # type: ignore[no-any-return]
@@ -154,13 +173,13 @@ class MortalStore:
         return getattr(self._store, name)
 
 
-def connector(server: Server, death: Death, drafts: Path) -> Destination:
-    told = dict(server.settings)
+def connector(week: Week, death: Death) -> Destination:
+    server, told, drafts = week.server, dict(week.server.settings), Path(week.folder)
     secrets = {name: Secret(str(told.pop(name)), f"env:{name}") for name in ("api_key", "private_key") if name in told}
-    if server.kind == "ghost":
-        return Ghost("newsletter", **secrets, **told, consent_field=CONSENT, transport=MortalTransport(death))
-    if server.kind == "mailman":
-        return Mailman("newsletter", **secrets, **told, consent_field=CONSENT, transport=MortalTransport(death))
+    if server.kind in ("ghost", "mailman"):
+        made = Ghost if server.kind == "ghost" else Mailman
+        transport = MortalTransport(death, week.goes_wrong_every)
+        return made("newsletter", **secrets, **told, consent_field=CONSENT, transport=transport)
     contents = Contents(told.pop("contents"))
     if server.kind == "sftp":
         store: Any = SftpFolder(**secrets, **told)
@@ -226,7 +245,7 @@ def carry_out(week: Week) -> Ended:
     audience = gated(connection, week)
     result = sync(
         MortalConnection(connection, death),  # type: ignore[arg-type]
-        connector(week.server, death, folder),
+        connector(week, death),
         [audience],
         erased=week.erased,
         settings=SyncSettings(guards=GUARDS, seed=week.number, call_deadline_seconds=120),
