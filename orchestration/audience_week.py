@@ -29,7 +29,7 @@ from activation.publish_gates import Found, Ledger, Source, find, without_accept
 from activation.publish_gates import Week as GateWeek
 from activation.selection import RELATIONS, Selection, compile_selection, needed_relations
 from activation.sync.gated import GatedAudience, GateDecision
-from activation.sync.protocol import FieldMapping, FieldType, MappedField
+from activation.sync.protocol import FieldMapping, FieldType, MappedField, Mode
 from orchestration.activation_file import forbidden_pairs, is_due, read_suppression_list
 from orchestration.settings_file import nearest
 from orchestration.warehouse import transaction
@@ -377,6 +377,12 @@ class JudgedWeek:
 
     # What comes of it.
 
+    def is_told(self) -> bool:
+        """Whether what was decided is what was written of this week before, audience by audience."""
+        told = {one["audience"]: one for one in told_of(self._connection, self.week)}
+        rows = [self._row(place, key, state) for place, (key, state) in enumerate(self.states.items())]
+        return [told.get(row["audience"]) for row in rows] == rows and len(told) == len(rows)
+
     def tell(self) -> None:
         """Write who is in which audience and why, in one transaction."""
         with transaction(self._connection):
@@ -423,6 +429,11 @@ class JudgedWeek:
             for key, state in self.states.items()
             if state.audience.destination == destination and state.values_as_of is not None
         ]
+
+    def sealed_as_nobody(self, destination: str, segment: str, purpose: str, channel: str) -> GatedAudience:
+        """An audience that is not declared any more: nobody shall be there, so whoever is has to leave."""
+        self._gate.consider(Terms(segment, purpose, channel, destination), "false")
+        return self._gate.seal(segment, "select identifier from gate_approved", {}, FieldMapping("nobody"), Mode.MIRROR)
 
     def _seal(self, key: str, state: AudienceState) -> GatedAudience:
         assert state.values_as_of is not None  # noqa: S101 - asked before
