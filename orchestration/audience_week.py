@@ -29,7 +29,7 @@ from activation.publish_gates import Found, Ledger, Source, find, without_accept
 from activation.publish_gates import Week as GateWeek
 from activation.selection import RELATIONS, Selection, compile_selection, needed_relations
 from activation.sync.gated import GatedAudience, GateDecision
-from activation.sync.protocol import FieldMapping, FieldType, MappedField, Mode
+from activation.sync.protocol import FieldMapping, FieldType, MappedField
 from orchestration.activation_file import forbidden_pairs, is_due, read_suppression_list
 from orchestration.settings_file import nearest
 from orchestration.warehouse import transaction
@@ -431,9 +431,8 @@ class JudgedWeek:
         ]
 
     def sealed_as_nobody(self, destination: str, segment: str, purpose: str, channel: str) -> GatedAudience:
-        """An audience that is not declared any more: nobody shall be there, so whoever is has to leave."""
-        self._gate.consider(Terms(segment, purpose, channel, destination), "false")
-        return self._gate.seal(segment, "select identifier from gate_approved", {}, FieldMapping("nobody"), Mode.MIRROR)
+        """An audience that does not go there any more: nobody shall be there, so whoever is has to leave."""
+        return self._gate.seal_nobody(segment, destination, purpose, channel)
 
     def _seal(self, key: str, state: AudienceState) -> GatedAudience:
         assert state.values_as_of is not None  # noqa: S101 - asked before

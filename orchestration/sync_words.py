@@ -44,9 +44,8 @@ def plan_lines(done: DestinationSync) -> Iterator[str]:
     if plan is None:
         return
     calls = ", ".join(f"{count:,} {name}" for name, count in sorted(plan.calls.items())) or "none"
-    yield (
-        f"  plan       {plan.operations:,} rows, {sum(plan.calls.values()):,} calls, {plan.minutes:.1f} minutes at least"
-    )
+    of_all = sum(plan.calls.values())
+    yield f"  plan       {plan.operations:,} rows, {of_all:,} calls, {plan.minutes:.1f} minutes at least"
     yield f"  calls      {calls}"
     by_name = {one.name: one for one in done.audiences}
     for segment in plan.segments:
