@@ -26,7 +26,7 @@ from orchestration.workspace import Workspace
 DONE, PLANNED, NOTHING = "done", "planned", "nothing to send"
 """How a sync may end well; every other state is the engine's and is no success."""
 
-NO_LONGER_DECLARED = "no longer declared"
+WITHDRAWN = "withdrawn"
 
 
 class OlderWeek(Exception):
@@ -40,7 +40,7 @@ class SentAudience:
     Attributes:
         name: Of the audience, which is the list's there.
         state: `published`, `blocked` or `not_due` (then what was published before stands, for removals only), or
-            `no longer declared` (then everybody leaves).
+            `withdrawn` (it does not go there any more: everybody leaves).
         why: What the publish gates found.
         considered: People who were meant.
         approved: People who passed the gate.
@@ -140,7 +140,7 @@ def sync_destination(
         sealed = judged.sealed(name)
         left = _sealed_as_nobody(connection, judged, name)
         given = [_given(one, judged.states[one.segment]) for one in sealed]
-        given += [SentAudience(one.segment, NO_LONGER_DECLARED) for one in left]
+        given += [SentAudience(one.segment, WITHDRAWN) for one in left]
         if not given:
             connector.close()
             return DestinationSync(name, kind, week, _held_back(judged, name))
@@ -281,8 +281,8 @@ def standing(audiences: Sequence[SentAudience]) -> list[str]:
     """A sentence for each audience that is not this week's."""
     sentences = []
     for one in audiences:
-        if one.state == NO_LONGER_DECLARED:
-            sentences.append(f"{one.name} is not declared any more: everybody leaves it")
+        if one.state == WITHDRAWN:
+            sentences.append(f"{one.name} does not go there any more: everybody leaves it")
         elif one.state == NOT_DUE:
             sentences.append(f"{one.name} is not due this week: what was published before stands, nobody is added")
         elif one.state != PUBLISHED:

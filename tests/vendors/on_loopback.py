@@ -49,9 +49,7 @@ class Served:
                 self.mistakes.append(f"{method} {path}: {type(error).__name__} {error}")
                 return httpx.Response(400, text="a mistake")
             content = answer.content.replace(theirs.encode(), self.base_url.encode())
-            return httpx.Response(
-                answer.status_code, content=content, headers={"content-type": "application/json"}
-            )
+            return httpx.Response(answer.status_code, content=content, headers={"content-type": "application/json"})
 
 
 @contextmanager

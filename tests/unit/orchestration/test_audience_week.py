@@ -276,7 +276,9 @@ def test_before_its_first_week_an_audience_is_nobody(company):
 
 def test_a_destination_gets_what_was_sealed_for_it_and_files_nothing_of_it(company):
     elsewhere = (
-        "destinations: {mail: {kind: klaviyo, api_key: env:KEY}}\n" + WINBACK.lstrip() + "    destination: mail\n    mode: upsert\n"
+        "destinations: {mail: {kind: klaviyo, api_key: env:KEY}}\n"
+        + WINBACK.lstrip()
+        + "    destination: mail\n    mode: upsert\n"
     )
     judged = company.declares(elsewhere).runs(FIRST)
     (sealed,) = judged.sealed("mail")

@@ -62,9 +62,7 @@ class Account:
         monkeypatch.setattr(sync_week, "connector_of", connector_of)
 
     def syncs(self, week, name="newsletter", **options) -> DestinationSync:
-        return sync_destination(
-            self.company.connection, self.company.open(), week, name, clock=Clock(week), **options
-        )
+        return sync_destination(self.company.connection, self.company.open(), week, name, clock=Clock(week), **options)
 
     @property
     def held(self) -> set[str]:
@@ -112,7 +110,9 @@ def test_what_is_sent_is_told_of_where_the_declaration_changed_since_the_run(acc
     account.syncs(FIRST)
 
     assert len(account.company.members(FIRST, "owls")) == 20
-    assert set(account.vendor.members("owls")) == {f"{one}@example.com" for one in account.company.members(FIRST, "owls")}
+    assert set(account.vendor.members("owls")) == {
+        f"{one}@example.com" for one in account.company.members(FIRST, "owls")
+    }
 
 
 def test_what_was_told_is_not_written_again_where_nothing_changed(account, monkeypatch):
@@ -131,7 +131,7 @@ def test_who_was_in_an_audience_that_is_not_declared_any_more_leaves_once_somebo
 
     stopped = account.syncs(SECOND)
     assert stopped.state == "blocked" and "owls is empty, and 20 people are there" in stopped.reason
-    assert "owls is not declared any more: everybody leaves it" in "\n".join(plan_lines(stopped))
+    assert "owls does not go there any more: everybody leaves it" in "\n".join(plan_lines(stopped))
     assert "--allow-mass-removal" in hint(stopped, account.company.builder.folder)
     assert len(account.vendor.members("owls")) == 20
 
@@ -148,7 +148,7 @@ def test_an_audience_that_moved_to_another_destination_leaves_the_first(account)
     done = account.syncs(SECOND, allow_mass_removal=True)
     assert {one.name: one.state for one in done.audiences} == {
         "winback": "published",
-        "owls": "no longer declared",
+        "owls": "withdrawn",
     }
     assert account.vendor.members("owls") == {}
 
