@@ -1,7 +1,7 @@
 """A local vendor behind a real address of this machine, so that a process of its own can talk to it."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -21,7 +21,7 @@ class Served:
         base_url: Where it is.
         received: Every request as it came: its line, its headers, its body.
         mistakes: What no vendor would have understood; a test ends with none.
-        answers_with: A status that everything is answered with, where the vendor is out of order.
+        answers_with: Makes a status and a text of a request's headers, where the vendor is out of order.
     """
 
     def __init__(self, vendor: LocalVendor) -> None:
@@ -29,7 +29,7 @@ class Served:
         self.base_url = ""
         self.received: list[tuple[str, dict[str, str], bytes]] = []
         self.mistakes: list[str] = []
-        self.answers_with: tuple[int, str] | None = None
+        self.answers_with: Callable[[dict[str, str]], tuple[int, str]] | None = None
         self._lock = threading.Lock()
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> httpx.Response:
@@ -37,7 +37,8 @@ class Served:
         with self._lock:
             self.received.append((f"{method} {path}", headers, body))
             if self.answers_with is not None:
-                return httpx.Response(self.answers_with[0], text=self.answers_with[1])
+                status, text = self.answers_with(headers)
+                return httpx.Response(status, text=text)
             kept = {name: value for name, value in headers.items() if name.lower() not in HOP_BY_HOP}
             theirs = f"https://{self.vendor.host}"
             # Addresses that the vendor gave, such as the next page, come back as ours.
