@@ -12,7 +12,8 @@ from datetime import date, datetime, timedelta
 import duckdb
 import polars as pl
 
-from activation.audience import EMAIL, UNKNOWN_MARKET
+from activation.audience import ADS, EMAIL, UNKNOWN_MARKET
+from activation.gate_looked_up import look_up_identifiers
 from activation.gate_terms import NOT_DECIDED, GateError, Rules, Tables, Terms
 from activation.sync.payload import text_literal
 
@@ -95,14 +96,18 @@ class Permissions:
         )
         self._look_up_markets(terms)
         self._count_messages(terms)
+        is_looked_up = terms.channel == ADS
+        if is_looked_up:
+            look_up_identifiers(self._connection, self._as_of_at, self._tables)
+        suppressed = self._is_among("gate_suppressed", "c.address" if is_looked_up else "c.identifier")
         unsafe = f"regexp_matches(c.identifier, {text_literal(_FORMULA)})" if terms.is_file else "false"
         select = f"""
             select c.permission, c.person, c.contact_id, c.identifier, c.consent_reason, c.consent_recorded_at,
                 case
                     when c.consent_refusal is not null then c.consent_refusal
-                    when c.identifier is null then 'no_identifier'
+                    when c.identifier is null or {"l.person is null" if is_looked_up else "false"} then 'no_identifier'
                     when {unsafe} then 'unsafe_identifier'
-                    when {self._is_among("gate_suppressed", "c.identifier")} then 'suppressed'
+                    when {suppressed} then 'suppressed'
                     when {self._is_among("gate_listed", "c.address")}
                         or {self._is_among("gate_listed", "c.contact_id")} then 'on_suppression_list'
                     when {self._market_condition()} then 'market_rule'
@@ -110,10 +115,12 @@ class Permissions:
                         select identifier from gate_consents
                         where consent_refusal is not null and identifier is not null
                     ) then 'refused_elsewhere'
+                    when {"l.is_barred" if is_looked_up else "false"} then 'refused_elsewhere'
                 end as refusal,
                 m.messages as earlier_messages
             from gate_consents as c
             {"left join gate_markets as k on k.person = c.person" if self._rules.market_rules else ""}
+            {"left join gate_lookups as l on l.person = c.person" if is_looked_up else ""}
             left join gate_messages as m on m.person = c.person
         """
         self._connection.execute(f"insert into gate_permissions {select}")

@@ -24,7 +24,7 @@ REASONS = {
     "suppressed": "a destination suppresses them: they unsubscribed, complained or bounced there",
     "on_suppression_list": "they are on the workspace's suppression list",
     "market_rule": "a rule of their market forbids it",
-    "refused_elsewhere": "the address also belongs to somebody who may not be contacted",
+    "refused_elsewhere": "the address, or the number, also belongs to somebody who may not be contacted",
     "same_identifier": "the address is in the audience already, with another person",
     "frequency_cap": "they have got, or get this week, as many messages as the cap allows",
     ANOTHER_EXPERIMENT: "they are in another experiment of the same exclusion group",
@@ -98,7 +98,7 @@ class Tables:
         contactability: as_of, person_id, purpose, channel, contact_id, email, is_allowed, is_refused_by_now,
             decision_reason, consent_recorded_at.
         identities: person_id, identity_kind, identity_id, valid_from, valid_to.
-        contacts: contact_id, email, country, is_deleted, valid_from, valid_to.
+        contacts: contact_id, email, phone, country, is_deleted, valid_from, valid_to.
         messages: contact_id, occurred_at, channel, message_action.
     """
 
