@@ -51,7 +51,7 @@ def attached(workspace: Workspace, threads: int | None = None) -> Iterator[duckd
         settings["threads"] = threads
     connection = duckdb.connect(config=settings)
     try:
-        connection.execute("set TimeZone = 'UTC'")
+        connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
         connection.execute(f"attach {literal(str(workspace.warehouse_file))} as {OLD} (read_only)")
         connection.execute(f"use {OLD}")
         yield connection

@@ -61,6 +61,7 @@ TOKEN_SECONDS = 240
 """How long a token opens the interface; five minutes are the most."""
 
 MEMBER_FIELDS = ("name", "note")
+ALREADY_THERE = "already exists"
 _KEY = re.compile(r"([0-9a-f]{24}):((?:[0-9a-f]{2}){16,64})", re.ASCII)
 _CHANGED_BY_IMPORT = re.compile(r"['=+\-@\t\r]|(?i:true|false|undefined)\Z")
 
@@ -156,7 +157,14 @@ class Ghost(Vendor):
                 yield str(one["name"]), str(one["id"])
 
     def _create_list(self, name: str) -> str:
-        answer = self._client.call("add label", "POST", "labels/", json={"labels": [{"name": name}]}, expect=(201,))
+        try:
+            answer = self._client.call("add label", "POST", "labels/", json={"labels": [{"name": name}]}, expect=(201,))
+        except Refused as error:
+            # Made by a call whose answer was lost, or there in other letters, which the database may take for the same.
+            there = {one.lower(): label_id for one, label_id in self._lists([name])}
+            if ALREADY_THERE not in str(error) or name.lower() not in there:
+                raise
+            return there[name.lower()]
         return self._remember(answer.json()["labels"][0])
 
     def _remember(self, label: Mapping[str, Any]) -> str:
@@ -256,21 +264,25 @@ class Ghost(Vendor):
 
     def _create(self, rows: Sequence[Row]) -> Iterator[RowResult]:
         """Create members; yields the rows that were refused."""
-        agreed = [row for row in rows if row.payload.get(self._consent_field or "")]
+        imported: list[Row] = []
         for row in rows:
-            if row not in agreed:
+            if not row.payload.get(self._consent_field or ""):
                 message = "no member yet, and no dated consent to become one"
                 yield refused(row, Refused(message, code="no_dated_consent"))
-        plain = [row for row in agreed if not any(map(_CHANGED_BY_IMPORT.match, (row.identifier, *_own(row).values())))]
-        for some in in_pieces(plain, IMPORTED_AT_ONCE):
+            elif any(map(_CHANGED_BY_IMPORT.match, (row.identifier, *_own(row).values()))):
+                yield from self._add(row)
+            else:
+                imported.append(row)
+        for some in in_pieces(imported, IMPORTED_AT_ONCE):
             yield from self._import(some)
-        for row in agreed:
-            if row not in plain:
-                member = {"email": row.identifier, "subscribed": True, **_own(row)}
-                try:
-                    self._client.call("add member", "POST", "members/", json={"members": [member]}, expect=(201,))
-                except Refused as error:
-                    yield refused(row, error)
+
+    def _add(self, row: Row) -> Iterator[RowResult]:
+        member = {"email": row.identifier, "subscribed": True, **_own(row)}
+        try:
+            self._client.call("add member", "POST", "members/", json={"members": [member]}, expect=(201,))
+        except Refused as error:
+            if ALREADY_THERE not in str(error):  # a call whose answer was lost made them, or they did themselves
+                yield refused(row, error)
 
     def _import(self, rows: Sequence[Row]) -> Iterator[RowResult]:
         file = io.StringIO()
@@ -399,7 +411,7 @@ def _own(row: Row) -> dict[str, str]:
 
 
 def _value_label(name: str, value: object) -> str:
-    return f"{name}: {str(value).lower() if isinstance(value, bool) else value}"
+    return f"{name}: {str(value).lower() if isinstance(value, bool) else str(value).strip()}"
 
 
 def _split(label: str) -> tuple[str, str]:

@@ -44,6 +44,7 @@ from activation.sync.secrets import Secret
 PAGE = 500
 DISPLAY_NAME = "display_name"
 ALREADY_MARKED = "is already an nonmember"
+LIST_THERE = "Mailing list exists"
 ANNOUNCEMENTS = {
     "advertised": "false",
     "archive_policy": "never",
@@ -156,7 +157,11 @@ class Mailman(Vendor):
 
     def _create_list(self, name: str) -> str:
         form = {"fqdn_listname": f"{name}@{self._domain}", "style_name": "legacy-announce"}
-        self._change("create list", "POST", "lists", form, expect=(201,))
+        try:
+            self._change("create list", "POST", "lists", form, expect=(201,))
+        except Refused as error:
+            if LIST_THERE not in str(error):  # made by a call whose answer was lost
+                raise
         list_id = f"{name}.{self._domain}"
         self._change("configure list", "PATCH", f"lists/{quote(list_id)}/config", ANNOUNCEMENTS, expect=(204,))
         return list_id

