@@ -27,7 +27,8 @@ from ml.classifiers import ALGORITHMS, log_odds, make_classifier
 from ml.evaluation import evaluate, log_loss
 from ml.leakage import SCREENED_ROWS, find_suspects, single_feature_areas
 from ml.negative_sampling import ENOUGH, draw_common_outcome
-from ml.propensity import Abstention, CrossFit, PropensityModel, PropensitySettings, cross_fit_scores, fit_propensity
+from ml.propensity import cross_fit_scores, fit_propensity
+from ml.propensity_model import Abstention, CrossFit, PropensityModel, PropensitySettings
 
 PROJECT = Path(__file__).resolve().parents[1]
 RESULTS = PROJECT / "benchmarks" / "MODELS.md"

@@ -6,24 +6,28 @@
     0 /* this turn */
 {%- endmacro %}
 
-{# A table whose SQL names {{ this_turn() }}: made of the first turn's rows, the other turns' rows are added. #}
+{# A table whose SQL names {{ this_turn() }}: made of the first turn's rows, the other turns' rows are added. It is made
+   beside the one that stands, which a model may read, and takes its place when it is whole. #}
 {% materialization table_in_turns, default %}
     {%- set target_relation = this.incorporate(type='table') -%}
     {%- set existing_relation = load_cached_relation(this) -%}
+    {%- set unfinished_relation = make_intermediate_relation(target_relation) -%}
+    {{ drop_relation_if_exists(load_cached_relation(unfinished_relation)) }}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
-    {% if existing_relation is not none %}
-        {% do adapter.drop_relation(existing_relation) %}
-    {% endif %}
     {% call statement('main') -%}
-        {{ create_table_as(False, target_relation, sql) }}
+        {{ create_table_as(False, unfinished_relation, sql) }}
     {%- endcall %}
     {% set turns = run_query("select distinct turn from " ~ ref('int_weeks') ~ " where build_features and turn > 0 order by turn") %}
     {% for turn in turns.columns[0].values() %}
         {% do run_query(
-            "insert into " ~ target_relation ~ " " ~ sql | replace(this_turn() | trim, turn ~ " /* this turn */")
+            "insert into " ~ unfinished_relation ~ " " ~ sql | replace(this_turn() | trim, turn ~ " /* this turn */")
         ) %}
     {% endfor %}
+    {% if existing_relation is not none %}
+        {% do adapter.drop_relation(existing_relation) %}
+    {% endif %}
+    {% do adapter.rename_relation(unfinished_relation, target_relation) %}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {% do adapter.commit() %}
     {{ run_hooks(post_hooks, inside_transaction=False) }}

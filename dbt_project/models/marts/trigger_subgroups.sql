@@ -6,14 +6,15 @@
 {%- set told = 3 %}
 
 with
-{% if is_declared %}
 
+{# Outside the condition: what a run replaces is looked up there whether phrases are listed or not. #}
 weeks as (
 
     select * from {{ ref('int_weeks') }}
     where is_scored
 
 ),
+{% if is_declared %}
 
 memberships as (
 
