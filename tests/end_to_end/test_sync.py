@@ -241,7 +241,7 @@ def test_a_guard_stops_a_mass_removal_until_somebody_wants_it(company: Company) 
 
     assert company.sync("--destination", "newsletter", "--allow-mass-removal") == 0, company.printed[-1]
     wanted = company.approved(LAST_WEEK, "active")
-    assert wanted and wanted < there and company.list_of("active") == wanted
+    assert wanted and wanted - company.klaviyo.vendor.refuses == company.list_of("active") < there
     company.declares(ACTIVE)
     assert company.sync("--destination", "newsletter") == 0, company.printed[-1]
 
