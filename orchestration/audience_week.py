@@ -24,7 +24,8 @@ from activation.audiences import AudienceFile, write_audience_files
 from activation.content import filled_in
 from activation.experiments import Experiment
 from activation.fields import mapping_of, personal_fields, values_sql
-from activation.gate import Gate, GateError, Rules, Terms, Text
+from activation.gate import Gate
+from activation.gate_terms import GateError, Rules, Terms, Text
 from activation.publish_gates import Found, Ledger, Source, find, without_accepted
 from activation.publish_gates import Week as GateWeek
 from activation.selection import RELATIONS, Selection, compile_selection, needed_relations

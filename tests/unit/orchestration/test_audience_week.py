@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 from audience_company import FIRST, AudienceCompany
 
-from activation.gate import GateError, remember_erased
+from activation.gate import remember_erased
+from activation.gate_terms import GateError
 from activation.sync.protocol import Mode
 from orchestration.audience_week import told_of
 from orchestration.preview import NothingToPreview, preview
