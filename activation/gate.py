@@ -247,6 +247,25 @@ class Gate:
             decision=decision,
         )
 
+    def seal_nobody(self, key: str, destination: str, purpose: str, channel: str) -> GatedAudience:
+        """Seal an audience that does not go to a destination any more: nobody shall be there, whoever is has to leave.
+
+        It is no audience that was judged, also where one of that name goes somewhere else.
+        """
+        self._connection.execute("create or replace temp table gate_nobody (identifier varchar)")
+        return seal_audience(
+            self._connection,
+            destination=destination,
+            segment=key,
+            mode=Mode.MIRROR,
+            purpose=purpose,
+            channel=channel,
+            as_of=self._as_of,
+            relation="temp.main.gate_nobody",
+            mapping=FieldMapping("nobody"),
+            decision=GateDecision(0, 0),
+        )
+
     def _add_text(self, relation: str, column: str, text: Text) -> None:
         """Add a column of texts, each distinct set of values made into one once."""
         connection = self._connection
