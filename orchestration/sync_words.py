@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from activation.gate import REASONS
+from activation.gate_terms import REASONS
 from activation.sync.receipts import DIFFERENCES
 from orchestration.sync_week import DONE, NOTHING, PLANNED, DestinationSync, SentAudience, standing
 
