@@ -1,10 +1,11 @@
 """What all destinations have in common: the engine's protocol, answered as one answers that has nothing of its own.
 
-Here belongs what does not differ between destinations. `Connector` is for those that are reached in any way (files, a
-webhook), `vendor.Vendor` for those with an account and lists.
+Here belongs what does not differ between destinations. `Connector` is for those that are reached in any way (files),
+`HttpConnector` for those behind HTTP, `vendor.Vendor` for those with an account and lists.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from activation.sync.gated import Batch, require_batch
 from activation.sync.protocol import (
@@ -19,6 +20,9 @@ from activation.sync.protocol import (
     Suppression,
 )
 from activation.sync.rates import Pacer
+
+if TYPE_CHECKING:  # files do not wait for httpx
+    from activation.sync.http import VendorClient
 
 
 class Connector:
@@ -72,3 +76,18 @@ class Connector:
 
     def close(self) -> None:
         """There is nothing to let go of."""
+
+
+class HttpConnector(Connector):
+    """A destination behind HTTP, whose every call goes through one client."""
+
+    _client: "VendorClient"
+
+    def connect(self, pacer: Pacer) -> None:
+        """Take the run's pacer."""
+        super().connect(pacer)
+        self._client.connect(pacer)
+
+    def close(self) -> None:
+        """Close connections."""
+        self._client.close()

@@ -9,7 +9,7 @@ from typing import ClassVar, TypeVar
 
 import httpx
 
-from activation.destinations.connector import Connector
+from activation.destinations.connector import HttpConnector
 from activation.sync.gated import Batch
 from activation.sync.http import VendorClient
 from activation.sync.protocol import (
@@ -27,13 +27,12 @@ from activation.sync.protocol import (
     Row,
     RowResult,
 )
-from activation.sync.rates import Pacer
 from activation.sync.secrets import Secret
 
 Item = TypeVar("Item")
 
 
-class Vendor(Connector):
+class Vendor(HttpConnector):
     """One account at a vendor.
 
     Attributes:
@@ -121,15 +120,6 @@ class Vendor(Connector):
         raise NotImplementedError
 
     # What does not.
-
-    def connect(self, pacer: Pacer) -> None:
-        """Take the run's pacer."""
-        super().connect(pacer)
-        self._client.connect(pacer)
-
-    def close(self) -> None:
-        """Close connections."""
-        self._client.close()
 
     def prepare(self, shape: PlanShape) -> Sequence[Drift]:
         """Create lists and fields that are missing; report fields of another type."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from activation.destinations.connector import Connector
+from activation.destinations.connector import HttpConnector
 from activation.destinations.vendor import confirmed
 from activation.sync.gated import Batch
 from activation.sync.http import VendorClient, json_object
@@ -32,13 +32,12 @@ from activation.sync.protocol import (
     RowResult,
     Window,
 )
-from activation.sync.rates import Pacer
 from activation.sync.secrets import Secret
 
 SIGNATURE_HEADER = "X-Personae-Signature"
 
 
-class Webhook(Connector):
+class Webhook(HttpConnector):
     """One address that takes everything. It cannot be asked what it holds; what it confirms counts."""
 
     capabilities = Capabilities(frozenset(Operation), reads_back=False, pulls_suppressions=False)
@@ -72,15 +71,6 @@ class Webhook(Connector):
         self._url = url
         self._run_id = ""
         self._client = VendorClient(url, dict, transport)
-
-    def connect(self, pacer: Pacer) -> None:
-        """Take the run's pacer."""
-        super().connect(pacer)
-        self._client.connect(pacer)
-
-    def close(self) -> None:
-        """Close connections."""
-        self._client.close()
 
     def prepare(self, shape: PlanShape) -> Sequence[Drift]:
         """Remember the run, which is part of every batch."""

@@ -5,11 +5,11 @@
     {{ return(local_md5(tojson([1, identity_day_rules()]))) }}
 {%- endmacro %}
 
-{# The weeks to build that can go on from the week before, as dates for SQL: it stands in this table, counted by today's
+{# The weeks to build that can go on from the week before, as dates in SQL: it stands in this table, counted by today's
    rules, and nothing that was known then has changed since. #}
 {% macro weeks_after_standing_ones(rules) -%}
     {% if not last_rows_stand('event_rules', rules) %}
-        {{ return('') }}
+        {{ return([]) }}
     {% endif %}
     {% set found = run_query(
         "select weeks.as_of from " ~ ref('int_weeks') ~ " as weeks "
@@ -19,7 +19,7 @@
     ) %}
     {% set literals = [] %}
     {% for week in found.columns[0].values() %}{% do literals.append("date '" ~ week ~ "'") %}{% endfor %}
-    {{ return(literals | join(', ')) }}
+    {{ return(literals) }}
 {%- endmacro %}
 
 {# The days from one to another before the end of a week, as bits of one number. #}

@@ -41,63 +41,37 @@ identity_days as (
 
 {%- if weeks_that_go_on %}
 
-weeks_that_go_on as (
-
-    select * from weeks
-    where as_of in ({{ weeks_that_go_on }})
-
-),
-
-{# A day's part is new if it was not known a week ago. What leaves a window now was in it then, so it was known then. #}
-days_around_windows as (
-
-    select
-        as_of,
-        as_of - 7 as known_before,
-        as_of - cast(days_before as integer) as event_day,
-        cast(days_before as integer) as days_before
-    from weeks_that_go_on
-    cross join (select unnest(range(1, 99)) as days_before) as window_days
-
-),
-
-days_that_moved as (
-
-    select *
-    from days_around_windows
-    where days_before between 1 and 7 or days_before between 29 and 35 or days_before between 92 and 98
-
-),
-
-{# Days that came late are few, and found by when they came. #}
+{# A day's part is new if it was not known a week ago. What leaves a window now was in it then, so it was known then. Dates
+   stand as such: so the days between, which are most, are not read. Days that came late are few. #}
 looked_at as (
 
+    {%- for as_of in weeks_that_go_on %}
+    {%- for nearest, farthest, came_late in [(1, 7, false), (8, 28, true), (29, 35, false), (36, 91, true), (92, 98, false)] %}
+
     select
-        days.as_of,
-        days.days_before,
-        identity_days.counted_from >= days.known_before as is_new,
-        identity_days.*
+        {{ as_of }} as as_of,
+        cast({{ as_of }} - event_day as integer) as days_before,
+        counted_from >= {{ as_of }} - 7 as is_new,
+        *
     from identity_days
-    inner join days_that_moved as days
-        on identity_days.event_day = days.event_day
-    where identity_days.counted_from < days.as_of
+    where
+        event_day between {{ as_of }} - {{ farthest }} and {{ as_of }} - {{ nearest }}
+        {%- if came_late %}
+        and delivered_on >= {{ as_of }} - 7
+        and delivered_on < {{ as_of }}
+        {%- else %}
+        and counted_from < {{ as_of }}
+        {%- endif %}
+    {%- if not loop.last %}
 
     union all
+    {%- endif %}
+    {%- endfor %}
+    {%- if not loop.last %}
 
-    select
-        days.as_of,
-        days.days_before,
-        true as is_new,
-        identity_days.*
-    from identity_days
-    inner join days_around_windows as days
-        on identity_days.event_day = days.event_day
-    anti join days_that_moved as moved
-        on days.as_of = moved.as_of
-        and days.event_day = moved.event_day
-    where
-        identity_days.delivered_on >= days.known_before
-        and identity_days.delivered_on < days.as_of
+    union all
+    {%- endif %}
+    {%- endfor %}
 
 ),
 
@@ -142,17 +116,18 @@ changes as (
 
     {# Days are a week further back, and those beyond the ninety-first are out of sight. #}
     select
-        weeks_that_go_on.as_of,
+        weeks.as_of,
         totals.identity_kind,
         totals.identity_id,
         {%- for name, source, days in sums %}
-        totals.{{ name }},
+        cast(totals.{{ name }} as double) as {{ name }},
         {%- endfor %}
         (totals.active_days & {{ bits_of_days(1, 84) }}) << 7 as active_days,
         totals.last_event_at
     from {{ this }} as totals
-    inner join weeks_that_go_on
-        on totals.as_of = weeks_that_go_on.as_of - 7
+    inner join weeks
+        on totals.as_of = weeks.as_of - 7
+    where weeks.as_of in ({{ weeks_that_go_on | join(', ') }})
 
 ),
 
@@ -188,7 +163,7 @@ days_of_weeks as (
     from weeks
     cross join (select unnest(range(1, 92)) as days_before) as window_days
     {%- if weeks_that_go_on %}
-    where as_of not in ({{ weeks_that_go_on }})
+    where as_of not in ({{ weeks_that_go_on | join(', ') }})
     {%- endif %}
 
 ),
@@ -228,7 +203,15 @@ identity_totals as (
 
 )
 
+{# Stored as integers: those pack to a fraction of what doubles take, and writing them is a third of the work here. #}
 select
-    *,
+    as_of,
+    identity_kind,
+    identity_id,
+    {%- for name, source, days in sums %}
+    cast({{ name }} as integer) as {{ name }},
+    {%- endfor %}
+    active_days,
+    last_event_at,
     '{{ identity_event_rules() }}' as event_rules
 from identity_totals

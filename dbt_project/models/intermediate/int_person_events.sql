@@ -33,16 +33,16 @@ person_totals as (
         weeks.as_of_at,
         identities.person_id,
         {%- for count in counts_91d %}
-        cast(sum(identity_totals.{{ count }}_91d) as bigint) as {{ count }}_91d,
+        cast(sum(cast(identity_totals.{{ count }}_91d as double)) as bigint) as {{ count }}_91d,
         {%- endfor %}
         {%- for count in counts_28d %}
-        cast(sum(identity_totals.{{ count }}_28d) as bigint) as {{ count }}_28d,
+        cast(sum(cast(identity_totals.{{ count }}_28d as double)) as bigint) as {{ count }}_28d,
         {%- endfor %}
         {%- for band in bands %}
-        cast(sum(identity_totals.{{ band }}_events_91d) as bigint) as {{ band }}_events_91d,
+        cast(sum(cast(identity_totals.{{ band }}_events_91d as double)) as bigint) as {{ band }}_events_91d,
         {%- endfor %}
         {%- for column in named %}
-        cast(sum(identity_totals.named_{{ column }}_events_28d) as bigint) as named_{{ column }}_events_28d,
+        cast(sum(cast(identity_totals.named_{{ column }}_events_28d as double)) as bigint) as named_{{ column }}_events_28d,
         {%- endfor %}
         bit_or(identity_totals.active_days) as active_days,
         max(identity_totals.last_event_at) as last_event_at
