@@ -185,3 +185,7 @@ class DestinationSettings(Part):
     def fields_named(self) -> Iterable[tuple[str, str]]:
         """Options that name a mapped field, each with the field: every audience that goes there must have it."""
         return ()
+
+    def terms(self) -> tuple[str, str] | None:
+        """Purpose and channel that every audience that goes there must have; any where there are none."""
+        return None
