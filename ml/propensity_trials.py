@@ -128,7 +128,9 @@ def calibration_of(trials: Sequence[Trial], algorithm: Algorithm) -> ChosenCalib
     trial = next(each for each in trials if not each.classifiers or _is_of(each, algorithm)) if trials else None
     if trial is None or not len(trial.row):
         return ChosenCalibration(Calibration(), "none: there was nothing to learn it from", None, None)
-    return choose_calibration(trial.said, trial.outcomes, trial.weights, trial.part, trial.in_words)
+    return choose_calibration(
+        trial.said, trial.outcomes, trial.weights, trial.part, trial.in_words, may_stretch=algorithm != "logistic"
+    )
 
 
 def _is_of(trial: Trial, algorithm: Algorithm) -> bool:
