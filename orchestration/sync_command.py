@@ -83,7 +83,7 @@ def sync_all(workspace: Workspace, request: Request, names: list[str], console: 
         is_well = is_well and done.is_well
         _print(done, workspace.folder, console)
         if not request.is_plan:
-            tell_dagster(workspace, done)
+            _tell_dagster(workspace, done, console)
     _print_forgotten(workspace, console)
     return is_well
 
@@ -119,6 +119,14 @@ def _sync(workspace: Workspace, request: Request, name: str, console: Console) -
                 )
             except (GateError, OlderWeek) as error:
                 raise SettingsError(workspace.folder, None, str(error)) from None
+
+
+def _tell_dagster(workspace: Workspace, done: DestinationSync, console: Console) -> None:
+    try:
+        tell_dagster(workspace, done)
+    except Exception as error:
+        # What was sent is sent, and stands in the warehouse: that alone decides how the command ends.
+        console.print(f"  Dagster could not be told of it ({type(error).__name__})", style="yellow", markup=False)
 
 
 def _print_forgotten(workspace: Workspace, console: Console) -> None:

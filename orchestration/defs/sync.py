@@ -75,7 +75,7 @@ def _destination_assets(workspace: Workspace, name: str, settings: DestinationSe
         context: dg.AssetExecutionContext, config: SyncConfig, warehouse: Warehouse
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         # Who asks for a check alone names no week in Dagster, and means the newest.
-        weeks = run_weeks(context) if context.has_partition_key or context.has_partition_key_range else []
+        weeks = run_weeks(context) if context.selected_asset_keys else []
         sends = settings.is_weekly if config.send is None else config.send
         # Who asks for the plan alone gets the plan alone.
         sends = sends and bool({specs[SYNC].key, specs[RECEIPT].key} & context.selected_asset_keys)
