@@ -217,15 +217,19 @@ def gated(connection: duckdb.DuckDBPyConnection, week: Week) -> GatedAudience:
     )
     connection.execute("create or replace table known as select * from people")
     connection.execute(
-        "insert into contactability select ?, person_id, ?, ?, 'c-' || person_id, address, true, false, "
-        "if(consented, ?, ?), if(consented, timestamp '2026-03-01 09:00:00', null) from known",
+        "insert into contactability by name select cast(? as date) as as_of, person_id, ? as purpose, ? as channel, "
+        "'c-' || person_id as contact_id, address as email, true as is_allowed, false as is_refused_by_now, "
+        "if(consented, ?, ?) as decision_reason, "
+        "if(consented, timestamp '2026-03-01 09:00:00', null) as consent_recorded_at from known",
         [as_of, PURPOSE, CHANNEL, GRANTED, LEGAL_BASIS],
     )
     connection.execute(
-        "insert into identities select person_id, 'contact', 'c-' || person_id, timestamp '2020-01-01', null from known"
+        "insert into identities by name select person_id, 'contact' as identity_kind, "
+        "'c-' || person_id as identity_id, timestamp '2020-01-01' as valid_from from known"
     )
     connection.execute(
-        "insert into contacts select 'c-' || person_id, address, 'DE', false, timestamp '2020-01-01', null from known"
+        "insert into contacts by name select 'c-' || person_id as contact_id, address as email, 'DE' as country, "
+        "false as is_deleted, timestamp '2020-01-01' as valid_from from known"
     )
     gate = Gate(connection, as_of, datetime(as_of.year, as_of.month, as_of.day), None, TABLES)
     gate.consider(Terms(week.segment, PURPOSE, CHANNEL, destination="newsletter"), "true")
