@@ -182,33 +182,33 @@ def finish(workspace: Workspace, progress: Callable[[str], None] = lambda _: Non
         connection.execute("force checkpoint")
     if not pending:
         return Erased()
-    with attached(workspace) as connection:
-        find_again(connection)
-        plan = plan_erasure(connection, workspace)
-        doomed = doomed_people(connection, workspace)
-        people, contacts = count_people(connection)
-        addresses = _addresses(connection)
+    with attached(workspace) as old:
+        find_again(old)
+        plan = plan_erasure(old, workspace)
+        doomed = doomed_people(old, workspace)
+        people, contacts = count_people(old)
+        addresses = _addresses(old)
         progress("writing files without them")
-        files = erase_from_files(connection, workspace, doomed)
-        values = values_to_remember(connection)
+        files = erase_from_files(old, workspace, doomed)
+        values = values_to_remember(old)
 
         def write_record(target: duckdb.DuckDBPyConnection) -> None:
             _bury(target, values)
             with transaction(target):
                 make_tables(target)
-                if target is connection:
+                if target is old:
                     target.execute("insert into erasure.shared_links select * from erased_shared_links")
                 _record_finished(target, pending, values, people, plan, files)
 
         draft = None
         if plan.total:
             progress("writing the warehouse without them")
-            draft = write_without(connection, workspace, plan, write_record)
+            draft = write_without(old, workspace, plan, write_record)
     if draft is not None:
         put_in_place(workspace, draft)
     else:
-        with Warehouse.of(workspace).connect() as connection:
-            write_record(connection)
+        with Warehouse.of(workspace).connect() as standing:
+            write_record(standing)
     destinations = _to_be_deleted(workspace)
     extracts = files_that_hold(workspace, plan.files, addresses)
     return Erased(people, contacts, (), (), plan.rows, files, tuple(extracts), destinations)
