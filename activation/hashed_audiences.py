@@ -293,24 +293,6 @@ def _without_gmail_variants(email: pl.Expr) -> pl.Expr:
     return pl.when(~is_gmail).then(email).when(mailbox != "").then(mailbox + "@" + domain)
 
 
-def hashes_of(people: pl.DataFrame) -> set[str]:
-    """Every hash by which people's addresses and numbers may stand in a file of any platform.
-
-    Args:
-        people: email and phone (E.164), both nullable.
-    """
-    found: set[str] = set()
-    missing = [name for name in FIELDS if name not in people.columns]
-    known = people.with_columns(pl.lit(None, pl.String).alias(name) for name in missing)
-    for platform in PLATFORMS:
-        for style in ("with_plus", "digits"):
-            expressions = normalize(platform, style)
-            for name in ("email", "phone"):
-                hashed = hash_once(known.select(expressions[name].alias(name))[name])
-                found.update(hashed.drop_nulls().to_list())
-    return found
-
-
 def hash_once(values: pl.Series) -> pl.Series:
     """SHA-256 of each value as lower-case hexadecimal digits.
 
