@@ -198,6 +198,44 @@ def preview(
 
 
 @app.command()
+def sync(
+    folder: Folder,
+    destination: Annotated[
+        list[str] | None, typer.Option(help="Only this destination of activation.yml. Repeatable; default: all.")
+    ] = None,
+    week: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Any day of a week of the last run; default: the newest."),
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would be sent, and send nothing.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Send every member again, changed or not.")] = False,
+    allow_mass_removal: Annotated[
+        bool,
+        typer.Option("--allow-mass-removal", help="You looked at the plan: let it remove as many as it wants to."),
+    ] = False,
+    data: DataFolder = None,
+) -> None:
+    """Bring destinations up to date with a week's audiences, and prove it by what they say they hold."""
+    from orchestration.sync_command import Request, sync_all
+    from orchestration.warehouse import WarehouseBusy
+
+    with _settings_errors():
+        workspace = Workspace.open(folder, data)
+        wanted = Week.containing(week.date()) if week else None
+        asked = Request(tuple(destination or ()), wanted, plan, full, allow_mass_removal)
+        names = asked.names(workspace)
+    if not workspace.warehouse_file.is_file():
+        _fail("no week was run yet; `personae run DIR` first", EXIT_WRONG_SETTING)
+    with _one_run_at_a_time(workspace), _settings_errors():
+        try:
+            is_well = sync_all(workspace, asked, names, console)
+        except WarehouseBusy as error:
+            _fail(str(error), EXIT_RUN_FAILED)
+    if not is_well:
+        raise typer.Exit(EXIT_RUN_FAILED)
+
+
+@app.command()
 def lookalike(
     folder: Folder,
     persona: Annotated[
@@ -617,6 +655,9 @@ def _print_audiences(workspace: Workspace, week: Week) -> None:
     if workspace.activation_file.activation.is_declared:
         people = ", ".join(f"{one['audience']} {one['approved']:,}" for one in audiences)
         console.print(f"  audiences         {people}", markup=False)
+    by_hand = [name for name, one in workspace.activation_file.destinations.items() if not one.is_weekly]
+    if by_hand:
+        console.print(f"  sent by hand      personae sync {workspace.folder}   ({', '.join(by_hand)})", markup=False)
     for one in audiences:
         if one["state"] == BLOCKED:
             words = f"{one['audience']} was held back, what was published before stands: {one['state_reason']}"
@@ -639,7 +680,7 @@ def _one_run_at_a_time(workspace: Workspace) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _fail("another run of this workspace is going on", EXIT_RUN_FAILED)
+            _fail("another run or sync of this workspace is going on; try again when it is over", EXIT_RUN_FAILED)
         yield
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from activation.gate import REASONS
+from activation.gate_terms import REASONS
 from activation.selection import Selection, compile_selection
 from orchestration.audience_week import BLOCKED, NOT_DUE, told_of
 from orchestration.weeks import Week

@@ -106,8 +106,8 @@ def check_audiences(audiences: Sequence[GatedAudience], capabilities: Capabiliti
     """Refuse audiences that cannot go to one destination together.
 
     Raises:
-        UnusableAudience: None was given, two have one name, they fill one field from two sources, or they clear fields
-            where it is not known how.
+        UnusableAudience: None was given, two have one name, they fill one field from two sources, they clear fields
+            where it is not known how, or people were approved for another purpose or channel than the destination's.
     """
     if not audiences:
         raise UnusableAudience("There is no audience to sync")
@@ -116,6 +116,12 @@ def check_audiences(audiences: Sequence[GatedAudience], capabilities: Capabiliti
         raise UnusableAudience("Two audiences have one name")
     filled: dict[str, tuple[str, object]] = {}
     for audience in audiences:
+        if capabilities.terms not in (None, (audience.purpose, audience.channel)):
+            purpose, channel = capabilities.terms  # type: ignore[misc]
+            raise UnusableAudience(
+                f"The people of {audience.segment} were approved for {audience.purpose} over {audience.channel}; this "
+                f"destination takes those approved for {purpose} over {channel} only"
+            )
         for field in audience.mapping.fields:
             if field.nulls is NullPolicy.CLEAR and not capabilities.clears_fields:
                 raise UnusableAudience(
@@ -164,7 +170,7 @@ def stage_desired(state: SyncState, audiences: Sequence[GatedAudience]) -> None:
                 f"{payload_hash_sql(audience.mapping, 'written')} from (select "
                 f"{state.identifier_sql('identifier')} as spelled, {payload} as written from sync_relation)"
             )
-        except (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException):
+        except duckdb.ConversionException:
             # DuckDB would quote the value that does not fit.
             raise UnusableAudience(
                 f"A value of {audience.segment} does not have the type its field is mapped to"

@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from activation.gate import TABLES as GATE_TABLES
+from activation.gate_tables import TABLES as GATE_TABLES
 from data_contracts.contract import ENTITIES, Contract
 from orchestration.contracts import Contracts
 from orchestration.erasure_keys import make_tables as make_erasure_tables

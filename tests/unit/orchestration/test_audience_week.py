@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 from audience_company import FIRST, AudienceCompany
 
-from activation.gate import GateError, remember_erased
+from activation.gate import remember_erased
+from activation.gate_terms import GateError
 from activation.sync.protocol import Mode
 from activation.sync.rates import SystemClock
 from activation.sync.state import SyncState
@@ -278,7 +279,9 @@ def test_before_its_first_week_an_audience_is_nobody(company):
 
 def test_a_destination_gets_what_was_sealed_for_it_and_files_nothing_of_it(company):
     elsewhere = (
-        "destinations: {mail: {kind: klaviyo}}\n" + WINBACK.lstrip() + "    destination: mail\n    mode: upsert\n"
+        "destinations: {mail: {kind: klaviyo, api_key: env:KEY}}\n"
+        + WINBACK.lstrip()
+        + "    destination: mail\n    mode: upsert\n"
     )
     judged = company.declares(elsewhere).runs(FIRST)
     (sealed,) = judged.sealed("mail")
@@ -293,7 +296,7 @@ def test_a_destination_gets_what_was_sealed_for_it_and_files_nothing_of_it(compa
 
 def test_what_stands_is_sealed_for_removing_only_so_nothing_new_goes_there(company):
     elsewhere = (
-        "publish_gates: {size_jump: 0.5, size_jump_floor: 5}\ndestinations: {mail: {kind: klaviyo}}\n"
+        "publish_gates: {size_jump: 0.5, size_jump_floor: 5}\ndestinations: {mail: {kind: klaviyo, api_key: env:KEY}}\n"
         + WINBACK.lstrip()
         + "    destination: mail\n"
     )
