@@ -87,7 +87,9 @@ class ChosenCalibration:
     log_loss_after: float | None
 
 
-def learn_calibration(method: Method, said: Floats, outcomes: Floats, weights: Floats) -> Calibration:
+def learn_calibration(
+    method: Method, said: Floats, outcomes: Floats, weights: Floats, may_stretch: bool = True
+) -> Calibration:
     """Learn one kind of map.
 
     Args:
@@ -95,6 +97,7 @@ def learn_calibration(method: Method, said: Floats, outcomes: Floats, weights: F
         said: Log-odds.
         outcomes: 0 or 1, both of them present.
         weights: How many rows a row stands for.
+        may_stretch: Whether a sigmoid may draw probabilities further apart than they are (a slope above 1).
 
     Returns:
         The map; "none" where the data cannot say (log-odds that do not vary, or that tell outcomes apart).
@@ -109,12 +112,18 @@ def learn_calibration(method: Method, said: Floats, outcomes: Floats, weights: F
     slope = calibration_line(outcomes, expit(said), weights).slope
     if not np.isfinite(slope) or slope <= 0:
         return Calibration()
+    slope = slope if may_stretch else min(slope, 1.0)
     shift = calibration_line(outcomes, expit(said * slope), weights).intercept
     return Calibration("sigmoid", slope, shift) if np.isfinite(shift) else Calibration()
 
 
 def choose_calibration(
-    said: Floats, outcomes: Floats, weights: Floats, part: NDArray[np.int64], learned_from: str
+    said: Floats,
+    outcomes: Floats,
+    weights: Floats,
+    part: NDArray[np.int64],
+    learned_from: str,
+    may_stretch: bool = True,
 ) -> ChosenCalibration:
     """Choose the simplest map that no more flexible one beats.
 
@@ -127,6 +136,9 @@ def choose_calibration(
         weights: How many rows a row stands for.
         part: A number per row; rows of different parts are of different weeks or people.
         learned_from: The rows, in words.
+        may_stretch: As in `learn_calibration`. False for a penalized regression: what it says after learning from fewer
+            rows, as in a trial, is more timid than what it says after learning from all, and a stretch learned from the
+            one makes the other too extreme.
 
     Returns:
         The map, learned from all rows.
@@ -144,14 +156,14 @@ def choose_calibration(
     methods: list[Method] = ["none", "intercept", "sigmoid"]
     if fewer >= ISOTONIC_FROM:
         methods.append("isotonic")
-    losses = {method: _tried(method, said, outcomes, weights, part) for method in methods}
+    losses = {method: _tried(method, said, outcomes, weights, part, may_stretch) for method in methods}
     chosen: Method = "none"
     for method in methods[1:]:
         gain = (losses[chosen] - losses[method]) * weights
         if gain.sum() > np.sqrt(((gain - gain.mean()) ** 2).sum()):
             chosen = method
     before, after = (float(np.average(losses[method], weights=weights)) for method in ("none", chosen))
-    calibration = learn_calibration(chosen, said, outcomes, weights)
+    calibration = learn_calibration(chosen, said, outcomes, weights, may_stretch)
     source = f"{len(outcomes):,} predictions with {positives:,} outcomes, of {learned_from}"
     if calibration.method == "none":
         words = f"none: no map lowered the log loss of {source}"
@@ -160,14 +172,23 @@ def choose_calibration(
     return ChosenCalibration(calibration, words, before, after)
 
 
-def _tried(method: Method, said: Floats, outcomes: Floats, weights: Floats, part: NDArray[np.int64]) -> Floats:
+def _tried(
+    method: Method,
+    said: Floats,
+    outcomes: Floats,
+    weights: Floats,
+    part: NDArray[np.int64],
+    may_stretch: bool,
+) -> Floats:
     losses = np.empty(len(said))
     for number in np.unique(part):
         own = part == number
         rest = ~own
         is_mixed = 0 < outcomes[rest].sum() < rest.sum()
         calibration = (
-            learn_calibration(method, said[rest], outcomes[rest], weights[rest]) if is_mixed else Calibration()
+            learn_calibration(method, said[rest], outcomes[rest], weights[rest], may_stretch)
+            if is_mixed
+            else Calibration()
         )
         losses[own] = log_losses(outcomes[own], calibration.probabilities(said[own]))
     return losses

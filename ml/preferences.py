@@ -17,25 +17,18 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import betaln, gammaln, ndtr
+from scipy.special import ndtr
 
-from ml.neighbouring_values import SURELY, Circles, smooth
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.integer]
+from ml.neighbouring_values import Circles
+from ml.preference_models import AnswerModel, ChoiceModel, Evidence, Integers, groups_of
+from ml.shrinkage import Floats, odds_of, rate_of
 
 PERSON, PERSONA, EVERYBODY = "person", "persona", "everybody"
 MOST_VALUES = 50
 """Values that are judged at most, those with most evidence."""
 CHUNK = 100_000
 """People whose table of values is in memory at once."""
-LEARN_FROM = 20_000
-"""People that the strengths of shrinkage are learned from at most: they are three numbers, and a million people would
-tell their third digit."""
-STRENGTHS = np.append(np.geomspace(2.0, 20_000.0, 41), np.inf)
-"""How many messages what is shrunk to is worth; infinite where there is no difference."""
 Z90 = 1.645
-
 PREFERENCE_SCHEMA = {
     "person": pl.UInt32,
     "best_value": pl.String,
@@ -115,8 +108,8 @@ def prefer_by_answers(
         reason = "nobody answered"
     if evidence is None or reason:
         return _nothing(reason or "", evidence)
-    groups = _groups(personas)
-    model = _AnswerModel.learn(evidence, groups, in_sample, circles)
+    groups = groups_of(personas)
+    model = AnswerModel.learn(evidence, groups, in_sample, circles)
     if np.ptp(model.overall) <= 1e-9 and not np.isfinite(model.strengths).any():
         return _nothing("no value is answered more than another", evidence)
     return _decide_all(model, evidence, groups, rules)
@@ -136,44 +129,11 @@ def prefer_by_choices(
     evidence, reason = _evidence(choices.rename({"choices": "weight"}), rules)
     if evidence is None:
         return _nothing(reason or "", None)
-    groups = _groups(personas)
-    return _decide_all(_ChoiceModel.learn(evidence, groups, in_sample), evidence, groups, rules)
+    groups = groups_of(personas)
+    return _decide_all(ChoiceModel.learn(evidence, groups, in_sample), evidence, groups, rules)
 
 
-@dataclass(frozen=True)
-class _Evidence:
-    """Messages or choices as numbers: person, value, how many, and whether they were answered."""
-
-    person: Integers
-    value: Integers
-    weight: Integers | None
-    answered: NDArray[np.bool_]
-    labels: tuple[str, ...]
-    people: int
-
-    def tables(self, first: int, last: int) -> tuple[Floats, Floats]:
-        """Messages and answers of people `first` to `last`, as tables of people by values."""
-        here = (self.person >= first) & (self.person < last)
-        size = len(self.labels)
-        cell = (self.person[here].astype(np.int64) - first) * size + self.value[here]
-        weight = None if self.weight is None else self.weight[here]
-        shape = ((last - first), size)
-        all_of_them = np.bincount(cell, weight, minlength=shape[0] * size).astype(np.float64).reshape(shape)
-        if self.weight is not None:
-            return all_of_them, all_of_them
-        answered = np.bincount(cell[self.answered[here]], minlength=shape[0] * size)
-        return all_of_them, answered.astype(np.float64).reshape(shape)
-
-    def sampled(self, in_sample: NDArray[np.bool_]) -> _Evidence:
-        """Of the people in a sample, who get numbers without gaps."""
-        number = np.cumsum(in_sample) - 1
-        here = in_sample[self.person]
-        weight = None if self.weight is None else self.weight[here]
-        person = number[self.person[here]]
-        return _Evidence(person, self.value[here], weight, self.answered[here], self.labels, int(in_sample.sum()))
-
-
-def _evidence(rows: pl.DataFrame, rules: PreferenceRules) -> tuple[_Evidence | None, str | None]:
+def _evidence(rows: pl.DataFrame, rules: PreferenceRules) -> tuple[Evidence | None, str | None]:
     """Rows with the values that may be judged; or why there are too few."""
     rows = rows.filter(pl.col("value").is_not_null()) if rows["value"].null_count() else rows
     if rows.is_empty():
@@ -204,7 +164,7 @@ def _evidence(rows: pl.DataFrame, rules: PreferenceRules) -> tuple[_Evidence | N
     kept = value >= 0
     person = rows["person"].to_numpy()[kept]
     return (
-        _Evidence(
+        Evidence(
             person,
             value[kept],
             rows["weight"].to_numpy()[kept] if "weight" in rows.columns else None,
@@ -216,13 +176,7 @@ def _evidence(rows: pl.DataFrame, rules: PreferenceRules) -> tuple[_Evidence | N
     )
 
 
-def _groups(personas: Integers) -> Integers:
-    """Personas as numbers from 0 on; people without one are a group of their own, the last."""
-    highest = int(personas.max(initial=-1))
-    return np.where(personas < 0, highest + 1, personas)
-
-
-def _nothing(reason: str, evidence: _Evidence | None) -> Preferences:
+def _nothing(reason: str, evidence: Evidence | None) -> Preferences:
     return Preferences(
         pl.DataFrame(schema=PREFERENCE_SCHEMA),
         pl.DataFrame(schema=PERSONA_SCHEMA),
@@ -231,331 +185,8 @@ def _nothing(reason: str, evidence: _Evidence | None) -> Preferences:
     )
 
 
-def _odds(rate: Floats) -> Floats:
-    return rate / (1 - rate)
-
-
-def _rate(odds: Floats) -> Floats:
-    return odds / (1 + odds)
-
-
-def _clip(rate: Floats) -> Floats:
-    return np.clip(rate, 1e-6, 1 - 1e-6)
-
-
-def _binomial_strength(trials: Floats, answers: Floats, expected: Floats) -> float:
-    """How many trials the expected rates are worth, by the marginal likelihood of the beta-binomial distribution.
-
-    Args:
-        trials: Trials of each cell, above zero.
-        answers: Answers among them.
-        expected: The rate that is shrunk to.
-    """
-    return _strongest(_binomial_likelihoods(trials, answers, expected))
-
-
-def _binomial_likelihoods(trials: Floats, answers: Floats, expected: Floats) -> Floats:
-    """The marginal log-likelihood of each of `STRENGTHS`, up to the binomial coefficients."""
-    likelihoods = []
-    for strength in STRENGTHS[:-1]:
-        a, b = strength * expected, strength * (1 - expected)
-        likelihoods.append(float(np.sum(betaln(answers + a, trials - answers + b) - betaln(a, b))))
-    likelihoods.append(float(np.sum(answers * np.log(expected) + (trials - answers) * np.log1p(-expected))))
-    return np.array(likelihoods)
-
-
-def _strongest(log_likelihoods: Floats) -> float:
-    """The most likely strength; no difference at all unless the evidence for one is more than chance (AIC)."""
-    best = int(np.argmax(log_likelihoods))
-    return float(STRENGTHS[best]) if log_likelihoods[best] > log_likelihoods[-1] + 1 else float("inf")
-
-
-def _shrunk(trials: Floats, answers: Floats, expected: Floats, strength: float) -> Floats:
-    if not np.isfinite(strength):
-        return np.broadcast_to(expected, trials.shape).copy()
-    shrunk: Floats = (answers + strength * expected) / (trials + strength)
-    return shrunk
-
-
-def _variance(rate: Floats, trials: Floats, strength: float) -> Floats:
-    """Posterior variance of a shrunk rate; none where it is the one shrunk to."""
-    if not np.isfinite(strength):
-        return np.zeros_like(trials + rate)
-    variance: Floats = rate * (1 - rate) / (trials + strength + 1)
-    return variance
-
-
-def _sample_and_groups(
-    evidence: _Evidence, groups: Integers, in_sample: NDArray[np.bool_]
-) -> tuple[_Evidence, Integers]:
-    """What is learned from, and the group of each of its people."""
-    if in_sample.all():
-        return evidence, groups[: evidence.people]
-    chosen = in_sample[: evidence.people]
-    sample = evidence.sampled(chosen)
-    return sample, groups[: evidence.people][chosen][: sample.people]
-
-
-@dataclass(frozen=True)
-class _AnswerModel:
-    """Rates of answers: overall, per group of people, and how far people depart from their group."""
-
-    overall: Floats
-    overall_variance: Floats
-    group: Floats
-    group_variance: Floats
-    group_readiness: Floats
-    readiness_strength: float
-    persona_strength: float
-    person_strength: float
-    usual: Floats
-
-    @classmethod
-    def learn(
-        cls, evidence: _Evidence, groups: Integers, in_sample: NDArray[np.bool_], circles: Circles | None
-    ) -> _AnswerModel:
-        sample, group_of = _sample_and_groups(evidence, groups, in_sample)
-        trials, answers = sample.tables(0, sample.people)
-        count = int(groups.max(initial=0)) + 1
-        usual = trials.sum(axis=0) / trials.sum()
-        mean = _clip(np.array(answers.sum() / trials.sum()))
-        readiness_strength = _readiness_strength(trials, answers, mean)
-        overall = np.broadcast_to(mean, usual.shape).copy()
-        # Values were not tried with the same people. So each is judged by how a person answers it against how the same
-        # person answers others: readiness and values are told apart in turns, as in a model with an effect per person.
-        for _ in range(15):
-            readiness = _readiness(trials, answers, overall, np.ones(sample.people), 0.5)
-            expected = _rate(readiness[:, None] * _odds(overall))
-            by_value = _clip((trials * expected).sum(axis=0) / np.maximum(trials.sum(axis=0), 1))
-            seen = _clip(answers.sum(axis=0) / np.maximum(trials.sum(axis=0), 1))
-            overall = _rate(_odds(overall) * _odds(seen) / _odds(by_value))
-            # Only differences between values are told by this; the level is that of everybody.
-            level = _clip(np.array((usual * overall).sum()))
-            overall = _clip(_rate(_odds(overall) * _odds(mean) / _odds(level)))
-        group_readiness = _group_readiness(trials, answers, overall, group_of, count)
-        # Between groups little depends on who was tried with what, and an effect per person would take evidence away.
-        readiness = _readiness(trials, answers, overall, group_readiness[group_of], readiness_strength)
-        overall, overall_variance = _shrink_values(trials, overall, evidence.labels, circles)
-        totals = _group_totals(trials, answers, overall, readiness, group_of, count)
-        group, group_variance, persona_strength = _shrink_groups(*totals, overall, evidence.labels, circles)
-        person_strength = _person_strength(trials, answers, group[group_of])
-        return cls(
-            overall,
-            overall_variance,
-            group,
-            group_variance,
-            group_readiness,
-            readiness_strength,
-            persona_strength,
-            person_strength,
-            usual,
-        )
-
-    @property
-    def strengths(self) -> tuple[float, float]:
-        return self.persona_strength, self.person_strength
-
-    def people(self, trials: Floats, answers: Floats, group_of: Integers) -> tuple[Floats, Floats]:
-        """Per person and value the rate and its variance within the group."""
-        ready = _readiness(
-            trials, answers, self.group[group_of], self.group_readiness[group_of], self.readiness_strength
-        )
-        by_group = _clip(_rate(ready[:, None] * _odds(self.group[group_of])))
-        rate = _clip(_shrunk(trials, answers, by_group, self.person_strength))
-        return rate, _variance(rate, trials, self.person_strength)
-
-    def group_rates(self) -> Floats:
-        """Per group and value the rate of somebody of middling readiness."""
-        return _clip(_rate(self.group_readiness[:, None] * _odds(self.group)))
-
-
-def _readiness_strength(trials: Floats, answers: Floats, mean: Floats) -> float:
-    """How many messages the mean readiness is worth against a person's own."""
-    sent, answered = trials.sum(axis=1), answers.sum(axis=1)
-    seen = sent > 0
-    strength = _binomial_strength(sent[seen], answered[seen], np.broadcast_to(mean, int(seen.sum())))
-    return min(strength, 1e6)
-
-
-def _person_strength(trials: Floats, answers: Floats, rates: Floats) -> float:
-    """How many messages a group's rates are worth against a person's own, with each person's readiness taken out.
-
-    By moments: with the readiness that fits best, answers scatter as in a table with fixed margins (degrees of
-    freedom: one less than values tried), and beyond that only as far as people depart from their group. A likelihood
-    that took the readiness for known would hardly ever see that, because the readiness is fitted to the same few
-    answers.
-    """
-    sent, answered = trials.sum(axis=1), answers.sum(axis=1)
-    rows = (answered > 0) & (answered < sent) & ((trials > 0).sum(axis=1) > 1)
-    if not rows.any():
-        return float("inf")
-    trials, answers, sent, answered = trials[rows], answers[rows], sent[rows], answered[rows]
-    shift = np.zeros(len(sent))
-    logit = np.log(_odds(rates[rows]))
-    for _ in range(8):
-        expected = 1 / (1 + np.exp(-(logit + shift[:, None])))
-        slope = (trials * expected * (1 - expected)).sum(axis=1)
-        step = (answered - (trials * expected).sum(axis=1)) / np.maximum(slope, 1e-9)
-        shift += np.clip(step, -2, 2)
-    expected = 1 / (1 + np.exp(-(logit + shift[:, None])))
-    weight = trials * expected * (1 - expected)
-    square = np.where(trials > 0, (answers - trials * expected) ** 2 / np.maximum(weight, 1e-12), 0.0).sum()
-    free = float(((((trials > 0).sum(axis=1)) - 1) * sent / (sent - 1)).sum())
-    left = 1 - weight / weight.sum(axis=1, keepdims=True)
-    reach = float((np.maximum(trials - 1, 0) * left).sum())
-    excess = float(square) - free
-    if reach <= 0 or excess <= 3 * np.sqrt(2 * free):
-        return float("inf")
-    return float(np.clip(reach / excess - 1, STRENGTHS[0], STRENGTHS[-2]))
-
-
-def _group_readiness(trials: Floats, answers: Floats, overall: Floats, group_of: Integers, count: int) -> Floats:
-    """Odds of a group's answers against everybody's, given which values it was tried with."""
-    sent = np.bincount(group_of, trials.sum(axis=1), minlength=count)
-    answered = np.bincount(group_of, answers.sum(axis=1), minlength=count)
-    expected = np.bincount(group_of, trials @ overall, minlength=count)
-    mean = float(expected.sum() / max(expected.sum() and sent.sum(), 1))
-    seen = _clip((answered + 10 * mean) / (sent + 10))
-    base = _clip((expected + 10 * mean) / (sent + 10))
-    return _odds(seen) / _odds(base)
-
-
-def _readiness(trials: Floats, answers: Floats, rates: Floats, group_odds: Floats, strength: float) -> Floats:
-    """Odds of a person's answers against what is expected by the values they were tried with."""
-    sent, answered = trials.sum(axis=1), answers.sum(axis=1)
-    weighted = (trials * rates).sum(axis=1) if rates.ndim == 2 else trials @ rates
-    base = _clip(np.where(sent > 0, weighted / np.maximum(sent, 1), 0.5))
-    prior = _clip(_rate(group_odds * _odds(base)))
-    shrunk = _clip((answered + strength * prior) / (sent + strength))
-    return _odds(shrunk) / _odds(base)
-
-
-def _shrink_values(
-    trials: Floats, overall: Floats, labels: tuple[str, ...], circles: Circles | None
-) -> tuple[Floats, Floats]:
-    """Values shrunk to what all of them have in common: the best of many is partly luck."""
-    sent = trials.sum(axis=0)
-    shared = np.broadcast_to(_clip(np.array((sent * overall).sum() / sent.sum())), sent.shape)
-    shrunk, variance, _ = _shrunk_cells(sent[None], (sent * overall)[None], shared[None], labels, circles)
-    return shrunk[0], variance[0]
-
-
-def _group_totals(
-    trials: Floats, answers: Floats, overall: Floats, readiness: Floats, group_of: Integers, count: int
-) -> tuple[Floats, Floats, Floats]:
-    """Per group and value: messages, answers, and the rate if the group's people were like everybody."""
-    expected = trials * _rate(readiness[:, None] * _odds(overall))
-    size = trials.shape[1]
-    sent, answered, of_these = (np.zeros((count, size)) for _ in range(3))
-    for table, by_person in ((sent, trials), (answered, answers), (of_these, expected)):
-        for value in range(size):
-            table[:, value] = np.bincount(group_of, by_person[:, value], minlength=count)
-    seen = sent > 0
-    return sent, answered, _clip(np.where(seen, of_these / np.maximum(sent, 1), overall))
-
-
-def _shrink_groups(
-    sent: Floats, answered: Floats, base: Floats, overall: Floats, labels: tuple[str, ...], circles: Circles | None
-) -> tuple[Floats, Floats, float]:
-    """Rates per group and value, shrunk to those of everybody."""
-    shrunk, variance, strength = _shrunk_cells(sent, answered, base, labels, circles)
-    return _clip(_rate(_odds(overall) * _odds(shrunk) / _odds(base))), variance, strength
-
-
-def _shrunk_cells(
-    sent: Floats, answered: Floats, base: Floats, labels: tuple[str, ...], circles: Circles | None
-) -> tuple[Floats, Floats, float]:
-    """Rates per group and value shrunk to what is expected, and to what neighbours tell if they tell something.
-
-    Returns:
-        The rates, their variances, and how many messages what they are shrunk to is worth.
-    """
-    seen = sent > 0
-    likelihoods = _binomial_likelihoods(sent[seen], answered[seen], base[seen])
-    strength = _strongest(likelihoods)
-    smoothed = smooth(sent, answered, base, labels, circles) if circles else None
-    if smoothed is None or smoothed.log_likelihood <= likelihoods.max() + SURELY:
-        shrunk = _clip(_shrunk(sent, answered, base, strength))
-        return shrunk, _variance(shrunk, sent, strength), strength
-    shrunk = _clip(_rate(_odds(base) * np.exp(smoothed.departures)))
-    variance = smoothed.variances * (shrunk * (1 - shrunk)) ** 2
-    # What a rate of that variance would be worth in messages, beyond those that were sent.
-    worth = float(np.median(shrunk * (1 - shrunk) / np.maximum(variance, 1e-18) - sent))
-    return shrunk, variance, float(np.clip(worth, STRENGTHS[0], STRENGTHS[-2]))
-
-
-@dataclass(frozen=True)
-class _ChoiceModel:
-    """Shares of choices: overall, per group of people, and how far people depart from their group."""
-
-    overall: Floats
-    overall_variance: Floats
-    group: Floats
-    group_variance: Floats
-    persona_strength: float
-    person_strength: float
-    usual: Floats
-
-    @classmethod
-    def learn(cls, evidence: _Evidence, groups: Integers, in_sample: NDArray[np.bool_]) -> _ChoiceModel:
-        sample, group_of = _sample_and_groups(evidence, groups, in_sample)
-        chosen, _ = sample.tables(0, sample.people)
-        count = int(groups.max(initial=0)) + 1
-        overall = chosen.sum(axis=0) / chosen.sum()
-        by_group = np.array([chosen[group_of == group].sum(axis=0) for group in range(count)])
-        persona_strength = _multinomial_strength(by_group, np.broadcast_to(overall, by_group.shape))
-        group = _shares(by_group, np.broadcast_to(overall, by_group.shape), persona_strength)
-        person_strength = _multinomial_strength(chosen, group[group_of])
-        total = np.broadcast_to(by_group.sum(axis=1)[:, None], by_group.shape)
-        return cls(
-            overall,
-            overall * (1 - overall) / (chosen.sum() + 1),
-            group,
-            _variance(group, total, persona_strength),
-            persona_strength,
-            person_strength,
-            overall,
-        )
-
-    @property
-    def strengths(self) -> tuple[float, float]:
-        return self.persona_strength, self.person_strength
-
-    def people(self, trials: Floats, answers: Floats, group_of: Integers) -> tuple[Floats, Floats]:
-        """Per person and value the share and its variance within the group."""
-        by_group = self.group[group_of]
-        share = _shares(trials, by_group, self.person_strength)
-        total = np.broadcast_to(trials.sum(axis=1)[:, None], trials.shape)
-        return share, _variance(share, total, self.person_strength)
-
-    def group_rates(self) -> Floats:
-        """Per group and value the share."""
-        return self.group
-
-
-def _shares(chosen: Floats, expected: Floats, strength: float) -> Floats:
-    if not np.isfinite(strength):
-        return np.array(expected)
-    shares: Floats = (chosen + strength * expected) / (chosen.sum(axis=1, keepdims=True) + strength)
-    return shares
-
-
-def _multinomial_strength(chosen: Floats, expected: Floats) -> float:
-    """The same as `_binomial_strength` for shares of several values (Dirichlet-multinomial distribution)."""
-    total = chosen.sum(axis=1)
-    rows = total > 0
-    chosen, expected, total = chosen[rows], np.maximum(expected[rows], 1e-9), total[rows]
-    likelihoods = []
-    for strength in STRENGTHS[:-1]:
-        prior = strength * expected
-        within = (gammaln(chosen + prior) - gammaln(prior)).sum()
-        likelihoods.append(float(within + (gammaln(strength) - gammaln(total + strength)).sum()))
-    likelihoods.append(float((chosen * np.log(expected)).sum()))
-    return _strongest(np.array(likelihoods))
-
-
 def _decide_all(
-    model: _AnswerModel | _ChoiceModel, evidence: _Evidence, groups: Integers, rules: PreferenceRules
+    model: AnswerModel | ChoiceModel, evidence: Evidence, groups: Integers, rules: PreferenceRules
 ) -> Preferences:
     """Everybody with evidence, some at a time, and every group."""
     chosen = np.argmax(model.group_rates(), axis=1)
@@ -583,12 +214,12 @@ def _sure(difference: Floats, variance: Floats) -> Floats:
 
 
 def _decide(
-    model: _AnswerModel | _ChoiceModel,
+    model: AnswerModel | ChoiceModel,
     trials: Floats,
     answers: Floats,
     group_of: Integers,
     chosen: Integers,
-    evidence: _Evidence,
+    evidence: Evidence,
     rules: PreferenceRules,
 ) -> pl.DataFrame:
     """The value with the highest rate, and whose evidence made it so.
@@ -613,8 +244,8 @@ def _decide(
         {
             "best_value": pl.Series(evidence.labels).gather(best),
             "probability": probability,
-            "probability_low": _rate(_odds(probability) * np.exp(-half)),
-            "probability_high": _rate(_odds(probability) * np.exp(half)),
+            "probability_low": rate_of(odds_of(probability) * np.exp(-half)),
+            "probability_high": rate_of(odds_of(probability) * np.exp(half)),
             "lift": probability / np.maximum(usual, 1e-12),
             "confidence": sure,
             "evidence": trials.sum(axis=1).astype(np.int64),
@@ -631,14 +262,14 @@ def _sure_of(rate: Floats, variance: Floats, usual: Floats, value: Integers, mix
     return _sure(rate[rows, value] - usual, variance[rows, value] + (variance * mix**2).sum(axis=1))
 
 
-def _group_confidence(model: _AnswerModel | _ChoiceModel, chosen: Integers) -> Floats:
+def _group_confidence(model: AnswerModel | ChoiceModel, chosen: Integers) -> Floats:
     """How sure it is that the group's value is better than usual for its people on average."""
     rates = model.group_rates()
     variance = _spread(model, rates, np.arange(len(rates)))
     return _sure_of(rates, variance, rates @ model.usual, chosen, model.usual)
 
 
-def _spread(model: _AnswerModel | _ChoiceModel, rate: Floats, group_of: Integers) -> Floats:
+def _spread(model: AnswerModel | ChoiceModel, rate: Floats, group_of: Integers) -> Floats:
     """What is not known of the groups' rates, and of everybody's where groups do not differ."""
     group = model.group_variance[group_of]
     spread: Floats = (
@@ -663,9 +294,9 @@ def _told(columns: dict[str, np.ndarray | pl.Series], rules: PreferenceRules) ->
 
 
 def _group_rows(
-    model: _AnswerModel | _ChoiceModel,
+    model: AnswerModel | ChoiceModel,
     chosen: Integers,
-    evidence: _Evidence,
+    evidence: Evidence,
     groups: Integers,
     people: pl.DataFrame,
     rules: PreferenceRules,
@@ -687,8 +318,8 @@ def _group_rows(
             "persona": numbers,
             "best_value": pl.Series(evidence.labels).gather(best),
             "probability": probability,
-            "probability_low": _rate(_odds(probability) * np.exp(-half)),
-            "probability_high": _rate(_odds(probability) * np.exp(half)),
+            "probability_low": rate_of(odds_of(probability) * np.exp(-half)),
+            "probability_high": rate_of(odds_of(probability) * np.exp(half)),
             "lift": probability / np.maximum(usual, 1e-12),
             "confidence": _sure_of(rates, variance, usual, best, model.usual),
             "decided_by": np.where(best != np.argmax(model.overall), PERSONA, EVERYBODY),

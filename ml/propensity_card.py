@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from ml.propensity import CrossFit, PropensityModel
+from ml.propensity_model import CrossFit, PropensityModel
 
 LIMITS = (
     "A probability holds for people like those it was learned from, in weeks like those; when the market or the offer "

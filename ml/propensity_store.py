@@ -18,7 +18,7 @@ import sklearn
 from ml.calibration import Calibration
 from ml.classifiers import ALGORITHMS
 from ml.leakage import Suspect
-from ml.propensity import PropensityModel, PropensitySettings
+from ml.propensity_model import PropensityModel, PropensitySettings
 from ml.saved_state import FittedState
 
 FORMAT = 1

@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 
 from ml.neighbouring_values import Circles
+from ml.preference_models import LEARN_FROM
 from ml.preferences import (
-    LEARN_FROM,
     PERSONA_SCHEMA,
     PREFERENCE_SCHEMA,
     PreferenceRules,

@@ -12,7 +12,7 @@ import polars as pl
 
 from ml.catalogue import inputs_of
 from ml.negative_sampling import draw_common_outcome
-from ml.propensity import PropensitySettings
+from ml.propensity_model import PropensitySettings
 from orchestration.eligibility import not_eligible_reason
 from orchestration.sql import identifier
 from orchestration.target_settings import Target

@@ -20,8 +20,8 @@ from ml.bands import BandRule, Bands
 from ml.drift import ColumnReference
 from ml.fairness import FAIRNESS_SCHEMA
 from ml.gains import GAIN_SCHEMA
-from ml.propensity import PropensityModel
 from ml.propensity_drift import DRIFT_SCHEMA
+from ml.propensity_model import PropensityModel
 from ml.propensity_store import model_from_bytes
 from orchestration.persona_store import CHAMPION
 from orchestration.rollbacks import Rollback

@@ -19,14 +19,7 @@ import polars as pl
 from ml.bands import Bands, decide_bands
 from ml.drift import ColumnReference
 from ml.fairness import gaps_in_words, group_gaps
-from ml.propensity import (
-    Abstention,
-    CrossFit,
-    PropensityModel,
-    PropensitySettings,
-    cross_fit_scores,
-    fit_propensity,
-)
+from ml.propensity import cross_fit_scores, fit_propensity
 from ml.propensity_card import propensity_card
 from ml.propensity_drift import (
     DRIFT_SCHEMA,
@@ -36,6 +29,7 @@ from ml.propensity_drift import (
     feature_drift,
     training_references,
 )
+from ml.propensity_model import Abstention, CrossFit, PropensityModel, PropensitySettings
 from ml.propensity_store import model_to_bytes
 from ml.propensity_words import propensity_markdown
 from orchestration.eligibility import not_eligible_reason

@@ -11,7 +11,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from ml.propensity import PropensitySettings
+from ml.propensity_model import PropensitySettings
 from orchestration.feature_catalogue import read_catalogue
 from orchestration.propensity_rows import training_rows
 from orchestration.weeks import Week

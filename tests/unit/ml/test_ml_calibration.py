@@ -50,6 +50,18 @@ def test_no_curve_below_a_thousand_outcomes_and_nothing_below_fifty():
     assert fewest.in_words.startswith("none: too few predictions")
 
 
+def test_what_learned_from_less_is_not_drawn_further_apart():
+    def timid(truth):
+        return 0.6 * truth
+
+    few = predictions(3_000, timid)
+    assert choose_calibration(*few, "tests").calibration.slope > 1.3
+    assert choose_calibration(*few, "tests", may_stretch=False).calibration.slope == 1
+    # What is too extreme is drawn together all the same.
+    extreme = predictions(3_000, lambda truth: 2 * truth)
+    assert choose_calibration(*extreme, "tests", may_stretch=False).calibration.slope < 0.7
+
+
 def test_a_curve_ties_nobody_and_ends_nowhere():
     said, outcomes, weights, _ = predictions(20_000, lambda truth: 1.5 * truth)
     curve = learn_calibration("isotonic", said, outcomes, weights)

@@ -8,12 +8,8 @@ from planted_people import CATALOGUE, WEEK, catalogue_of, planted_weeks
 from benchmarks.propensity_worlds import simulated_weeks
 from ml.evaluation import calibration_error, evaluate, log_loss
 from ml.negative_sampling import draw_common_outcome
-from ml.propensity import (
-    Abstention,
-    PropensitySettings,
-    cross_fit_scores,
-    fit_propensity,
-)
+from ml.propensity import cross_fit_scores, fit_propensity
+from ml.propensity_model import Abstention, PropensitySettings
 
 LAST = WEEK + timedelta(weeks=3)
 

@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 from planted_people import CATALOGUE, WEEK, planted_weeks
 
-from ml.propensity import PropensitySettings, cross_fit_scores, fit_propensity
+from ml.propensity import cross_fit_scores, fit_propensity
 from ml.propensity_card import propensity_card
+from ml.propensity_model import PropensitySettings
 from ml.propensity_store import model_from_bytes, model_to_bytes
 
 
