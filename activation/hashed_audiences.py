@@ -324,3 +324,18 @@ def note_on_size(platform: Platform, rows: int) -> str:
     if platform.most_rows and rows > platform.most_rows:
         return f"{platform.name} takes at most {platform.most_rows:,} rows"
     return ""
+
+
+def hashes_of(people: pl.DataFrame) -> set[str]:
+    """Every hash by which people's addresses and numbers may stand in a file of any platform.
+
+    Args:
+        people: email and phone (E.164), both nullable.
+    """
+    found: set[str] = set()
+    for platform in PLATFORMS:
+        for style in ("with_plus", "digits"):
+            rows = hashed_rows(people, platform, style)  # type: ignore[arg-type]
+            for header in matched_by(platform):
+                found.update(rows[header].drop_nulls().to_list())
+    return found

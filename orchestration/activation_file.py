@@ -114,6 +114,12 @@ def _read_destinations(file: SettingsFile, activation: Activation) -> dict[str, 
         read[name] = file.parse(KINDS[destination.kind].settings, here)
     for key, audience in activation.audiences.items():
         if audience.destination in read:
+            terms = read[audience.destination].terms()
+            if terms is not None and terms != (audience.purpose, audience.channel):
+                only = f"`purpose: {terms[0]}` and `channel: {terms[1]}` only"
+                raise file.error(
+                    ("audiences", key, "destination"), f"'{audience.destination}' takes audiences with {only}"
+                )
             fields = [*DEFAULT_FIELDS, *audience.attributes, *audience.content]
             for option, named in read[audience.destination].fields_named():
                 if named not in fields:

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from activation.gate import GateError
+from activation.gate_terms import GateError
 from orchestration.activation_file import ACTIVATION_FILE
 from orchestration.settings_file import SettingsError, nearest
 from orchestration.sync_connectors import channels_of, connector_of

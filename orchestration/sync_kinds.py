@@ -139,14 +139,14 @@ class FileDelivery(DestinationSettings):
     is_case_sensitive: bool = False
 
 
-class LocalFolderDrop(FileDelivery):
-    """Files in a folder of this machine, or one that is mounted."""
+class InFolder(DestinationSettings):
+    """A folder of this machine, or one that is mounted."""
 
     folder: Folder
 
 
-class SftpDrop(FileDelivery):
-    """Files behind SFTP, at the server whose key is pinned."""
+class BehindSftp(DestinationSettings):
+    """A folder behind SFTP, at the server whose key is pinned."""
 
     host: Host
     port: Annotated[int, Field(ge=1, le=65_535)] = 22
@@ -157,14 +157,14 @@ class SftpDrop(FileDelivery):
     password: Credential | None = None
 
     @model_validator(mode="after")
-    def _one_way_in(self) -> SftpDrop:
+    def _one_way_in(self) -> BehindSftp:
         if (self.private_key is None) == (self.password is None):
             raise ValueError("say exactly one of `private_key:` and `password:`")
         return self
 
 
-class BucketDrop(FileDelivery):
-    """Files in a bucket; what reaches it stands below `access`, by obstore's names."""
+class InBucket(DestinationSettings):
+    """A bucket; what reaches it is called by obstore's names."""
 
     url: Annotated[str, Field(pattern=r"^[a-z0-9]+://[^\s@?#]+$")]
     region: Annotated[str, Field(pattern=r"^[a-z0-9-]{2,40}$")] | None = None
@@ -190,7 +190,7 @@ class BucketDrop(FileDelivery):
         return url
 
     @model_validator(mode="after")
-    def _options_are_the_buckets(self) -> BucketDrop:
+    def _options_are_the_buckets(self) -> InBucket:
         scheme = urlsplit(self.url).scheme
         every = {name for names in BUCKET_OPTIONS.values() for name in names}
         for name in sorted(every - set(BUCKET_OPTIONS[scheme])):
@@ -199,6 +199,50 @@ class BucketDrop(FileDelivery):
         if scheme == "s3" and self.region is None and self.endpoint is None:
             raise ValueError("an s3:// bucket needs `region:`, or `endpoint:` where it is not at AWS")
         return self
+
+
+class LocalFolderDrop(FileDelivery, InFolder):
+    """Files in a folder of this machine."""
+
+
+class SftpDrop(FileDelivery, BehindSftp):
+    """Files behind SFTP."""
+
+
+class BucketDrop(FileDelivery, InBucket):
+    """Files in a bucket."""
+
+
+class HashedList(DestinationSettings):
+    """Hashed lists for an ad platform, wherever they are put; audiences for `purpose` over the channel `ads` go there.
+
+    Attributes:
+        platform: Whose file it is.
+        purpose: What people have to have allowed.
+        phone_region: The country of numbers that name none, such as DE.
+        tiktok_phone: Whether TikTok's numbers are hashed with their `+`.
+    """
+
+    platform: Annotated[Literal["google", "meta", "linkedin", "tiktok"], one_of("google", "meta", "linkedin", "tiktok")]
+    purpose: Name | None = None
+    phone_region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None
+    tiktok_phone: Annotated[Literal["with_plus", "digits"] | None, one_of("with_plus", "digits")] = None
+
+    def terms(self) -> tuple[str, str]:
+        """Consent of its own: none to mails, nor to profiling."""
+        return self.purpose or "advertising", "ads"
+
+
+class LocalFolderList(HashedList, InFolder):
+    """Hashed lists in a folder of this machine."""
+
+
+class SftpList(HashedList, BehindSftp):
+    """Hashed lists behind SFTP."""
+
+
+class BucketList(HashedList, InBucket):
+    """Hashed lists in a bucket."""
 
 
 class Hook(DestinationSettings):
@@ -225,6 +269,9 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
+    "ads_local_folder": Kind(LocalFolderList, "orchestration.sync_file_drops:local_folder_list"),
+    "ads_object_store": Kind(BucketList, "orchestration.sync_file_drops:object_store_list"),
+    "ads_sftp": Kind(SftpList, "orchestration.sync_file_drops:sftp_list"),
     "brevo": Kind(KeyedAccount, "activation.destinations.brevo:Brevo"),
     "ghost": Kind(GhostSite, "activation.destinations.ghost:Ghost"),
     "hubspot": Kind(HubSpotAccount, "activation.destinations.hubspot:HubSpot"),

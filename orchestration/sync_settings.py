@@ -159,12 +159,16 @@ class DestinationSettings(Part):
         kind: Which connector.
         sync: Whether the weekly run sends, or only makes the plan that `personae sync` carries out.
         guards: What stops a sync.
+        retry_minutes: How long one call that fails is tried again.
+        job_minutes: How long a job of the vendor's is waited for; the next sync goes on waiting.
         alerts: Who is told that the destination stopped working, and that it works again. The log always is.
     """
 
     kind: str
     sync: Annotated[Literal["weekly", "by hand"], one_of(BY_HAND, WEEKLY)] = "by hand"
     guards: GuardSettings = GuardSettings()
+    retry_minutes: Annotated[float, Field(gt=0, le=1440)] = 15.0
+    job_minutes: Annotated[float, Field(gt=0, le=1440)] = 30.0
     alerts: tuple[AlertSettings, ...] = ()
 
     @property
@@ -181,3 +185,7 @@ class DestinationSettings(Part):
     def fields_named(self) -> Iterable[tuple[str, str]]:
         """Options that name a mapped field, each with the field: every audience that goes there must have it."""
         return ()
+
+    def terms(self) -> tuple[str, str] | None:
+        """Purpose and channel that every audience that goes there must have; any where there are none."""
+        return None

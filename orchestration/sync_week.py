@@ -132,7 +132,7 @@ def sync_destination(
         _refuse_older_weeks(connection, week, name)
     connector = connector_of(workspace, name)
     channels = channels_of(workspace, name)
-    kind = workspace.activation_file.destinations[name].kind
+    settings = workspace.activation_file.destinations[name]
     judged = JudgedWeek(connection, workspace, week)
     try:
         if send and not judged.is_told():
@@ -143,13 +143,17 @@ def sync_destination(
         given += [SentAudience(one.segment, WITHDRAWN) for one in left]
         if not given:
             connector.close()
-            return DestinationSync(name, kind, week, _held_back(judged, name))
+            return DestinationSync(name, settings.kind, week, _held_back(judged, name))
         result = sync(
             connection,
             connector,
             [*sealed, *left],
             erased=_erased(connection, name),
-            settings=SyncSettings(guards=workspace.activation_file.destinations[name].guards.guards()),
+            settings=SyncSettings(
+                guards=settings.guards.guards(),
+                call_deadline_seconds=settings.retry_minutes * 60,
+                job_deadline_seconds=settings.job_minutes * 60,
+            ),
             clock=clock,
             channels=channels,
             dry_run=not send,
@@ -161,7 +165,7 @@ def sync_destination(
         judged.close()
     return DestinationSync(
         name,
-        kind,
+        settings.kind,
         week,
         (*given, *_held_back(judged, name)),
         result,

@@ -15,6 +15,8 @@ from activation.hashed_audiences import (
     PLATFORMS,
     SAME_IDENTIFIER,
     hashed_rows,
+    hashes_of,
+    matched_by,
     normalize,
     note_on_size,
     once_each,
@@ -183,6 +185,15 @@ def test_a_file_that_a_platform_will_refuse_for_its_size_says_so():
     assert note_on_size(PLATFORMS["tiktok"], 999) == "TikTok customer file wants at least 1,000 rows"
     assert note_on_size(PLATFORMS["linkedin"], 300_001) == "LinkedIn matched audience takes at most 300,000 rows"
     assert note_on_size(PLATFORMS["google"], 100) == ""
+
+
+def test_every_hash_by_which_somebody_may_stand_in_a_file_is_known():
+    ann = people({"email": "Ann.Lee+x@gmail.com", "phone": "+4930111111"})
+    expected = ("annlee@gmail.com", "ann.lee+x@gmail.com", "+4930111111", "4930111111")
+    assert hashes_of(ann) == {sha256(one) for one in expected}
+    for platform in PLATFORMS:
+        for style in ("with_plus", "digits"):
+            assert set(hashed_rows(ann, platform, style).select(matched_by(platform)).row(0)) <= hashes_of(ann)
 
 
 def test_an_unknown_platform_is_named():

@@ -25,6 +25,11 @@ audiences:
 PASTED = "pk_0123456789abcdef0123456789abcdef"
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIH2"
 OPTIONS = {
+    "ads_local_folder": "folder: out, platform: google, purpose: lookups, phone_region: DE",
+    "ads_object_store": "url: 's3://bucket/folder', region: eu-central-1, access_key_id: env:KEY, "
+    "secret_access_key: env:KEY, platform: tiktok, tiktok_phone: digits",
+    "ads_sftp": f"host: sftp.example.org, user: personae, folder: in, host_key: '{HOST_KEY}', private_key: env:KEY, "
+    "platform: meta",
     "brevo": "api_key: env:KEY, base_url: 'http://127.0.0.1:8080/v3/', list_prefix: P",
     "ghost": "api_key: env:GHOST, site_url: 'https://news.example.org', label_prefix: P",
     "hubspot": "token: env:KEY, base_url: 'https://api.example.org', list_prefix: P",
@@ -225,3 +230,25 @@ def test_a_webhooks_address_may_be_a_credential_and_is_kept_out_of_every_text(bu
     connector_of(workspace, "there").close()
 
     assert "canary-of-a-hook" not in redact("POST https://hooks.example.org/T0/B0/canary-of-a-hook failed")
+
+
+LOOKED_UP = """\
+audiences:
+  win_back:
+    people: {features: {orders_91d: {at_least: 1}}}
+    purpose: advertising
+    channel: PLACE
+    destination: there
+    attributes: {email: contact.email, phone: contact.phone, country: contact.country}
+destinations: {there: {kind: ads_local_folder, folder: out, platform: meta, phone_region: DE}}
+"""
+
+
+def test_people_go_to_an_ad_platform_only_for_the_purpose_and_channel_of_their_own(builder):
+    (builder.folder / "activation.yml").write_text(LOOKED_UP.replace("PLACE", "ads"))
+    made = connector_of(builder.open(), "there")
+    assert made.capabilities.terms == ("advertising", "ads")
+    made.close()
+    (builder.folder / "activation.yml").write_text(LOOKED_UP.replace("PLACE", "email"))
+    with pytest.raises(SettingsError, match=r"activation.yml:6: .*`purpose: advertising` and `channel: ads` only"):
+        builder.open()

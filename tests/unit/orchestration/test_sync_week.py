@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 import pytest
 from audience_company import FIRST, AudienceCompany
 
-from activation.gate import GateError, remember_erased
+from activation.gate import remember_erased
+from activation.gate_terms import GateError
 from activation.sync.guards import Guards
 from orchestration import sync_week
 from orchestration.settings_file import SettingsError
