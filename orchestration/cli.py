@@ -597,6 +597,9 @@ def _print_audiences(workspace: Workspace, week: Week) -> None:
     if workspace.activation_file.activation.is_declared:
         people = ", ".join(f"{one['audience']} {one['approved']:,}" for one in audiences)
         console.print(f"  audiences         {people}", markup=False)
+    by_hand = [name for name, one in workspace.activation_file.destinations.items() if not one.is_weekly]
+    if by_hand:
+        console.print(f"  sent by hand      personae sync {workspace.folder}   ({', '.join(by_hand)})", markup=False)
     for one in audiences:
         if one["state"] == BLOCKED:
             words = f"{one['audience']} was held back, what was published before stands: {one['state_reason']}"

@@ -16,7 +16,7 @@ from orchestration.activation_file import ACTIVATION_FILE
 from orchestration.settings_file import SettingsError, nearest
 from orchestration.sync_connectors import channels_of, connector_of
 from orchestration.sync_events import tell_dagster
-from orchestration.sync_week import DestinationSync, OlderWeek, newest_week, sync_destination
+from orchestration.sync_week import DestinationSync, OlderWeek, forgotten_destinations, newest_week, sync_destination
 from orchestration.sync_words import headline, hint, plan_lines, result_lines
 from orchestration.warehouse import Warehouse
 from orchestration.weeks import Week
@@ -83,7 +83,8 @@ def sync_all(workspace: Workspace, request: Request, names: list[str], console: 
         is_well = is_well and done.is_well
         _print(done, workspace.folder, console)
         if not request.is_plan:
-            tell_dagster(workspace, done)
+            _tell_dagster(workspace, done, console)
+    _print_forgotten(workspace, console)
     return is_well
 
 
@@ -118,6 +119,26 @@ def _sync(workspace: Workspace, request: Request, name: str, console: Console) -
                 )
             except (GateError, OlderWeek) as error:
                 raise SettingsError(workspace.folder, None, str(error)) from None
+
+
+def _tell_dagster(workspace: Workspace, done: DestinationSync, console: Console) -> None:
+    try:
+        tell_dagster(workspace, done)
+    except Exception as error:
+        # What was sent is sent, and stands in the warehouse: that alone decides how the command ends.
+        console.print(f"  Dagster could not be told of it ({type(error).__name__})", style="yellow", markup=False)
+
+
+def _print_forgotten(workspace: Workspace, console: Console) -> None:
+    with Warehouse.of(workspace).connect(read_only=True) as connection:
+        forgotten = forgotten_destinations(connection, workspace)
+    for name, people in forgotten.items():
+        console.print(
+            f"{name} is not declared any more and holds {people:,} people of ours: who refuses or is erased stays "
+            "there. Declare it once more without an audience, and sync it with --allow-mass-removal",
+            style="yellow",
+            markup=False,
+        )
 
 
 def _print(done: DestinationSync, folder: Path, console: Console) -> None:

@@ -183,6 +183,18 @@ def newest_week(connection: duckdb.DuckDBPyConnection) -> Week | None:
     return Week.ending(row[0]) if row and row[0] else None
 
 
+def forgotten_destinations(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> dict[str, int]:
+    """People that are held by destinations which `activation.yml` does not name any more: nobody keeps them true."""
+    try:
+        rows = connection.execute(
+            "select destination, count(distinct key) from activation.sync_snapshot where is_member or is_in_doubt "
+            "group by destination order by destination"
+        ).fetchall()
+    except duckdb.CatalogException:
+        return {}
+    return {name: people for name, people in rows if name not in workspace.activation_file.destinations}
+
+
 def _refuse_older_weeks(connection: duckdb.DuckDBPyConnection, week: Week, name: str) -> None:
     row = connection.execute(
         "select max(as_of) from activation.sync_runs where destination = ? and not is_dry_run and state != 'blocked'",

@@ -14,7 +14,7 @@ from activation.sync.receipts import DIFFERENCES
 from orchestration.sync_week import DONE, NOTHING, PLANNED, DestinationSync, SentAudience, standing
 
 STATES = {
-    DONE: "it holds exactly whom the gate let through",
+    DONE: "it holds whom the gate let through and nobody else of ours",
     PLANNED: "the plan is made, nothing was sent",
     NOTHING: "no audience goes there, and nobody is there",
     "blocked": "a guard or the gate stopped it before anything was sent",
@@ -33,7 +33,10 @@ MASS_REMOVAL = (
 def headline(done: DestinationSync) -> str:
     """One line: the destination, how it ended, and why."""
     words = f"{done.destination} ({done.kind}), week {done.week.key}: {STATES.get(done.state, done.state)}"
-    return f"{words}: {done.reason}" if done.reason else words
+    receipts = done.result.receipts if done.result else ()
+    aside = sum(one.people.get("set aside", 0) for one in receipts)
+    without = f" (but for {aside:,} whom it refuses)" if aside else ""
+    return f"{words}{without}: {done.reason}" if done.reason else words + without
 
 
 def plan_lines(done: DestinationSync) -> Iterator[str]:

@@ -6,6 +6,7 @@ everything is (`Fatal`).
 """
 
 import json as json_text
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from ipaddress import ip_address
 from typing import Any
@@ -23,6 +24,10 @@ WRONG_CREDENTIALS = (401, 403)
 NOT_THERE = (404, 405, 410)
 """The list, the field or the call itself: nothing about rows, unless the connector expects it."""
 LATER = (408, 425, 429)
+
+for _library in ("httpx", "httpcore"):
+    # They log every address they call, and some vendors are asked for people in it.
+    logging.getLogger(_library).setLevel(logging.WARNING)
 
 
 class VendorClient:

@@ -1,6 +1,6 @@
 """What goes to destinations, after everything is published: per destination its plan, what was sent, the receipt."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import dagster as dg
 
@@ -15,6 +15,7 @@ from orchestration.sync_events import (
     SYNC,
     SYNC_CHECK,
     asset_key,
+    check_figures,
     check_of,
     metadata_of,
     parts_of,
@@ -72,15 +73,19 @@ def _destination_assets(workspace: Workspace, name: str, settings: DestinationSe
     )
     def bring_up_to_date(
         context: dg.AssetExecutionContext, config: SyncConfig, warehouse: Warehouse
-    ) -> Iterator[dg.MaterializeResult]:
-        weeks = run_weeks(context)
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        # Who asks for a check alone names no week in Dagster, and means the newest.
+        weeks = run_weeks(context) if context.selected_asset_keys else []
         sends = settings.is_weekly if config.send is None else config.send
         # Who asks for the plan alone gets the plan alone.
         sends = sends and bool({specs[SYNC].key, specs[RECEIPT].key} & context.selected_asset_keys)
         with warehouse.connect() as connection:
             newest = newest_week(connection)
-            if newest is None or newest not in weeks:
-                yield from _not_sent(context, weeks[-1].key, newest.key if newest else None)
+            if newest is None:
+                context.log.info(f"{name}: no week was judged yet")
+                return
+            if weeks and newest not in weeks:
+                yield from _not_sent(context, weeks[-1].key, newest.key)
                 return
             try:
                 done = sync_destination(
@@ -100,16 +105,18 @@ def _destination_assets(workspace: Workspace, name: str, settings: DestinationSe
         older = {"weeks of this run that are not sent": ", ".join(week.key for week in weeks if week != newest)}
         sending = {} if sends else {"sent": f"no; personae sync DIR --destination {name} does"}
         for part in parts_of(done):
-            if specs[part].key not in context.selected_asset_keys:
-                continue
             passed, told = check_of(done, part)
-            yield dg.MaterializeResult(
-                asset_key=specs[part].key,
-                metadata=metadata_of(workspace, done, part) | sending | (older if len(weeks) > 1 else {}),
-                check_results=_result(context, specs[part].key, CHECKS[part], passed, told),
-            )
+            results = _result(context, specs[part].key, CHECKS[part], passed, told, check_figures(done, part))
+            if specs[part].key in context.selected_asset_keys:
+                yield dg.MaterializeResult(
+                    asset_key=specs[part].key,
+                    metadata=metadata_of(workspace, done, part) | sending | (older if len(weeks) > 1 else {}),
+                    check_results=results,
+                )
+            else:  # somebody asks for the check alone
+                yield from results
 
-    def _not_sent(context: dg.AssetExecutionContext, last: str, newest: str | None) -> Iterator[dg.MaterializeResult]:
+    def _not_sent(context: dg.AssetExecutionContext, last: str, newest: str) -> Iterator[dg.MaterializeResult]:
         """A backfill of weeks that are gone by: a destination holds the newest week and no other."""
         why = f"not sent: {last} is older than {newest}, and a destination gets the newest week only"
         context.log.info(f"{name}: {why}")
@@ -159,13 +166,23 @@ def _specs(name: str, settings: DestinationSettings) -> dict[str, dg.AssetSpec]:
 
 
 def _result(
-    context: dg.AssetExecutionContext, key: dg.AssetKey, check: str, passed: bool, told: str | None
+    context: dg.AssetExecutionContext,
+    key: dg.AssetKey,
+    check: str,
+    passed: bool,
+    told: str | None,
+    figures: Mapping[str, int] | None = None,
 ) -> list[dg.AssetCheckResult]:
     if dg.AssetCheckKey(key, check) not in context.op_execution_context.selected_asset_check_keys:
         return []
     return [
         dg.AssetCheckResult(
-            asset_key=key, check_name=check, passed=passed, description=told, severity=dg.AssetCheckSeverity.ERROR
+            asset_key=key,
+            check_name=check,
+            passed=passed,
+            description=told,
+            severity=dg.AssetCheckSeverity.ERROR,
+            metadata=figures or {},
         )
     ]
 

@@ -39,7 +39,7 @@ class Served:
             if self.answers_with is not None:
                 status, text = self.answers_with(headers)
                 return httpx.Response(status, text=text)
-            kept = {name: value for name, value in headers.items() if name.lower() not in HOP_BY_HOP}
+            kept = {name: value for name, value in headers.items() if name not in HOP_BY_HOP}
             theirs = f"https://{self.vendor.host}"
             # Addresses that the vendor gave, such as the next page, come back as ours.
             url = f"{theirs}{path}".replace(httpx.URL(self.base_url).netloc.decode(), self.vendor.host)
@@ -63,7 +63,8 @@ def on_loopback(vendor: LocalVendor) -> Iterator[Served]:
 
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            answer = served.answer(self.command, self.path, dict(self.headers), body)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            answer = served.answer(self.command, self.path, headers, body)
             self.send_response(answer.status_code)
             for name in ("content-type", "retry-after"):
                 if name in answer.headers:

@@ -141,6 +141,20 @@ def test_who_asks_for_the_plan_alone_gets_the_plan_alone(scheduled):
     assert made(done) == {"plan"} and scheduled.delivered == []
 
 
+def test_a_check_may_be_asked_for_alone_and_sends_nothing(scheduled):
+    workspace = scheduled.runs(FIRST).company.open()
+    assets = [one for one in sync_assets(workspace) if asset_key("shelf", "plan") in one.keys]
+    check = dg.AssetCheckKey(asset_key("shelf", "plan"), "no_guard_speaks_against_it")
+    done = dg.materialize(
+        assets,
+        selection=dg.AssetSelection.checks(check),
+        resources={"warehouse": Warehouse.of(workspace)},
+        tags={"dagster/partition": FIRST.key},
+    )
+    assert checks(done) == {"no_guard_speaks_against_it": True}
+    assert made(done) == set() and scheduled.delivered == []
+
+
 def test_of_a_backfill_the_newest_week_alone_is_sent(scheduled):
     done = scheduled.runs(FIRST, SECOND).materializes("shelf", [FIRST, SECOND])
 

@@ -44,7 +44,10 @@ def test_it_says_what_it_did_and_what_the_destination_holds(company):
     done = sync(company)
 
     assert done.exit_code == 0, done.output
-    assert "shelf (local_folder), week 2026-01-05: it holds exactly whom the gate let through" in done.output
+    assert (
+        "shelf (local_folder), week 2026-01-05: it holds whom the gate let through and nobody else of ours"
+        in done.output
+    )
     assert "winback (mirror): 10 people wanted, 0 are there; 10 join, 0 change, 0 leave" in done.output
     assert "personal attributes: first_name (contact.first_name)" in done.output
     assert "receipt    winback: as desired (10 as desired)" in done.output
@@ -109,6 +112,28 @@ def test_a_wrong_setting_ends_it_with_status_two_in_one_line(company, text, argu
 
     assert done.exit_code == EXIT_WRONG_SETTING, done.output
     assert message in done.output and len(done.output.strip().splitlines()) == 1
+
+
+def test_a_destination_that_is_not_declared_any_more_and_holds_people_is_told_of(company):
+    sync(company.saves(FIRST))
+    company.declares(DECLARED.replace("shelf:", "board:").replace("destination: shelf", "destination: board"))
+    done = sync(company, "--plan")
+    assert "shelf is not declared any more and holds 10 people of ours" in done.output
+
+    company.declares(
+        DECLARED.replace("  shelf:", "  shelf: {kind: local_folder, folder: shelf}\n  board:").replace(
+            "destination: shelf", "destination: board"
+        )
+    )
+    assert sync(company, "--destination", "shelf", "--allow-mass-removal").exit_code == EXIT_RUN_FAILED  # a stale week
+    company.declares(
+        DECLARED.replace("  shelf:", "  board: {kind: local_folder, folder: board}\n  shelf:").replace(
+            "destination: shelf", "destination: board"
+        )
+    )
+    assert sync(company, "--destination", "shelf", "--allow-mass-removal").exit_code == 0
+    company.declares(DECLARED.replace("shelf:", "board:").replace("destination: shelf", "destination: board"))
+    assert "is not declared any more" not in sync(company, "--plan").output
 
 
 def test_before_the_first_run_there_is_nothing_to_send(company):

@@ -1,5 +1,7 @@
 """Lists in pages: all of them are read, and an answer that is no page ends the run instead of looking empty."""
 
+import logging
+
 import httpx
 import pytest
 
@@ -70,3 +72,10 @@ def test_what_is_no_page_is_not_taken_for_an_empty_one(answer):
 def test_one_thing_may_not_be_there():
     assert client(lambda _: httpx.Response(404)).find("get", "/one") is None
     assert client(lambda _: httpx.Response(200, json={"id": 1})).find("get", "/one") == {"id": 1}
+
+
+def test_whom_a_vendor_is_asked_for_stands_in_no_log_however_much_is_logged(caplog):
+    caplog.set_level(logging.DEBUG)
+    made = client(lambda request: httpx.Response(200, json={}))
+    made.call("get_people", "GET", "people", params={"filter": 'any(email,["p1@example.com"])'})
+    assert "p1" not in caplog.text
