@@ -124,7 +124,7 @@ def run(
 @app.command()
 def why(
     folder: Folder,
-    person: Annotated[str, typer.Argument(help="A person id or a contact id.")],
+    person: Annotated[str, typer.Argument(help="A person id, a contact id or an address.")],
     week: Annotated[
         datetime | None,
         typer.Option(
@@ -134,27 +134,38 @@ def why(
     not_in: Annotated[
         str | None, typer.Option("--not", help="Why not in this persona (id or name); default: the runner-up.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     data: DataFolder = None,
 ) -> None:
-    """Say why a person is in a persona, a band and an audience, and why not in another."""
+    """Say why a person is in a persona, a band and an audience, what they were sent, and that the erased never are."""
     from orchestration.dbt_runs import prepare_manifest
     from orchestration.feature_catalogue import read_catalogue
     from orchestration.warehouse import Warehouse
-    from orchestration.why import NotFound, Question, explain
+    from orchestration.why import NotFound, Question, answer, answer_of_erased
+    from orchestration.why_erased import erasure_of, tables_without
 
     with _settings_errors():
         workspace = Workspace.open(folder, data)
     if not workspace.warehouse_file.is_file():
         _fail("no week was run yet; `personae run DIR` first", EXIT_WRONG_SETTING)
     question = Question(person, Week.containing(week.date()) if week else None, not_in)
-    manifest = prepare_manifest(workspace)
-    try:
-        with Warehouse.of(workspace).connect(read_only=True) as connection:
-            lines = explain(connection, workspace, read_catalogue(connection, workspace, manifest), question)
-    except NotFound as error:
-        _fail(str(error), EXIT_WRONG_SETTING)
-    for line in lines:
+    with Warehouse.of(workspace).connect(read_only=True) as connection:
+        erasure = erasure_of(connection, workspace, person)
+    if erasure is not None:
+        told = answer_of_erased(erasure.with_refusal(tables_without(workspace, person)))
+    else:
+        manifest = prepare_manifest(workspace)
+        try:
+            with Warehouse.of(workspace).connect(read_only=True) as connection:
+                told = answer(connection, workspace, read_catalogue(connection, workspace, manifest), question)
+        except NotFound as error:
+            _fail(str(error), EXIT_WRONG_SETTING)
+    if as_json:
+        print(told.to_json())
+    for line in () if as_json else told.lines:
         console.print(line, markup=False)
+    if erasure is not None and not told.facts["every_place_refuses"]:
+        raise typer.Exit(EXIT_RUN_FAILED)
 
 
 @app.command()
@@ -472,6 +483,53 @@ def _check_connector_names(workspace: Workspace, names: list[str]) -> None:
         if name not in known:
             path = workspace.folder / CONNECTORS_FILE
             raise SettingsError(path, None, f"'{name}' is no connector; {nearest(name, known)}")
+
+
+@app.command()
+def erase(
+    folder: Folder,
+    identifiers: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Addresses, contact ids or person ids, or a file with one per line; none: finish what was begun."
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
+    reference: Annotated[
+        str | None, typer.Option(help="Who asked, or under which number; it is kept, so name nobody who is erased.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    data: DataFolder = None,
+) -> None:
+    """Erase people from every table and file, for good: they never come back in, and never go out again."""
+    import json
+
+    from orchestration.erasure import ErasureFailed, NotErased, survey
+    from orchestration.erasure import erase as erase_people
+    from orchestration.erasure_people import read_identifiers
+
+    with _settings_errors():
+        workspace = Workspace.open(folder, data)
+    if not workspace.warehouse_file.is_file():
+        _fail("no week was run yet; `personae run DIR` first", EXIT_WRONG_SETTING)
+    given = read_identifiers(identifiers or [])
+    if identifiers and not given:
+        _fail("there is no identifier in what was given", EXIT_WRONG_SETTING)
+    if dry_run and not given:
+        _fail("say whom: --dry-run needs identifiers", EXIT_WRONG_SETTING)
+    progress = (lambda _: None) if as_json else (lambda words: console.print(f"{words} ...", style="dim"))
+    try:
+        with _one_run_at_a_time(workspace):
+            erased = survey(workspace, given) if dry_run else erase_people(workspace, given, reference, progress)
+    except NotErased as error:
+        _fail(str(error), EXIT_WRONG_SETTING)
+    except ErasureFailed as error:
+        _fail(str(error), EXIT_RUN_FAILED)
+    if as_json:
+        print(json.dumps(erased.to_dict(), indent=2))
+        return
+    for line in erased.in_words():
+        console.print(line, markup=False)
 
 
 @app.command()

@@ -69,6 +69,16 @@ def test_the_lineage_shows_what_was_sent_from_the_shell(company):
         instance.dispose()
 
 
+def test_what_was_sent_counts_also_where_dagster_cannot_be_told(company, monkeypatch):
+    def unavailable(*_):
+        raise OSError("the disk of p000@example.com is full")
+
+    monkeypatch.setattr("orchestration.sync_command.tell_dagster", unavailable)
+    done = sync(company.saves(FIRST))
+    assert done.exit_code == 0
+    assert "Dagster could not be told of it (OSError)" in done.output and "@example.com" not in done.output
+
+
 def test_a_plan_is_printed_and_nothing_is_sent(company):
     done = sync(company.saves(FIRST), "--plan")
 
