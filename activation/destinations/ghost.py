@@ -11,7 +11,8 @@ What is special here:
   enough to answer in time. It writes an apostrophe before cells that look like formulas, addresses too, and reads
   `true` and `undefined` as something else than text: such rows are created one by one.
 - An import leaves a label of its own, which is taken away again.
-- Adding a label twice makes two of it, so it is added to those without it only. Answers about labels name nobody.
+- Adding a label twice makes two of it, so it is added to those without it only, and once more after all were taken away
+  where an answer was lost. Answers about labels name nobody.
 - Addresses are found as they are written or, as Ghost keeps others' spelling, in any case.
 """
 
@@ -62,6 +63,7 @@ TOKEN_SECONDS = 240
 
 MEMBER_FIELDS = ("name", "note")
 ALREADY_THERE = "already exists"
+ADD_LABEL, MOST_TRIES = "add label to members", 5
 _KEY = re.compile(r"([0-9a-f]{24}):((?:[0-9a-f]{2}){16,64})", re.ASCII)
 _CHANGED_BY_IMPORT = re.compile(r"['=+\-@\t\r]|(?i:true|false|undefined)\Z")
 
@@ -179,13 +181,27 @@ class Ghost(Vendor):
                 pass
         return self._label_ids.get(name) or self._create_list(name)
 
-    def _change_labels(self, action: str, label_id: str, member_ids: Sequence[str]) -> bool:
-        """Add a label to members, or take it away; whether that was done for all of them."""
+    def _add_label(self, label_id: str, member_ids: Sequence[str]) -> bool:
+        """Add a label to members who lack it; whether that was done for all of them, and once."""
+        for _ in range(MOST_TRIES):
+            before = self._pacer.retries[ADD_LABEL]
+            is_done = self._change_labels(ADD_LABEL, "addLabel", label_id, member_ids)
+            if self._pacer.retries[ADD_LABEL] == before:
+                return is_done
+            # An answer was lost, the call was made again, and the label may be there twice: both go, and once more.
+            self._remove_label(label_id, member_ids)
+        return False
+
+    def _remove_label(self, label_id: str, member_ids: Sequence[str]) -> bool:
+        """Take a label from members, however often they have it; whether that was done for all of them."""
+        return self._change_labels("remove label from members", "removeLabel", label_id, member_ids)
+
+    def _change_labels(self, operation: str, action: str, label_id: str, member_ids: Sequence[str]) -> bool:
         body = {"bulk": {"action": action, "meta": {"label": {"id": label_id}}}}
         is_done = True
         for some in in_pieces(member_ids, AT_ONCE):
             asked = {"filter": _any_of("id", some)}
-            answer = self._client.call("edit members", "PUT", "members/bulk/", params=asked, json=body).json()
+            answer = self._client.call(operation, "PUT", "members/bulk/", params=asked, json=body).json()
             is_done = is_done and not answer["bulk"]["meta"]["stats"]["unsuccessful"]
         return is_done
 
@@ -343,15 +359,15 @@ class Ghost(Vendor):
             for name, label_id in sorted(one.labels.items()):
                 if ours and name.startswith(ours) and name not in wanted and label_id != self._list_ids[batch.segment]:
                     removed[label_id].append(one.id)
-        done = [self._change_labels("removeLabel", label_id, ids) for label_id, ids in removed.items()]
-        done += [self._change_labels("addLabel", label_id, ids) for label_id, ids in added.items()]
+        done = [self._remove_label(label_id, ids) for label_id, ids in removed.items()]
+        done += [self._add_label(label_id, ids) for label_id, ids in added.items()]
         return all(done)
 
     def _leave(self, batch: Batch) -> Applied:
         label_id = self._list_id(batch.segment)
         found = self._find([row.identifier for row in batch.rows])
         labelled = [one.id for members in found.values() for one in members if label_id in one.labels.values()]
-        is_done = self._change_labels("removeLabel", label_id, labelled)
+        is_done = self._remove_label(label_id, labelled)
         return Applied([confirmed(row) if is_done else not_told(row) for row in batch.rows])
 
     def _delete(self, batch: Batch) -> Applied:
