@@ -24,6 +24,9 @@ FILES = "files"
 EMAIL = "email"
 """The channel that reaches people by their e-mail address; every other one reaches them by their contact id."""
 
+ADS = "ads"
+"""The channel of ad platforms, which look people up by their addresses and numbers."""
+
 KEY = re.compile(r"[a-z][a-z0-9_-]{0,79}", re.ASCII)
 FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_ .-]{0,79}", re.ASCII)
 UNKNOWN_MARKET = "unknown"

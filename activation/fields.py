@@ -71,6 +71,7 @@ class Known:
         sensitive: Features and attributes of a special category of personal data (GDPR art. 9): they go nowhere.
         targets: What is predicted.
         phrases: Phrases that are scored.
+        missing: Sources that are there in other workspaces, and why not here.
     """
 
     features: Mapping[str, str] = field(default_factory=dict)
@@ -78,6 +79,7 @@ class Known:
     sensitive: Collection[str] = ()
     targets: Collection[str] = ()
     phrases: Collection[str] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 def parts(source: str) -> tuple[str, str]:
@@ -123,6 +125,8 @@ def field_complaints(audience: Audience, known: Known) -> Iterator[Complaint]:
             yield Complaint(
                 location, f"'{attribute.source}' is of a special category (GDPR art. 9): it goes to no destination"
             )
+        elif attribute.source in known.missing:
+            yield Complaint(location, f"'{attribute.source}' is known of nobody: {known.missing[attribute.source]}")
         elif attribute.source not in valid:
             yield Complaint(
                 location, f"'{attribute.source}' is nothing that can go out", attribute.source, tuple(sorted(valid))

@@ -1,8 +1,8 @@
 """Audience files for advertising platforms: addresses and names normalized and hashed as each platform documents.
 
-Here belong the normalization, the hashing and the file of each platform. Whether a person may be used for advertising
-is decided in the warehouse; here that decision is only ever obeyed. Telephone numbers come as E.164: whoever knows a
-contact's country reads them so.
+Here belong the normalization, the hashing and the rows of each platform. Whom a platform may look up is decided by the
+gate, and only what it sealed is written: by `destinations/hashed_audience.py` as deliveries, by `write_hashed_audience`
+as files of look-alikes. Telephone numbers come as E.164: whoever knows a contact's country reads them so.
 
 What each platform documents (November 2026; where its pages contradict each other, there is a setting):
 
@@ -15,43 +15,35 @@ What each platform documents (November 2026; where its pages contradict each oth
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import duckdb
 import polars as pl
 
+from activation.audience import ADS
 from activation.publishing import file_sha256
+from activation.sync.gated import GatedAudience, NotGated, relation_fingerprint, require_gated, source_columns
+from activation.sync.payload import quoted
 
 ADVERTISING = "advertising"
 """The purpose that people have to allow: consent to e-mails or to profiling is none to be looked up by a platform."""
 
+HASHED_FILES = "hashed_files"
+"""The destination that the gate seals for where `write_hashed_audience` writes."""
+
 PhoneStyle = Literal["with_plus", "digits"]
 
-NO_REASON = "no reason stated"
 NOTHING_TO_MATCH = "no usable e-mail address and no usable telephone number"
-REFUSED_ELSEWHERE = "the address or number also belongs to somebody who may not be used for advertising"
 SAME_IDENTIFIER = "the address or number is in the file already"
 
 HASH_OF_NOTHING = hashlib.sha256(b"").hexdigest()
 """What careless hashing makes of an empty value: it stands for nobody, and would match everybody without one."""
 
-PEOPLE_COLUMNS: dict[str, pl.DataType] = {
-    "person_id": pl.String(),
-    "email": pl.String(),
-    "phone": pl.String(),
-    "first_name": pl.String(),
-    "last_name": pl.String(),
-    "city": pl.String(),
-    "postal_code": pl.String(),
-    "country": pl.String(),
-    "purpose": pl.String(),
-    "is_allowed": pl.Boolean(),
-    "decision_reason": pl.String(),
-}
-"""Whom a file is made from, one row per person; all but person_id and purpose may be null."""
+FIELDS = ("email", "phone", "first_name", "last_name", "city", "postal_code", "country")
+"""What is told of a person; all may be null."""
 
 _IS_HASH = r"^[0-9a-f]{64}$"
 _ADDRESS = r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$"
@@ -68,9 +60,9 @@ class Platform:
     Attributes:
         key: What the platform is called in settings and names of files.
         name: What it is called by people.
-        columns: By header, in order: what of a person it holds, as `_normalized` names it; None stays empty.
+        columns: By header, in order: what of a person it holds, as `FIELDS` name it; None stays empty.
         unhashed: Headers whose values are written as they are.
-        fewest_rows: With fewer, the platform refuses the file.
+        fewest_rows: With fewer, the platform refuses the file or never uses the list.
         most_rows: With more, it refuses it; None where it states no limit.
     """
 
@@ -97,6 +89,7 @@ PLATFORMS = {
                 "Zip": "postal_code",
             },
             unhashed=frozenset({"Country", "Zip"}),
+            fewest_rows=100,  # matched people, before a list is used at all
         ),
         Platform(
             "meta",
@@ -110,6 +103,7 @@ PLATFORMS = {
                 "ZIP": "postal_code",
                 "COUNTRY": "country",
             },
+            fewest_rows=100,  # matched people, before there can be look-alikes of them
         ),
         Platform(
             "linkedin",
@@ -160,54 +154,98 @@ class HashedFile:
 
 
 def write_hashed_audience(
-    people: pl.DataFrame | Iterable[pl.DataFrame],
+    connection: duckdb.DuckDBPyConnection,
+    audience: GatedAudience,
     platform: str,
     path: Path,
     tiktok_phone: PhoneStyle = "with_plus",
-    refused: pl.DataFrame | None = None,
 ) -> HashedFile:
     """Write the file of one platform.
 
-    Fails closed: only people whose `is_allowed` is true are written (null is not), and an address or number that
-    belongs to anybody who is refused is written for nobody. A value that is a SHA-256 hash already is not hashed again.
-    Rows stand in the order of their hashes, so that their order tells nothing; the same people give the same bytes.
-
     Args:
-        people: `PEOPLE_COLUMNS`, whole or in pieces; those who are refused are counted.
+        connection: Where the gate sealed the audience.
+        audience: What the gate sealed for `HASHED_FILES`; its mapping names some of `FIELDS`.
         platform: A key of `PLATFORMS`.
         path: The file to write.
         tiktok_phone: Whether TikTok's numbers are hashed with their `+`; its pages say both.
-        refused: email and phone of others who may not be used for advertising; nobody counts them.
 
     Returns:
         The file. Without anybody who may be written it has a header only.
 
     Raises:
-        ValueError: The platform is unknown, a column is missing or of the wrong type, or a row is for another purpose
-            than advertising.
+        NotGated: The audience was not sealed by the gate, or for another destination, purpose or channel, or has
+            changed since.
+        ValueError: The platform is unknown.
+    """
+    audience = require_gated(audience, HASHED_FILES)
+    if (audience.purpose, audience.channel) != (ADVERTISING, ADS):
+        raise NotGated(f"Platforms look up who was approved for {ADVERTISING} over {ADS}, and nobody else")
+    if relation_fingerprint(connection, audience.relation, source_columns(audience.mapping)) != audience.fingerprint:
+        raise NotGated(f"{audience.segment} has changed since the gate sealed it")
+    relation = ".".join(quoted(part) for part in audience.relation.split("."))
+    columns = ", ".join(f"{quoted(one.source)} as {quoted(one.name)}" for one in audience.mapping.fields)
+    people = connection.execute(f"select {columns} from {relation}").pl()
+    file, left_out = once_each(hashed_rows(people, platform, tiktok_phone), platform)
+    write_rows(file, path)
+    refused = {reason: count for reason, count in sorted(audience.decision.refused.items()) if count}
+    note = note_on_size(PLATFORMS[platform], file.height)
+    return HashedFile(platform, path, file.height, file_sha256(path), refused | left_out, note)
+
+
+def hashed_rows(people: pl.DataFrame, platform: str, tiktok_phone: PhoneStyle = "with_plus") -> pl.DataFrame:
+    """A platform's row for each person, in the order of the people. A hash that comes as one is not hashed again.
+
+    Args:
+        people: Some of `FIELDS`, as text; what is absent counts as null.
+        platform: A key of `PLATFORMS`.
+        tiktok_phone: As in `write_hashed_audience`.
+
+    Returns:
+        The platform's columns; neither address nor number where the platform has nobody to look up.
+
+    Raises:
+        ValueError: The platform is unknown.
     """
     if platform not in PLATFORMS:
         raise ValueError(f"{platform!r} is no platform; there are {', '.join(PLATFORMS)}")
     described = PLATFORMS[platform]
-    frames = [people] if isinstance(people, pl.DataFrame) else people
-    known = pl.concat([pl.DataFrame(schema=PEOPLE_COLUMNS), *(_conform(frame) for frame in frames)])
-    normalized = known.select(
-        "person_id",
-        pl.col("is_allowed").fill_null(False),
-        pl.col("decision_reason").fill_null(NO_REASON),
-        **normalize(platform, tiktok_phone),
+    known = people.select(
+        (pl.col(name) if name in people.columns else pl.lit(None)).cast(pl.String).alias(name) for name in FIELDS
     )
-    others = pl.DataFrame(schema={"email": pl.String, "phone": pl.String}) if refused is None else refused
-    expressions = normalize(platform, tiktok_phone)
-    barred = others.select(hash_once(others.select(expressions[name].alias(name))[name]) for name in ("email", "phone"))
-    written, left_out = _who_is_written(_with_hashes(normalized, described), barred)
-    columns = [
-        (written[source] if source else pl.Series([None] * written.height, dtype=pl.String)).alias(header)
-        for header, source in described.columns.items()
-    ]
-    file = pl.DataFrame(columns).sort(list(described.columns), nulls_last=True)
-    file.write_csv(path, line_terminator="\r\n", null_value="")
-    return HashedFile(platform, path, file.height, file_sha256(path), left_out, _note(described, file.height))
+    normalized = known.select(**normalize(platform, tiktok_phone))
+    columns = []
+    for header, source in described.columns.items():
+        values = normalized[source] if source else pl.Series([None] * people.height, dtype=pl.String)
+        columns.append((values if source is None or header in described.unhashed else hash_once(values)).alias(header))
+    return pl.DataFrame(columns)
+
+
+def matched_by(platform: str) -> list[str]:
+    """The columns by which a platform looks people up: address and number."""
+    return [header for header, source in PLATFORMS[platform].columns.items() if source in ("email", "phone")]
+
+
+def once_each(rows: pl.DataFrame, platform: str) -> tuple[pl.DataFrame, dict[str, int]]:
+    """A platform's file: each address or number once, in the order of the hashes, which tells nothing of the people.
+
+    Args:
+        rows: Of `hashed_rows`, in any order.
+        platform: A key of `PLATFORMS`.
+
+    Returns:
+        The rows of the file, and how many were left out, by reason.
+    """
+    key = pl.coalesce(matched_by(platform))
+    known = rows.filter(key.is_not_null())
+    ordered = known.sort(list(PLATFORMS[platform].columns), nulls_last=True)
+    once = ordered.with_columns(key=key).unique("key", keep="first", maintain_order=True).drop("key")
+    left_out = {NOTHING_TO_MATCH: rows.height - known.height, SAME_IDENTIFIER: known.height - once.height}
+    return once, {reason: count for reason, count in left_out.items() if count}
+
+
+def write_rows(rows: pl.DataFrame, path: Path) -> None:
+    """Write a platform's file: CSV with a header and lines that end in CRLF."""
+    rows.write_csv(path, line_terminator="\r\n", null_value="")
 
 
 def normalize(platform: str, tiktok_phone: PhoneStyle = "with_plus") -> dict[str, pl.Expr]:
@@ -220,7 +258,7 @@ def normalize(platform: str, tiktok_phone: PhoneStyle = "with_plus") -> dict[str
     Returns:
         By column: email, phone, first_name, last_name, city, postal_code, country.
     """
-    plain = {name: pl.col(name).str.strip_chars() for name in PEOPLE_COLUMNS if name not in ("purpose", "is_allowed")}
+    plain = {name: pl.col(name).str.strip_chars() for name in FIELDS}
     email = plain["email"].str.to_lowercase()
     if platform in ("google", "tiktok"):
         email = email.str.replace_all(r"\s", "")
@@ -255,30 +293,6 @@ def _without_gmail_variants(email: pl.Expr) -> pl.Expr:
     return pl.when(~is_gmail).then(email).when(mailbox != "").then(mailbox + "@" + domain)
 
 
-def _conform(frame: pl.DataFrame) -> pl.DataFrame:
-    missing = [column for column in PEOPLE_COLUMNS if column not in frame.columns]
-    if missing:
-        raise ValueError(f"People lack the columns {', '.join(missing)}")
-    if frame.schema["is_allowed"] not in (pl.Boolean, pl.Null):
-        raise ValueError(f"is_allowed must be true or false, not {frame.schema['is_allowed']}")
-    if not (frame["purpose"] == ADVERTISING).fill_null(False).all():
-        raise ValueError(f"A file for a platform answers for the purpose {ADVERTISING} and no other")
-    try:
-        return frame.select(*PEOPLE_COLUMNS).cast(PEOPLE_COLUMNS)  # type: ignore[arg-type]
-    except pl.exceptions.PolarsError:
-        # Polars would quote the values that do not fit, and they are people's.
-        raise ValueError("People hold a column of the wrong type") from None
-
-
-def _with_hashes(people: pl.DataFrame, platform: Platform) -> pl.DataFrame:
-    sources = [
-        source for header, source in platform.columns.items() if source is not None and header not in platform.unhashed
-    ]
-    # What identifies is compared as a hash as well: an address may come plain from one system and hashed from another.
-    hashed = people.with_columns(hash_once(people[name]) for name in dict.fromkeys([*sources, "email", "phone"]))
-    return hashed if "phone" in sources else hashed.with_columns(phone=pl.lit(None, pl.String))
-
-
 def hash_once(values: pl.Series) -> pl.Series:
     """SHA-256 of each value as lower-case hexadecimal digits.
 
@@ -303,27 +317,25 @@ def _sha256(value: str) -> str | None:
     return None if hashed == HASH_OF_NOTHING else hashed
 
 
-def _who_is_written(people: pl.DataFrame, barred: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
-    """The people of a file, each identifier once, and the others counted by reason."""
-    refused = people.filter(~pl.col("is_allowed"))
-    left_out = Counter(dict(refused.group_by("decision_reason").len().iter_rows()))
-    left = people.filter("is_allowed")
-    has_any = left.filter(pl.col("email").is_not_null() | pl.col("phone").is_not_null())
-    left_out[NOTHING_TO_MATCH] = left.height - has_any.height
-    kept = has_any
-    for name in ("email", "phone"):
-        nobodys = pl.concat([refused[name], barred[name]]).drop_nulls()
-        kept = kept.filter(~pl.col(name).is_in(nobodys.implode()).fill_null(False))
-    left_out[REFUSED_ELSEWHERE] = has_any.height - kept.height
-    once = kept.sort("person_id").with_columns(key=pl.coalesce("email", "phone"))
-    once = once.unique("key", keep="first", maintain_order=True)
-    left_out[SAME_IDENTIFIER] = kept.height - once.height
-    return once, {reason: people for reason, people in sorted(left_out.items()) if people}
-
-
-def _note(platform: Platform, rows: int) -> str:
+def note_on_size(platform: Platform, rows: int) -> str:
+    """What a platform will say to the size of a file; nothing where it takes it."""
     if rows < platform.fewest_rows:
         return f"{platform.name} wants at least {platform.fewest_rows:,} rows"
     if platform.most_rows and rows > platform.most_rows:
         return f"{platform.name} takes at most {platform.most_rows:,} rows"
     return ""
+
+
+def hashes_of(people: pl.DataFrame) -> set[str]:
+    """Every hash by which people's addresses and numbers may stand in a file of any platform.
+
+    Args:
+        people: email and phone (E.164), both nullable.
+    """
+    found: set[str] = set()
+    for platform in PLATFORMS:
+        for style in ("with_plus", "digits"):
+            rows = hashed_rows(people, platform, style)  # type: ignore[arg-type]
+            for header in matched_by(platform):
+                found.update(rows[header].drop_nulls().to_list())
+    return found

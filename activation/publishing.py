@@ -66,6 +66,31 @@ def publish_folder(
     return version
 
 
+def change_folders(root: Path, change: Callable[[Path, Path], None]) -> None:
+    """Let every published week lead to a changed version, and remove every other version.
+
+    For the one case in which what was published may not stand: somebody is erased. A process that dies leaves each link
+    at a complete version; doing it again does the rest.
+
+    Args:
+        root: A folder of published weeks.
+        change: Is given each version that a link leads to and an empty folder to write the changed files into.
+    """
+    weeks = sorted(link.name for link in root.iterdir() if link.is_symlink() and _names_week(link.name))
+    has_latest = (root / LATEST).is_symlink()
+    for week in weeks:
+        version = (root / week).resolve(strict=True)
+
+        def build(draft: Path, version: Path = version) -> None:
+            change(version, draft)
+
+        publish_folder(build, root, week, also_latest=has_latest, keep_unlinked=0)
+    if not weeks and (root / VERSIONS).is_dir():
+        with _one_at_a_time(root / VERSIONS):
+            _clear_unfinished(root)
+            _remove_unlinked(root, 0)
+
+
 def _check_week(week: str) -> None:
     if not _names_week(week):
         raise ValueError(f"A week is named by its Monday, YYYY-MM-DD, not {week!r}")

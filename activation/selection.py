@@ -12,6 +12,7 @@ A selection is a mapping; all that it says must hold::
     message_style: novelty_seeking
     propensity: {churn: high}                      # a band, or {at_least: 0.3}
     affinity: {API: {at_least: 0.5}}               # a phrase or a group of phrases
+    lookalike: like_champions                      # or {is: like_champions, rank: {at_most: 500}}
     features: {revenue_91d: {at_least: 200}, contact_country: {is: [DE, AT]}}
     all: [...]                                     # selections that all hold
     any: [...]                                     # at least one of them holds
@@ -39,11 +40,13 @@ RELATIONS = {
     "person_affinities": "marts.person_affinities",
     "adoption_classes": "marts.adoption_classes",
     "person_persuasion": "marts.person_persuasion",
+    "lookalikes": "marts.lookalikes",
     "person_features": "features.person_features",
 }
 """Where each kind of condition is looked up. All have as_of and person_id; besides: segment_type, segment_id,
 segment_name, membership_strength; target, probability, band; phrase_group, phrase, score, percentile; adoption_class;
-message_style; a column per feature. Whoever selects before the marts are made gives other tables of these columns."""
+message_style; lookalike, lookalike_rank; a column per feature. Whoever selects before the marts are made gives other
+tables of these columns."""
 
 
 def _listed(given: Any) -> Any:
@@ -144,6 +147,18 @@ class AffinityCondition(_Part):
         return self
 
 
+class Lookalikes(_Part):
+    """Lists of look-alikes by name, and how far down the list people may stand."""
+
+    names: Annotated[OneOrMore, Field(alias="is")]
+    rank: Range | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_name_is_meant(cls, given: Any) -> Any:
+        return given if isinstance(given, dict) else {"is": given}
+
+
 class Selection(_Part):
     """People of a week, by what is known of them. Everything that is said must hold."""
 
@@ -153,6 +168,7 @@ class Selection(_Part):
     message_style: OneOrMore | None = None
     propensity: dict[str, PropensityCondition] = Field(default_factory=dict)
     affinity: dict[str, AffinityCondition] = Field(default_factory=dict)
+    lookalike: Lookalikes | None = None
     features: dict[str, FeatureCondition] = Field(default_factory=dict)
     all_of: Annotated[tuple[Selection, ...], Field(alias="all")] = ()
     any_of: Annotated[tuple[Selection, ...], Field(alias="any")] = ()
@@ -199,6 +215,7 @@ class Names:
         targets: What is predicted.
         phrases: Phrases that are scored.
         defined_personas: Ids and names of the personas that marketers define.
+        lookalikes: Lists of look-alikes.
         adoption_classes: The classes there are; None where that is not known yet.
         message_styles: The styles there are; None where that is not known yet.
     """
@@ -208,6 +225,7 @@ class Names:
     targets: Collection[str] = ()
     phrases: Collection[str] = ()
     defined_personas: Collection[str] = ()
+    lookalikes: Collection[str] = ()
     adoption_classes: Collection[str] | None = None
     message_styles: Collection[str] | None = None
 
@@ -242,16 +260,7 @@ def complaints(selection: Selection, names: Names) -> Iterator[Complaint]:
         Each thing that does not fit, in the order in which it stands.
     """
     for location, part in selection.parts():
-        for name in part.defined_persona.names if part.defined_persona else ():
-            if name.casefold() not in {each.casefold() for each in names.defined_personas}:
-                yield _unknown((*location, "defined_persona"), "is no defined persona", name, names.defined_personas)
-        for key, given, known in (
-            ("adoption_class", part.adoption_class, names.adoption_classes),
-            ("message_style", part.message_style, names.message_styles),
-        ):
-            for name in given or ():
-                if known is not None and name not in known:
-                    yield _unknown((*location, key), f"is no {key.replace('_', ' ')}", name, known)
+        yield from _about_groups(location, part, names)
         for name in part.propensity:
             if name not in names.targets:
                 yield _unknown((*location, "propensity", name), "is no target", name, names.targets)
@@ -261,6 +270,22 @@ def complaints(selection: Selection, names: Names) -> Iterator[Complaint]:
                 yield _unknown((*location, "affinity", name), "is neither a phrase nor a group of them", name, valid)
         for name, condition in part.features.items():
             yield from _about_feature((*location, "features", name), name, condition, names)
+
+
+def _about_groups(location: Location, part: Selection, names: Names) -> Iterator[Complaint]:
+    for name in part.defined_persona.names if part.defined_persona else ():
+        if name.casefold() not in {each.casefold() for each in names.defined_personas}:
+            yield _unknown((*location, "defined_persona"), "is no defined persona", name, names.defined_personas)
+    for key, given, known in (
+        ("adoption_class", part.adoption_class, names.adoption_classes),
+        ("message_style", part.message_style, names.message_styles),
+    ):
+        for name in given or ():
+            if known is not None and name not in known:
+                yield _unknown((*location, key), f"is no {key.replace('_', ' ')}", name, known)
+    for name in part.lookalike.names if part.lookalike else ():
+        if name not in names.lookalikes:
+            yield _unknown((*location, "lookalike"), "is no list of look-alikes", name, names.lookalikes)
 
 
 def _about_feature(location: Location, name: str, condition: FeatureCondition, names: Names) -> Iterator[Complaint]:
@@ -336,6 +361,7 @@ def needed_relations(selection: Selection) -> set[str]:
             ("person_affinities", part.affinity),
             ("adoption_classes", part.adoption_class),
             ("person_persuasion", part.message_style),
+            ("lookalikes", part.lookalike),
             ("person_features", part.features),
         ):
             if says:
@@ -374,6 +400,10 @@ class _Compiler:
             yield self._among("person_propensities", *conditions)
         for name, affinity in selection.affinity.items():
             yield self._affinity(name, affinity)
+        if selection.lookalike:
+            conditions = [f"lookalike in ({self._values(selection.lookalike.names)})"]
+            conditions += self._range("lookalike_rank", selection.lookalike.rank) if selection.lookalike.rank else []
+            yield self._among("lookalikes", *conditions)
         if selection.features:
             conditions = [each for name, one in selection.features.items() for each in self._feature(name, one)]
             yield self._among("person_features", *conditions)

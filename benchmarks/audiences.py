@@ -21,7 +21,8 @@ import duckdb
 from activation.audience import FrequencyCap, MarketRule
 from activation.experiments import Experiment
 from activation.fields import values_sql
-from activation.gate import Gate, Rules, Terms
+from activation.gate import Gate
+from activation.gate_terms import Rules, Terms
 from activation.selection import Selection, compile_selection
 from activation.sync.protocol import FieldMapping, MappedField, Mode
 

@@ -3,18 +3,21 @@
     python -m benchmarks.models [--data FOLDER] [--people 1000000] [--only PART [--algorithm ALGORITHM]]
 
 How good they are is measured on public data, shuffled and, where rows are dated, forward in time; how true the
-probabilities are, in worlds whose probabilities are known; how long a million people take, in a process of its own.
+probabilities are, in worlds whose probabilities are known and on the demo company; how long a million people take, in
+a process of its own.
 """
 
 import argparse
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import polars as pl
 from scipy.special import expit
@@ -35,8 +38,12 @@ RESULTS = PROJECT / "benchmarks" / "MODELS.md"
 ROOT = date(2026, 1, 5)
 KEEP = PropensitySettings(suspects="keep")
 SCALE = ("compared", "logistic", "boosting", "forest", "network")
-PARTS = ("public", "forward", "leaks", "truth", "value", "scale")
+PARTS = ("public", "forward", "leaks", "truth", "value", "demo", "scale")
 MONTHS = ("Feb", "Mar", "May", "June", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+JUDGED_PREDICTIONS = """
+select scored_as_of, people, positives, predicted_mean, observed_share, calibration_error, auc
+from marts.propensity_backtest where segment_type = 'everybody' order by scored_as_of
+"""
 HEAD = """# How good propensities are
 
 Written by `make bench-models`; two cores, shared with other work, so that times are upper bounds. Intervals are 95 %.
@@ -61,6 +68,7 @@ def main() -> None:
         "leaks": lambda: _leaks(arguments.data),
         "truth": _truth,
         "value": lambda: _value(arguments.data),
+        "demo": _demo,
         "scale": lambda: _scale(arguments.people, [arguments.algorithm] if arguments.algorithm else SCALE),
     }
     if arguments.only:
@@ -301,6 +309,35 @@ def _truth() -> str:
 def _value(data: Path) -> str:
     source = data / "cdnow" / "CDNOW_sample.txt"
     return "\n".join(["## Customer value", "", *(_cdnow(source) if source.is_file() else []), ""])
+
+
+def _demo(people: int = 100_000, weeks: int = 7) -> str:
+    """What was said of the demo company's people, and what has come true since."""
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Path(folder) / "demo"
+        for command in (
+            ["demo", workspace, "--people", people, "--weeks", 26],
+            ["run", workspace, "--weeks", weeks],
+        ):
+            called = [sys.executable, "-m", "orchestration", *map(str, command)]
+            subprocess.run(called, check=True, capture_output=True, cwd=PROJECT)
+        with duckdb.connect(str(workspace / ".personae" / "warehouse.duckdb"), read_only=True) as connection:
+            rows = connection.execute(JUDGED_PREDICTIONS).fetchall()
+    return "\n".join(
+        [
+            f"## {people:,} people of the demo company",
+            "",
+            f"`personae run --weeks {weeks}`, then `marts.propensity_backtest`: predictions whose time is over since.",
+            "",
+            "| predicted as of | people | outcomes | predicted | came true | calibration error | AUC |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+            *(
+                f"| {as_of} | {people:,} | {positives:,} | {said:.2%} | {came:.2%} | {error:.4f} | {auc:.3f} |"
+                for as_of, people, positives, said, came, error, auc in rows
+            ),
+            "",
+        ]
+    )
 
 
 def _scale(people: int, algorithms: Sequence[str] = SCALE) -> str:

@@ -20,26 +20,11 @@ from activation.selection import Complaint, Location, Names, complaints
 from activation.sync.payload import key_of
 from orchestration.legal_basis import COUNTRIES
 from orchestration.settings_file import SettingsError, SettingsFile, nearest
+from orchestration.sync_kinds import KINDS
+from orchestration.sync_settings import DestinationSettings
 from orchestration.weeks import Week
 
 ACTIVATION_FILE = "activation.yml"
-KINDS = (
-    "brevo",
-    "ghost",
-    "google",
-    "hubspot",
-    "klaviyo",
-    "linkedin",
-    "local_folder",
-    "mailchimp",
-    "mailman",
-    "meta",
-    "object_store",
-    "sendgrid",
-    "sftp",
-    "tiktok",
-    "webhook",
-)
 CHANNELS = ("email", "sms", "push", "phone", "post", "whatsapp", "in_app", "web", "ads")
 """As the ledger of consent knows them (`known_channels` in `dbt_project/macros/consent.sql`)."""
 
@@ -54,6 +39,7 @@ class ActivationFile:
         activation: What the file says; nothing where there is none.
         templates: By audience and block.
         known: What a mapping may name.
+        destinations: Where audiences go, with the options of their kinds.
         fingerprint: A hash of the file and of the templates it names.
     """
 
@@ -61,6 +47,7 @@ class ActivationFile:
     templates: Mapping[str, Mapping[str, Template]] = field(default_factory=dict)
     known: Known = field(default_factory=Known)
     fingerprint: str = ""
+    destinations: Mapping[str, DestinationSettings] = field(default_factory=dict)
 
 
 def read_activation_file(folder: Path, names: Names, known: Known, purposes: tuple[str, ...]) -> ActivationFile:
@@ -83,7 +70,7 @@ def read_activation_file(folder: Path, names: Names, known: Known, purposes: tup
     if not activation.audiences:
         raise file.error((), "no audience is declared; declare some under `audiences:`, or remove the file")
     purposes = (*purposes, *activation.purposes)
-    _check_destinations(file, activation)
+    destinations = _read_destinations(file, activation)
     _check_markets_and_caps(file, activation)
     templates = {}
     for key, audience in activation.audiences.items():
@@ -98,7 +85,8 @@ def read_activation_file(folder: Path, names: Names, known: Known, purposes: tup
         read_suppression_list(folder, activation, file)
     texts = sorted((key, name, one.text) for key, blocks in templates.items() for name, one in blocks.items())
     content = path.read_bytes() + repr(texts).encode()
-    return ActivationFile(activation, templates, known, hashlib.sha256(content).hexdigest()[:12])
+    fingerprint = hashlib.sha256(content).hexdigest()[:12]
+    return ActivationFile(activation, templates, known, fingerprint, destinations)
 
 
 def _complain(file: SettingsFile, here: Location, found: object) -> None:
@@ -109,7 +97,9 @@ def _complain(file: SettingsFile, here: Location, found: object) -> None:
         raise file.error((*here, *one.location), f"{one.message}{hint}")
 
 
-def _check_destinations(file: SettingsFile, activation: Activation) -> None:
+def _read_destinations(file: SettingsFile, activation: Activation) -> dict[str, DestinationSettings]:
+    """Every destination with the options of its kind."""
+    read: dict[str, DestinationSettings] = {}
     for name, destination in activation.destinations.items():
         here: Location = ("destinations", name)
         if name == FILES:
@@ -118,6 +108,26 @@ def _check_destinations(file: SettingsFile, activation: Activation) -> None:
             raise file.error(
                 (*here, "kind"), f"'{destination.kind}' is no kind of destination; {nearest(destination.kind, KINDS)}"
             )
+        same = [other for other in read if other.replace("-", "_") == name.replace("-", "_")]
+        if same:
+            raise file.error(here, f"'{name}' and '{same[0]}' are one name where - stands for _")
+        read[name] = file.parse(KINDS[destination.kind].settings, here)
+    for key, audience in activation.audiences.items():
+        if audience.destination in read:
+            terms = read[audience.destination].terms()
+            if terms is not None and terms != (audience.purpose, audience.channel):
+                only = f"`purpose: {terms[0]}` and `channel: {terms[1]}` only"
+                raise file.error(
+                    ("audiences", key, "destination"), f"'{audience.destination}' takes audiences with {only}"
+                )
+            fields = [*DEFAULT_FIELDS, *audience.attributes, *audience.content]
+            for option, named in read[audience.destination].fields_named():
+                if named not in fields:
+                    raise file.error(
+                        ("destinations", audience.destination, option),
+                        f"the audience '{key}' maps no field '{named}'; {nearest(named, fields)}",
+                    )
+    return read
 
 
 def _check_audience(

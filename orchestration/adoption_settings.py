@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Annotated, Any
 
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from orchestration.mapping import Attribute, slug
 from orchestration.settings_file import Location, SettingsFile, nearest
-from orchestration.special_categories import CATEGORIES, NEEDS_A_DECISION, looks_like
+from orchestration.special_categories import CATEGORIES, NEEDS_A_DECISION, complaint_about_words, looks_like
 
 INFLUENCER, UNCLASSIFIED = "influencer", "unclassified"
 AFFINITY_GROUPS = ("brand", "trigger", "event", "target")
@@ -212,6 +212,9 @@ def check_adoption(
     Raises:
         SettingsError: the first thing to be mended, with its line and the nearest valid name.
     """
+    for where, name in _shown_names(adoption):
+        if complaint := complaint_about_words(name, "the name of a class"):
+            raise file.error(("adoption", *where), complaint)
     ids: list[str] = []
     for place, launch in enumerate(launches):
         here: Location = ("launches", place)
@@ -274,6 +277,15 @@ def adoption_vars(
             for kind in ("reach", "creation")
         },
     }
+
+
+def _shown_names(adoption: AdoptionSettings) -> Iterator[tuple[Location, str]]:
+    """What people are called by their class, with where it stands."""
+    for place, one in enumerate(adoption.classes):
+        yield ("classes", place, "id"), one.id.replace("_", " ")
+        yield ("classes", place, "name"), one.name
+    yield ("influencer", "name"), adoption.influencer.name
+    yield ("unclassified_name",), adoption.unclassified_name
 
 
 def _check_event(

@@ -24,7 +24,8 @@ from activation.audiences import AudienceFile, write_audience_files
 from activation.content import filled_in
 from activation.experiments import Experiment
 from activation.fields import mapping_of, personal_fields, values_sql
-from activation.gate import Gate, GateError, Rules, Terms, Text
+from activation.gate import Gate
+from activation.gate_terms import GateError, Rules, Terms, Text
 from activation.publish_gates import Found, Ledger, Source, find, without_accepted
 from activation.publish_gates import Week as GateWeek
 from activation.selection import RELATIONS, Selection, compile_selection, needed_relations
@@ -377,6 +378,12 @@ class JudgedWeek:
 
     # What comes of it.
 
+    def is_told(self) -> bool:
+        """Whether what was decided is what was written of this week before, audience by audience."""
+        told = {one["audience"]: one for one in told_of(self._connection, self.week)}
+        rows = [self._row(place, key, state) for place, (key, state) in enumerate(self.states.items())]
+        return [told.get(row["audience"]) for row in rows] == rows and len(told) == len(rows)
+
     def tell(self) -> None:
         """Write who is in which audience and why, in one transaction."""
         with transaction(self._connection):
@@ -423,6 +430,10 @@ class JudgedWeek:
             for key, state in self.states.items()
             if state.audience.destination == destination and state.values_as_of is not None
         ]
+
+    def sealed_as_nobody(self, destination: str, segment: str, purpose: str, channel: str) -> GatedAudience:
+        """An audience that does not go there any more: nobody shall be there, so whoever is has to leave."""
+        return self._gate.seal_nobody(segment, destination, purpose, channel)
 
     def _seal(self, key: str, state: AudienceState) -> GatedAudience:
         assert state.values_as_of is not None  # noqa: S101 - asked before

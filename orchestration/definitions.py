@@ -22,6 +22,7 @@ from orchestration.defs.propensities import propensity_assets
 from orchestration.defs.publish import published_assets
 from orchestration.defs.report import report_asset
 from orchestration.defs.schedule import monday_schedule, new_extracts_sensor, weekly_job
+from orchestration.defs.sync import sync_assets
 from orchestration.defs.tables import feature_tables, mart_tables
 from orchestration.defs.uplift import uplift_assets
 from orchestration.defs.values import value_assets
@@ -59,6 +60,7 @@ def definitions_for(workspace: Workspace, loggers: dict[str, dg.LoggerDefinition
             lookalike_files_asset(workspace),
             report_asset(workspace),
             published_assets(workspace),
+            *sync_assets(workspace),
         ],
         jobs=[job],
         schedules=[monday_schedule(workspace, job)],

@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 
+from orchestration.erasure_keys import erased_form_sql, is_erased
 from orchestration.identity_settings import Decision, add_decision, remove_decisions
 from orchestration.settings_file import SettingsError
 from orchestration.warehouse import Warehouse, transaction
@@ -209,6 +210,8 @@ def keep_apart_no_more(workspace: Workspace, one: str, other: str) -> None:
 def write_decisions(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> int:
     """Put the decisions of the workspace's file into the warehouse, in the place of those that were there.
 
+    Whoever was erased is named by a hash: so what kept others apart from them still does.
+
     Returns:
         How many there are.
     """
@@ -216,9 +219,18 @@ def write_decisions(connection: duckdb.DuckDBPyConnection, workspace: Workspace)
     with transaction(connection):
         connection.execute("delete from raw.identity_decisions")
         for each in decisions:
-            told = [*each.contacts, each.from_week.monday, each.decided_on, each.decided_by, each.why]
+            contacts = [_unless_erased(connection, one) for one in each.contacts]
+            told = [*contacts, each.from_week.monday, each.decided_on, each.decided_by, each.why]
             connection.execute("insert into raw.identity_decisions values (?, ?, ?, ?, ?, ?)", told)
     return len(decisions)
+
+
+def _unless_erased(connection: duckdb.DuckDBPyConnection, contact: str) -> str:
+    """A contact's id; where they were erased, what they count as."""
+    if is_erased(connection, contact) is None:
+        return contact
+    row = connection.execute(f"select {erased_form_sql('?')}", [contact]).fetchone()
+    return str(row[0]) if row else contact
 
 
 def last_week_run(workspace: Workspace) -> Week | None:

@@ -104,6 +104,34 @@ activation: {{channel: email, purpose: email_marketing}}
 
 schedule: {{hour: 6}}        # Monday mornings, while `personae ui` or a Dagster daemon is running
 """
+ACTIVATION_EXAMPLE = """\
+# Who goes out, and where to: docs/activation.md, docs/sync.md. Rename this file to activation.yml where you want it;
+# without one the weekly run writes a file per persona. Every name is checked before anything runs.
+audiences:
+  winback:
+    description: Whoever may soon be gone
+    people: {persona: Night owls}            # who is meant; personas have the names that your first run finds
+    purpose: email_marketing                 # what people have to allow it for
+    channel: email                           # and over which channel
+    destination: newsletter                  # without it: a file in .personae/activation/<week>
+    mode: mirror                             # who is no longer meant leaves; or upsert, add-only, ...
+    # What goes out beside address, persona and class; personal attributes are listed in every plan:
+    # attributes: {first_name: contact.first_name}
+    holdout: 0.1                             # chance keeps every tenth out, to measure what the audience brings about
+    minimum_size: 50
+
+destinations:
+  newsletter:
+    kind: klaviyo                            # brevo, hubspot, mailchimp, sendgrid, sftp, object_store, webhook, ...
+    api_key: env:KLAVIYO_API_KEY             # credentials are named (env:NAME, file:PATH) and never written here
+    sync: by hand                            # a run makes the plan, `personae sync` sends it; weekly: the run sends
+    guards: {max_removal_share: 0.2}         # what stops a sync that looks like an accident
+    # alerts: [{webhook: env:CHAT_HOOK}]     # who is told when it stops working, and when it works again
+
+# market_rules: {NL: no unsolicited contact}
+# frequency_caps: {email: {at_most: 3, within_days: 7}}
+# suppression_list: do-not-contact.csv       # columns email, contact_id or identifier
+"""
 TEMPLATES_COMMENTED = """\
 #   churn: {template: churn}                        # no order for 90 days, of people who ordered in the last 90
 #   conversion: {template: conversion}              # a first order within 30 days, of people who never ordered
@@ -185,6 +213,8 @@ def init_workspace(
     for path in ready:
         written.append(folder / "mappings" / path.name)
         written[-1].write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    written.append(folder / "activation.example.yml")
+    written[-1].write_text(ACTIVATION_EXAMPLE, encoding="utf-8")
     for entity in ENTITIES:
         written.append(folder / "mappings" / "examples" / f"{entity}.yml")
         written[-1].write_text(mapping_template(contracts[entity]), encoding="utf-8")

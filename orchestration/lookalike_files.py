@@ -14,9 +14,10 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from activation.audience import EMAIL
-from activation.gate import Gate, Tables, Terms
-from activation.hashed_audiences import ADVERTISING, HashedFile, write_hashed_audience
+from activation.audience import ADS, EMAIL
+from activation.gate import Gate
+from activation.gate_terms import Tables, Terms, Text
+from activation.hashed_audiences import ADVERTISING, FIELDS, HASHED_FILES, HashedFile, write_hashed_audience
 from activation.sync.gated import GatedAudience
 from activation.sync.protocol import FieldMapping, MappedField, Mode
 from ml.phone_numbers import e164_numbers
@@ -26,45 +27,15 @@ from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
 MANIFEST = "manifest.json"
-ADS = "ads"
-"""The channel of ad platforms, in the ledger of consent."""
+MAPPING = FieldMapping("ads", tuple(MappedField(name, name) for name in FIELDS))
 
 # Who is looked up by a platform, as the contact that stands for the person says it at the week's end.
-CHOSEN = """
-select p.person_id, p.email, p.phone, c.first_name, c.last_name, c.city, c.postal_code, c.country,
-    'advertising' as purpose, j.refusal is null as is_allowed, j.refusal as decision_reason
-from gate_judged as j
-inner join gate_people as g on g.person = j.person
-inner join intermediate.int_people as p on p.person_id = g.person_id
+VALUES = """
+select a.identifier, p.email, p.phone as spelled, c.first_name, c.last_name, c.city, c.postal_code, c.country
+from gate_approved as a
+inner join intermediate.int_people as p on p.as_of = $as_of and p.person_id = a.person_id
 left join staging.stg_contacts as c on c.contact_id = p.contact_id
     and c.valid_from < $as_of_at and coalesce(c.valid_to >= $as_of_at, true)
-where p.as_of = $as_of
-order by p.person_id
-"""
-# Whose addresses and numbers nobody is looked up by: of contacts, deleted or not, of everybody who may not be used for
-# advertising, also of people who may not be profiled. The writer compares them exactly; here they are only narrowed.
-REFUSED = """
-with identifiers as (
-    select distinct lower(trim(email)) as email, right(regexp_replace(phone, '[^0-9]', '', 'g'), 7) as number
-    from looked_up where is_allowed
-),
-contacts as (
-    select i.person_id, c.email, c.phone, c.country, lower(trim(c.email)) as address,
-        right(regexp_replace(c.phone, '[^0-9]', '', 'g'), 7) as number
-    from staging.stg_contacts as c
-    inner join intermediate.int_identities_resolved as i on i.identity_kind = 'contact' and i.identity_id = c.contact_id
-    where c.email is not null or c.phone is not null
-),
-shared as (
-    select * from contacts
-    where address in (select email from identifiers where email <> '')
-        or number in (select number from identifiers where number <> '')
-)
-select distinct s.email, s.phone, s.country from shared as s
-anti join (
-    select person_id from gate_advertising where as_of = $as_of and is_allowed and not is_refused_by_now
-) as a on a.person_id = s.person_id
-order by all
 """
 
 
@@ -100,24 +71,25 @@ def write_platform_files(
     """
     written: dict[str, list[HashedFile]] = {}
     for kind, people in (("seed", lookalike.seed), ("lookalikes", lookalike.scores["person_id"])):
-        frame, refused = _people(connection, workspace, week, people)
+        gate, sealed = _sealed_for_platforms(connection, workspace, week, people)
         written[kind] = [
             write_hashed_audience(
-                frame,
+                connection,
+                sealed,
                 platform,
                 folder / f"{lookalike.name}-{kind}-{platform}.csv",
                 lookalike.settings.tiktok_phone,
-                refused,
             )
             for platform in lookalike.settings.platforms
         ]
+        gate.close()
     return PlatformFiles(lookalike.name, written["seed"], written["lookalikes"])
 
 
-def _people(
+def _sealed_for_platforms(
     connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, people: pl.Series
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The chosen people as a platform's file needs them, and addresses and numbers that were refused."""
+) -> tuple[Gate, GatedAudience]:
+    """Those chosen who may be looked up by a platform, sealed; the gate is to be closed when they are written."""
     chosen = people.rename("person_id").to_frame()  # noqa: F841 - DuckDB reads it by name
     at = week.as_of_at(workspace.settings.timezone)
     connection.execute(
@@ -129,21 +101,17 @@ def _people(
     gate = Gate(connection, week.as_of, at, gate_rules(workspace), Tables(contactability="gate_advertising"))
     # Not by address: who has none may be looked up by their number.
     gate.consider(
-        Terms("ads", ADVERTISING, ADS, identifier="contact_id"),
+        Terms("people", ADVERTISING, ADS, HASHED_FILES, identifier="contact_id"),
         "p.person_id in (select person_id from gate_chosen)",
     )
     gate.judge()
-    looked_up = connection.execute(CHOSEN, {"as_of": week.as_of, "as_of_at": at}).pl()
-    refused = connection.execute(REFUSED, {"as_of": week.as_of}).pl()
-    gate.close()
     region = workspace.settings.identity.phone_region
-    return (
-        looked_up.with_columns(phone=_e164(looked_up, region)),
-        refused.select("email", phone=_e164(refused, region)),
-    )
+    numbers = Text(("spelled", "country"), lambda frame: e164(frame.rename({"spelled": "phone"}), region))
+    values = {"as_of": week.as_of, "as_of_at": at}
+    return gate, gate.seal("people", VALUES, values, MAPPING, Mode.MIRROR, {"phone": numbers})
 
 
-def _e164(people: pl.DataFrame, region: str | None) -> pl.Series:
+def e164(people: pl.DataFrame, region: str | None) -> pl.Series:
     """Numbers as E.164 by the country of the row, else by that of the workspace; hashes stay what they are."""
     is_hash = people["phone"].str.strip_chars().str.contains(r"^[0-9a-fA-F]{64}$").fill_null(False)
     numbers = e164_numbers(people.select("phone", "country"), region)

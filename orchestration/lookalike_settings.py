@@ -120,6 +120,9 @@ def _no_characteristic(name: str, found: list[Source], known: Mapping[Source, li
 
 def lookalike_complaints(settings: LookalikeSettings, names: Names) -> Iterator[Complaint]:
     """Hold a look-alike to the names there are; locations are from the look-alike down."""
+    for location, part in settings.seed.parts():
+        if part.lookalike:
+            yield Complaint(("seed", *location, "lookalike"), "a list of look-alikes is no seed of another")
     for one in complaints(settings.seed, names):
         yield Complaint(("seed", *one.location), one.message, one.name, one.valid)
     for name in settings.grow:

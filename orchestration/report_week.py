@@ -181,6 +181,14 @@ def _value_words(connection: duckdb.DuckDBPyConnection, week: Week) -> str:
     return row[0] if row else ""
 
 
+def pseudonym(week: Week, person_id: str) -> str:
+    """What somebody is called in a week's report.
+
+    It is of the week alone, so that nobody can be followed from report to report, or looked up in the tables.
+    """
+    return hashlib.sha256(f"{week.key}:{person_id}".encode()).hexdigest()[:6]
+
+
 def _typical(connection: duckdb.DuckDBPyConnection, week: Week) -> pl.DataFrame:
     """The people in the middle of each persona, under pseudonyms, with what sets the persona apart most."""
     people = _frame(
@@ -209,10 +217,7 @@ def _typical(connection: duckdb.DuckDBPyConnection, week: Week) -> pl.DataFrame:
     shown = people.join(telling, left_on="persona_id", right_on="segment_id").join(
         long, on=["person_id", "characteristic"], how="left"
     )
-    # The pseudonym is of the week alone: nobody can be followed from report to report, or looked up in the tables.
-    pseudonyms = {
-        person: hashlib.sha256(f"{week.key}:{person}".encode()).hexdigest()[:6] for person in people["person_id"]
-    }
+    pseudonyms = {person: pseudonym(week, person) for person in people["person_id"]}
     return shown.select(
         segment_id="persona_id",
         pseudonym=pl.col("person_id").replace_strict(pseudonyms, return_dtype=pl.String),

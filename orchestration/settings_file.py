@@ -129,21 +129,24 @@ class SettingsFile:
         """A complaint about the setting at `location`."""
         return SettingsError(self.path, self.line(location), message)
 
-    def parse(self, model: type[Model]) -> Model:
-        """The file's content as `model`.
+    def parse(self, model: type[Model], within: Location = ()) -> Model:
+        """The file's content as `model`, or what stands at `within`, which must be there.
 
         Raises:
             SettingsError: one thing that does not fit, with its line and the nearest valid name.
         """
+        content = self.content
+        for part in within:
+            content = content[part]
         try:
-            return model.model_validate(self.content)
+            return model.model_validate(content)
         except ValidationError as error:
             errors = error.errors(include_url=False, include_input=False)
             # A key that is not known explains why another one is missing.
             first = min(errors, key=lambda each: each["type"] != "extra_forbidden")
-            location = self._location(first["loc"], is_missing=first["type"] == "missing")
+            location = self._location(first["loc"], within, is_missing=first["type"] == "missing")
             if first["type"] == "extra_forbidden":
-                valid = _valid_keys(model, location[:-1])
+                valid = _valid_keys(model, location[len(within) : -1])
                 message = f"unknown key '{location[-1]}'; {nearest(location[-1], valid)}"
             elif first["type"] == "missing":
                 message = f"'{location[-1]}' is missing"
@@ -153,9 +156,9 @@ class SettingsFile:
                 message = f"{where}: {first['msg'].removeprefix('Value error, ')}{hint}"
             raise self.error(location, message) from None
 
-    def _location(self, parts: Location, is_missing: bool) -> Location:
+    def _location(self, parts: Location, within: Location, is_missing: bool) -> Location:
         """The keys among pydantic's parts, which also name the branch of a union that was tried."""
-        location: Location = ()
+        location = within
         for part in parts:
             if (*location, part) in self._lines:
                 location = (*location, part)

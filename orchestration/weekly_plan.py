@@ -133,8 +133,10 @@ def _feature_fingerprint(
 ) -> str:
     end = week.as_of_at(workspace.settings.timezone)
     loads = connection.execute(
-        # Rows that come out of the quarantine later change how many a load has, not its id.
-        "select entity, file, load_id, rows_loaded from raw.ingested_files where rows_loaded > 0 "
+        # Rows that come out of the quarantine later change how many a load has, not its id. Of whoever is erased the
+        # rows go from every table at once: what is left of a week stands, and is not computed again.
+        "select entity, file, load_id, rows_loaded + coalesce(rows_erased - rows_erased_refused, 0) as rows_delivered "
+        "from raw.ingested_files where rows_delivered > 0 "
         "and coalesce(earliest_row_at < ?, true) and coalesce(delivered_at < ?, true) order by all",
         [end, end + timedelta(hours=workspace.settings.delivery_grace_hours)],
     ).fetchall()

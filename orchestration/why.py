@@ -22,7 +22,8 @@ from orchestration.persona_store import DEFINED, DISCOVERED, StandingModel, mode
 from orchestration.settings_file import nearest
 from orchestration.sql import identifier
 from orchestration.weeks import Week
-from orchestration.why_audiences import audience_lines, permission_lines
+from orchestration.why_audiences import audience_lines, contact_facts, permission_lines
+from orchestration.why_erased import Erasure, erasure_lines
 from orchestration.why_propensities import in_words, propensity_lines
 from orchestration.workspace import Workspace
 
@@ -43,20 +44,50 @@ class Question:
     not_in: str | None = None
 
 
+@dataclass(frozen=True)
+class Answer:
+    """The answer, for people and for programs.
+
+    Attributes:
+        lines: to be printed.
+        facts: the same on contact, by name; what decided the persona is in `lines` only.
+        person: a person id, or nothing where they were erased.
+    """
+
+    lines: tuple[str, ...]
+    facts: dict[str, Any]
+    person: str = ""
+
+    def to_json(self) -> str:
+        """As JSON; moments in ISO 8601, UTC."""
+        return json.dumps({**self.facts, "lines": list(self.lines)}, indent=2, default=_as_text)
+
+
+def _as_text(value: Any) -> str:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
 def explain(
     connection: duckdb.DuckDBPyConnection, workspace: Workspace, catalogue: pl.DataFrame, question: Question
 ) -> list[str]:
+    """The lines of `answer`."""
+    return list(answer(connection, workspace, catalogue, question).lines)
+
+
+def answer(
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, catalogue: pl.DataFrame, question: Question
+) -> Answer:
     """Answer a question.
 
     Args:
         connection: the warehouse; reading is enough.
         workspace: the workspace.
         catalogue: the feature catalogue, for plain words.
-        question: a person id or contact id, a week (default: the latest), a persona they are not in (default: the
-        runner-up).
+        question: a person id, contact id or address, a week (default: the latest), a persona they are not in (default:
+            the runner-up).
 
     Returns:
-        The answer, line by line.
+        The answer.
 
     Raises:
         NotFound: no such person, week or persona.
@@ -64,19 +95,33 @@ def explain(
     week = _week(connection, question.week)
     person_id = _person(connection, workspace, question.person, week)
     if not _is_profiled(connection, week, person_id):
-        return [
+        lines = [
             f"Person {person_id}, week {week.key}",
             *permission_lines(connection, week, person_id),
             *audience_lines(connection, workspace, week, person_id),
         ]
-    labels = dict(catalogue.select("feature", "label").iter_rows())
-    return [
-        f"Person {person_id}, week {week.key}",
-        *_persona_lines(connection, week, person_id, labels, question.not_in),
-        *_defined_lines(connection, workspace, week, person_id, labels),
-        *propensity_lines(connection, week, person_id, labels),
-        *audience_lines(connection, workspace, week, person_id),
-    ]
+    else:
+        labels = dict(catalogue.select("feature", "label").iter_rows())
+        lines = [
+            f"Person {person_id}, week {week.key}",
+            *_persona_lines(connection, week, person_id, labels, question.not_in),
+            *_defined_lines(connection, workspace, week, person_id, labels),
+            *propensity_lines(connection, week, person_id, labels),
+            *audience_lines(connection, workspace, week, person_id),
+        ]
+    facts = {"person_id": person_id, "week": week.key, **contact_facts(connection, workspace, week, person_id)}
+    return Answer(tuple(lines), facts, person_id)
+
+
+def answer_of_erased(erasure: Erasure) -> Answer:
+    """The answer about somebody who was erased: since when, and every place that refuses them."""
+    facts = {
+        "erased_at": erasure.erased_at,
+        "reference": erasure.reference,
+        "every_place_refuses": erasure.holds,
+        "places": [vars(one) for one in erasure.refusals],
+    }
+    return Answer(tuple(erasure_lines(erasure)), facts)
 
 
 def _week(connection: duckdb.DuckDBPyConnection, wanted: Week | None) -> Week:
@@ -98,19 +143,24 @@ def _week(connection: duckdb.DuckDBPyConnection, wanted: Week | None) -> Week:
 
 
 def _person(connection: duckdb.DuckDBPyConnection, workspace: Workspace, given: str, week: Week) -> str:
+    """The person whom a person id, a contact id or an address names in a week."""
     at = week.as_of_at(workspace.settings.timezone)
-    row = connection.execute(
-        "select max(person_id) from intermediate.int_identities_resolved where identity_kind = 'contact' "
-        "and identity_id = ? and valid_from < ? and coalesce(valid_to > ?, true)",
-        [given, at, at],
-    ).fetchone()
-    person_id = row[0] if row and row[0] else given
+    found = connection.execute(
+        "select distinct person_id from intermediate.int_identities_resolved where identity_kind = 'contact' "
+        "and (identity_id = $given or identity_id in (select contact_id from staging.stg_contacts "
+        "where lower(trim(email)) = lower(trim($given)))) and valid_from < $at and coalesce(valid_to > $at, true) "
+        "order by 1",
+        {"given": given, "at": at},
+    ).fetchall()
+    if len(found) > 1:
+        raise NotFound(f"{len(found)} people have this address in the week {week.key}; ask for one by a contact id")
+    person_id = found[0][0] if found else given
     permitted = "select 1 from intermediate.int_profiling_permissions where as_of = ? and person_id = ?"
     if (
         not _is_profiled(connection, week, person_id)
         and connection.execute(permitted, [week.as_of, person_id]).fetchone() is None
     ):
-        raise NotFound(f"nobody is known by the person id or contact id '{given}' in the week {week.key}")
+        raise NotFound(f"nobody is known by this person id, contact id or address in the week {week.key}")
     return str(person_id)
 
 

@@ -318,6 +318,7 @@ class Workspace:
                 *self.personas_file.names(),
                 *self.personas_file.names().values(),
             ],
+            lookalikes=list(self.settings.lookalikes),
             adoption_classes=list(self.settings.adoption.names()) if self.settings.launches else (),
             message_styles=list(persuasion.styles.values()) if persuasion.is_declared else (),
         )
@@ -332,7 +333,17 @@ class Workspace:
             sensitive=(*sensitive, *(one.name for one in attributes if one.sensitive)),
             targets=tuple(self.settings.targets),
             phrases=tuple(phrase.text for phrase in self.brand.phrases),
+            missing=self._missing_labels(),
         )
+
+    def _missing_labels(self) -> dict[str, str]:
+        """Labels that nobody has here, and what would give them."""
+        missing = {}
+        if not self.settings.launches:
+            missing["adoption_class"] = f"`launches:` in {SETTINGS_FILE} declares none"
+        if not self.settings.persuasion.is_declared:
+            missing["message_style"] = f"`persuasion:` in {SETTINGS_FILE} tags no messages"
+        return missing
 
     def _special_features(self) -> tuple[str, ...]:
         """Features of a special category of personal data, or what would be one."""

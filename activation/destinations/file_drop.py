@@ -1,32 +1,23 @@
 """Files for systems that fetch: a whole list or what changed, with checksum and manifest, visible only when complete.
 
-Here belongs what is written and in which order; where to is a `FileStore` (`local_folder`, `sftp`, `object_store`).
-
-A delivery is three files, of which the manifest comes last: who waits for it never reads half a list::
-
-    loyal_2026-11-16_20261116T060000-1c9d2f3a-1.csv
-    loyal_2026-11-16_20261116T060000-1c9d2f3a-1.csv.sha256
-    loyal_2026-11-16_20261116T060000-1c9d2f3a-1.manifest.json
+Here belongs how people are written into a file and read out of it; what a delivery is made of, in `deliveries`.
 
 CSV is RFC 4180: UTF-8 without a byte order mark, a header, lines that end in CRLF. An empty cell means no value. Text
 is written as it is: the reader is a machine, and a name that begins with `=` is a name.
 """
 
 import csv
-import hashlib
 import io
 import json
-import re
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TextIO
 
-from activation.sync.gated import Batch, require_batch
+from activation.destinations.deliveries import MANIFEST, Deliveries, FileStore
+from activation.sync.gated import Batch
 from activation.sync.payload import canonical_json, scalar_text
 from activation.sync.protocol import (
     Applied,
@@ -35,39 +26,17 @@ from activation.sync.protocol import (
     Fatal,
     Held,
     Job,
-    JobState,
     Limits,
     Operation,
     Payload,
     PlanShape,
     Row,
     Scalar,
-    Suppression,
 )
-from activation.sync.rates import Pacer
 
-MANIFEST = ".manifest.json"
-CHECKSUM = ".sha256"
 OPERATION_COLUMN = "operation"
 REMOVE, ADD_OR_CHANGE = "remove", "upsert"
 ROWS_PER_PAGE = 10_000
-_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,79}", re.ASCII)
-
-
-class FileStore(Protocol):
-    """A place for files. Errors are `Retryable` or `Fatal`."""
-
-    def put(self, name: str, source: Path) -> None:
-        """Let a file appear under its name, whole: a reader sees nothing before it is complete."""
-
-    def read(self, name: str) -> Iterator[bytes] | None:
-        """A file's bytes in pieces; nothing where there is none."""
-
-    def names(self, prefix: str) -> list[str]:
-        """Names that begin so."""
-
-    def close(self) -> None:
-        """Let go of connections."""
 
 
 class Contents(StrEnum):
@@ -98,7 +67,7 @@ class _Draft:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-class FileDrop:
+class FileDrop(Deliveries):
     """Deliveries of one destination into one store."""
 
     def __init__(
@@ -126,7 +95,7 @@ class FileDrop:
             is_case_sensitive: Whether identifiers are.
             temporary_folder: Where drafts are written, readable by nobody else; the system's where none is given.
         """
-        self.name = name
+        super().__init__(name, store, temporary_folder)
         self.capabilities = Capabilities(
             frozenset({Operation.JOIN, Operation.UPSERT, Operation.LEAVE}),
             reads_back=stays and contents is Contents.FULL,
@@ -136,29 +105,18 @@ class FileDrop:
             is_case_sensitive=is_case_sensitive,
         )
         self.limits = Limits(batch_rows=dict.fromkeys(Operation, 10_000), windows={}, batch_bytes=32_000_000)
-        self._store = store
         self._contents = contents
         self._format = file_format
         self._identifier_column = identifier_column
         self._payload_column = payload_column
-        self._temporary_folder = temporary_folder
-        self._folder: Path | None = None
-        self._shape: PlanShape | None = None
         self._drafts: dict[str, _Draft] = {}
-        self._deliveries = 0
         self._lock = threading.Lock()
-
-    def connect(self, pacer: Pacer) -> None:
-        """Take the run's pacer."""
-        self._pacer = pacer
 
     def close(self) -> None:
         """Remove drafts and let go of the store."""
         for draft in self._drafts.values():
             draft.file.close()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        self._store.close()
+        super().close()
 
     def prepare(self, shape: PlanShape) -> Sequence[Drift]:
         """Make room for drafts.
@@ -167,21 +125,12 @@ class FileDrop:
             Fatal: A segment's name cannot be a file's, or a field is called as the identifier.
         """
         for segment in shape.segments:
-            if not _SEGMENT.fullmatch(segment.segment):
-                raise Fatal(f"{segment.segment!r} cannot be part of a file's name: letters, digits and - only")
             if {self._identifier_column, OPERATION_COLUMN} & {mapped.name for mapped in segment.fields}:
                 raise Fatal(f"a field of {segment.segment} is called {self._identifier_column} or {OPERATION_COLUMN}")
-        self._shape = shape
-        self._folder = Path(tempfile.mkdtemp(prefix="personae-", dir=self._temporary_folder))
-        return []
+        return super().prepare(shape)
 
-    def pull_suppressions(self) -> Iterator[Sequence[Suppression]]:
-        """Files suppress nobody."""
-        yield []
-
-    def apply(self, batch: Batch) -> Applied:
+    def _apply(self, batch: Batch) -> Applied:
         """Write a batch into its segment's draft."""
-        batch = require_batch(batch)
         draft = self._draft(batch.segment)
         leaves = batch.operation is Operation.LEAVE
         with draft.lock:
@@ -193,7 +142,7 @@ class FileDrop:
         return Applied(job=Job(draft.name, batch.operation, batch.segment))
 
     def _draft(self, segment: str) -> _Draft:
-        assert self._shape is not None and self._folder is not None, "prepare comes first"  # noqa: S101
+        assert self._shape is not None, "prepare comes first"  # noqa: S101
         with self._lock:
             if segment not in self._drafts:
                 fields = next(one.fields for one in self._shape.segments if one.segment == segment)
@@ -201,9 +150,8 @@ class FileDrop:
                 if self._contents is Contents.DELTA:
                     columns.append(OPERATION_COLUMN)
                 columns += [self._payload_column] if self._payload_column else sorted(mapped.name for mapped in fields)
-                name = f"{segment}_{self._shape.as_of}_{self._shape.run_id}-{self._deliveries + 1}"
-                path = self._folder / f"{name}.{self._format}"
-                draft = _Draft(name, path, path.open("w", encoding="utf-8", newline=""), columns)
+                path = self._draft_of(segment, self._format)
+                draft = _Draft(path.stem, path, path.open("w", encoding="utf-8", newline=""), columns)
                 if self._format is FileFormat.CSV:
                     csv.writer(draft.file, lineterminator="\r\n").writerow(columns)
                 self._drafts[segment] = draft
@@ -231,65 +179,27 @@ class FileDrop:
         """Deliver the drafts: data, checksum, manifest."""
         for segment, draft in sorted(self._drafts.items()):
             draft.file.close()
-            checksum = _sha256(draft.path)
-            beside = draft.path.with_name(draft.path.name + CHECKSUM)
-            beside.write_text(f"{checksum}  {draft.path.name}\n", encoding="ascii")
-            manifest = draft.path.with_name(draft.name + MANIFEST)
-            document = {
-                "file": draft.path.name,
-                "sha256": checksum,
-                "bytes": draft.path.stat().st_size,
-                "rows": draft.rows,
-                "columns": draft.columns,
-                "contents": str(self._contents),
-                "segment": segment,
-                "as_of": shape.as_of,
-                "run_id": shape.run_id,
-            }
-            manifest.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-            for path in (draft.path, beside, manifest):
-                self._pacer.call("put", lambda path=path: self._store.put(path.name, path))  # type: ignore[misc]
-                path.unlink()
+            told = {"rows": draft.rows, "columns": draft.columns, "contents": str(self._contents)}
+            self._deliver(segment, draft.path, told)
         self._drafts.clear()
-        self._deliveries += 1
-
-    def poll(self, job: Job) -> JobState:
-        """See whether the delivery is there, whole: its manifest, and a file with the checksum the manifest states."""
-        return self._pacer.call("read", lambda: JobState(finished=True, lost=not self._is_whole(job.id)))
-
-    def _is_whole(self, name: str) -> bool:
-        manifest = self._manifest(name)
-        if manifest is None:
-            return False
-        pieces = self._store.read(str(manifest["file"]))
-        if pieces is None:
-            return False
-        content = hashlib.sha256()
-        for piece in pieces:
-            content.update(piece)
-        return content.hexdigest() == manifest["sha256"]
-
-    def _manifest(self, name: str) -> Mapping[str, object] | None:
-        pieces = self._store.read(name + MANIFEST)
-        if pieces is None:
-            return None
-        try:
-            found = json.loads(b"".join(pieces))
-        except ValueError:
-            return None
-        return found if isinstance(found, dict) and {"file", "sha256"} <= found.keys() else None
+        self._delivered += 1
 
     def read_back(self, segment: str) -> Iterator[Sequence[Held]]:
         """The people of a segment's newest whole delivery."""
-        names = self._pacer.call("list", lambda: self._store.names(f"{segment}_"))
-        deliveries = sorted(name.removesuffix(MANIFEST) for name in names if name.endswith(MANIFEST))
-        for name in reversed(deliveries):
-            if self._pacer.call("read", lambda name=name: self._is_whole(name)):  # type: ignore[misc]
-                manifest = self._manifest(name)
-                pieces = self._store.read(str(manifest["file"])) if manifest else None
+        for name in reversed(self._deliveries(segment)):
+            manifest = self._pacer.call("read", lambda name=name: self._whole(name))  # type: ignore[misc]
+            if manifest is not None:
+                pieces = self._store.read(str(manifest["file"]))
                 if pieces is not None:
-                    yield from _in_pages(self._held(pieces, str(manifest["file"]).rsplit(".", 1)[-1]))  # type: ignore[index]
+                    yield from _in_pages(self._held(pieces, str(manifest["file"]).rsplit(".", 1)[-1]))
                 return
+
+    def _deliveries(self, segment: str) -> list[str]:
+        """Names of a segment's deliveries, in order; those of a segment whose name begins alike are not among them."""
+        prefix = f"{segment}_"
+        names = self._pacer.call("list", lambda: self._store.names(prefix))
+        whole = [name.removesuffix(MANIFEST) for name in names if name.endswith(MANIFEST)]
+        return sorted(name for name in whole if name[len(prefix) :].count("_") == 1)
 
     def _held(self, pieces: Iterator[bytes], kind: str) -> Iterator[Held]:
         lines = io.TextIOWrapper(io.BufferedReader(_Pieces(pieces)), encoding="utf-8", newline="")
@@ -342,8 +252,3 @@ def _cell(value: Scalar) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else scalar_text(value)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

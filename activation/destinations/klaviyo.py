@@ -11,38 +11,32 @@ What is special here:
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import httpx
 
-from activation.sync.gated import Batch, require_batch
-from activation.sync.http import VendorClient, json_object
+from activation.destinations.vendor import Vendor, confirmed, started
+from activation.sync.gated import Batch
 from activation.sync.protocol import (
     Applied,
     Capabilities,
-    Drift,
-    Fatal,
     Held,
     Job,
     JobState,
     Limits,
     Operation,
     Outcome,
-    Payload,
-    PlanShape,
     Row,
     RowResult,
     Suppression,
     Window,
 )
-from activation.sync.rates import Pacer
 from activation.sync.secrets import Secret
 
-BASE_URL = "https://a.klaviyo.com"
 REVISION = "2026-07-15"
 JSON_API = "application/vnd.api+json"
-LOOKED_UP_AT_ONCE = 100
 PAGE = 100
 STANDARD_FIELDS = frozenset(
     {"external_id", "first_name", "last_name", "organization", "locale", "title", "image", "phone_number"}
@@ -62,9 +56,11 @@ RATES: Mapping[str, tuple[Window, ...]] = {
 """By operation id of Klaviyo's description; a test holds them to its `x-klaviyo-ratelimit`."""
 
 
-class Klaviyo:
-    """One Klaviyo account."""
+class Klaviyo(Vendor):
+    """One Klaviyo account, by a private key with the scopes lists, profiles and data-privacy."""
 
+    vendor = "Klaviyo"
+    base_url = "https://a.klaviyo.com"
     capabilities = Capabilities(frozenset(Operation), reads_back_payload=True)
     limits = Limits(
         batch_rows={Operation.JOIN: 10_000, Operation.UPSERT: 10_000, Operation.LEAVE: 1000, Operation.DELETE: 1},
@@ -81,66 +77,19 @@ class Klaviyo:
         settle_seconds=30.0,
     )
 
-    def __init__(
-        self,
-        name: str,
-        api_key: Secret,
-        base_url: str = BASE_URL,
-        transport: httpx.BaseTransport | None = None,
-        list_prefix: str = "",
-    ) -> None:
-        """Store the account.
+    def _headers(self, api_key: Secret) -> Mapping[str, str]:
+        key = f"Klaviyo-API-Key {api_key.reveal()}"
+        return {"Authorization": key, "revision": REVISION, "Accept": JSON_API, "Content-Type": JSON_API}
 
-        Args:
-            name: The destination's.
-            api_key: A private key with the scopes lists, profiles and data-privacy.
-            base_url: For tests.
-            transport: For tests.
-            list_prefix: Before the segment, the name of the list.
-        """
-        self.name = name
-        self._list_prefix = list_prefix
-        self._list_ids: dict[str, str] = {}
-        self._client = VendorClient(
-            base_url,
-            lambda: {
-                "Authorization": f"Klaviyo-API-Key {api_key.reveal()}",
-                "revision": REVISION,
-                "Accept": JSON_API,
-                "Content-Type": JSON_API,
-            },
-            transport,
-        )
-
-    def connect(self, pacer: Pacer) -> None:
-        """Take the run's pacer."""
-        self._client.connect(pacer)
-
-    def close(self) -> None:
-        """Close connections."""
-        self._client.close()
-
-    def prepare(self, shape: PlanShape) -> Sequence[Drift]:
-        """Find the lists by their names and create those that are missing. Properties need no creating."""
-        self._find_lists()
-        for segment in shape.segments:
-            if segment.segment not in self._list_ids:
-                created = self._client.call(
-                    "create_list",
-                    "POST",
-                    "/api/lists",
-                    json={"data": {"type": "list", "attributes": {"name": self._list_prefix + segment.segment}}},
-                    expect=(201,),
-                )
-                self._list_ids[segment.segment] = str(created.json()["data"]["id"])
-        return []
-
-    def _find_lists(self) -> None:
+    def _lists(self, names: Collection[str]) -> Iterator[tuple[str, str]]:
         for page in self._pages("get_lists", "/api/lists", {"page[size]": 10, "fields[list]": "name"}):
             for one in page:
-                name = str(one["attributes"].get("name") or "")
-                if name.startswith(self._list_prefix):
-                    self._list_ids.setdefault(name[len(self._list_prefix) :], str(one["id"]))
+                yield str(one["attributes"].get("name") or ""), str(one["id"])
+
+    def _create_list(self, name: str) -> str:
+        body = {"data": {"type": "list", "attributes": {"name": name}}}
+        created = self._client.call("create_list", "POST", "/api/lists", json=body, expect=(201,))
+        return str(created.json()["data"]["id"])
 
     def pull_suppressions(self) -> Iterator[Sequence[Suppression]]:
         """Everybody with a global suppression: unsubscribed, bounced, complained, or suppressed by hand."""
@@ -153,16 +102,7 @@ class Klaviyo:
         for page in self._pages("get_profiles", "/api/profiles", params):
             yield [_suppression(one) for one in page if one["attributes"].get("email")]
 
-    def apply(self, batch: Batch) -> Applied:
-        """Send one batch."""
-        batch = require_batch(batch)
-        if batch.operation in (Operation.JOIN, Operation.UPSERT):
-            return self._import(batch)
-        if batch.operation is Operation.DELETE:
-            return self._delete(batch.rows)
-        return self._leave(batch)
-
-    def _import(self, batch: Batch) -> Applied:
+    def _send(self, batch: Batch) -> Applied:
         data: dict[str, object] = {
             "type": "profile-bulk-import-job",
             "attributes": {"profiles": {"data": [_profile(row) for row in batch.rows]}},
@@ -173,7 +113,7 @@ class Klaviyo:
         answer = self._client.call(
             "bulk_import_profiles", "POST", "/api/profile-bulk-import-jobs", json={"data": data}, expect=(202,)
         )
-        return Applied(job=Job(str(answer.json()["data"]["id"]), batch.operation, batch.segment))
+        return started(answer.json()["data"]["id"], batch)
 
     def _leave(self, batch: Batch) -> Applied:
         ids = self._ids(batch.rows)
@@ -186,10 +126,10 @@ class Klaviyo:
                 json={"data": [{"type": "profile", "id": found} for found in ids.values()]},
                 expect=(204,),
             )
-        return Applied([RowResult(Outcome.CONFIRMED, row.key, vendor_id=ids.get(row.identifier)) for row in batch.rows])
+        return Applied([confirmed(row, vendor_id=ids.get(row.identifier)) for row in batch.rows])
 
-    def _delete(self, rows: Sequence[Row]) -> Applied:
-        for row in rows:
+    def _delete(self, batch: Batch) -> Applied:
+        for row in batch.rows:
             profile = {"type": "profile", "attributes": {"email": row.identifier}}
             self._client.call(
                 "request_profile_deletion",
@@ -198,31 +138,22 @@ class Klaviyo:
                 json={"data": {"type": "data-privacy-deletion-job", "attributes": {"profile": {"data": profile}}}},
                 expect=(202,),
             )
-        return Applied([RowResult(Outcome.CONFIRMED, row.key, status=202) for row in rows])
+        return Applied([confirmed(row, 202) for row in batch.rows])
 
-    def _ids(self, rows: Sequence[Row]) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for first in range(0, len(rows), LOOKED_UP_AT_ONCE):
-            addresses = json.dumps(
-                [row.identifier for row in rows[first : first + LOOKED_UP_AT_ONCE]], ensure_ascii=False
-            )
-            params: dict[str, str | int] = {
-                "filter": f"any(email,{addresses})",
-                "fields[profile]": "email",
-                "page[size]": PAGE,
-            }
-            for page in self._pages("get_profiles", "/api/profiles", params):
-                found |= {str(one["attributes"]["email"]).lower(): str(one["id"]) for one in page}
-        return found
+    def _look_up(self, addresses: Sequence[str]) -> Iterator[tuple[str, str]]:
+        listed = json.dumps(addresses, ensure_ascii=False)
+        params: dict[str, str | int] = {"filter": f"any(email,{listed})", "fields[profile]": "email"}
+        for page in self._pages("get_profiles", "/api/profiles", params | {"page[size]": PAGE}):
+            for one in page:
+                yield str(one["attributes"]["email"]), str(one["id"])
 
     def poll(self, job: Job) -> JobState:
         """Ask for a job, and once it is done for its errors."""
-        answer = self._client.call(
-            "get_bulk_import_profiles_job", "GET", f"/api/profile-bulk-import-jobs/{job.id}", expect=(200, 404)
-        )
-        if answer.status_code == 404:
+        path = f"/api/profile-bulk-import-jobs/{job.id}"
+        found = self._client.find("get_bulk_import_profiles_job", path)
+        if found is None:
             return JobState(finished=True, lost=True)
-        attributes = answer.json()["data"]["attributes"]
+        attributes = found["data"]["attributes"]
         if attributes["status"] in ("queued", "processing"):
             return JobState(finished=False)
         if attributes["status"] == "cancelled":
@@ -230,14 +161,9 @@ class Klaviyo:
         failed = int(attributes.get("failed_count") or 0)
         if failed == 0:
             return JobState(finished=True)
-        exceptions: list[RowResult] = []
-        path = f"/api/profile-bulk-import-jobs/{job.id}/import-errors"
-        for page in self._pages("get_errors_for_bulk_import_profiles_job", path, {"page[size]": PAGE}):
-            exceptions += [result for result in map(_import_error, page) if result is not None]
+        errors = self._pages("get_errors_for_bulk_import_profiles_job", f"{path}/import-errors", {"page[size]": PAGE})
+        exceptions = [result for page in errors for result in map(_import_error, page) if result is not None]
         return JobState(finished=True, exceptions=exceptions, unattributed=max(0, failed - len(exceptions)))
-
-    def commit(self, shape: PlanShape) -> None:
-        """Nothing to do: jobs are under way."""
 
     def read_back(self, segment: str) -> Iterator[Sequence[Held]]:
         """The list's profiles."""
@@ -246,21 +172,13 @@ class Klaviyo:
         for page in self._pages("get_profiles_for_list", path, params | {"page[size]": PAGE}):
             yield [_held(one) for one in page if one["attributes"].get("email")]
 
-    def _list_id(self, segment: str) -> str:
-        if segment not in self._list_ids:
-            self._find_lists()
-        if segment not in self._list_ids:
-            raise Fatal(f"Klaviyo has no list for {segment}")
-        return self._list_ids[segment]
+    def _pages(self, operation: str, path: str, params: Mapping[str, str | int]) -> Iterator[list[dict[str, Any]]]:
+        return self._client.pages(operation, path, "data", params, _following)
 
-    def _pages(self, operation: str, path: str, params: dict[str, str | int]) -> Iterator[list[dict]]:  # type: ignore[type-arg]
-        found = json_object(self._client.call(operation, "GET", path, params=params))
-        while True:
-            yield found["data"]
-            following = (found.get("links") or {}).get("next")
-            if not following:
-                return
-            found = json_object(self._client.call(operation, "GET", following))
+
+def _following(answer: Mapping[str, Any]) -> Mapping[str, str] | None:
+    link = (answer.get("links") or {}).get("next")
+    return dict(httpx.URL(link).params) if link else None
 
 
 def _profile(row: Row) -> dict[str, object]:
@@ -273,9 +191,9 @@ def _profile(row: Row) -> dict[str, object]:
     return {"type": "profile", "attributes": attributes}
 
 
-def _held(profile: dict) -> Held:  # type: ignore[type-arg]
+def _held(profile: Mapping[str, Any]) -> Held:
     attributes = profile["attributes"]
-    fields: Payload = {
+    fields = {
         name: value
         for name, value in {**attributes, **(attributes.get("properties") or {})}.items()
         if value is None or isinstance(value, str | int | float | bool)
@@ -283,7 +201,7 @@ def _held(profile: dict) -> Held:  # type: ignore[type-arg]
     return Held(str(attributes["email"]), str(profile["id"]), fields)
 
 
-def _suppression(profile: dict) -> Suppression:  # type: ignore[type-arg]
+def _suppression(profile: Mapping[str, Any]) -> Suppression:
     marketing = ((profile["attributes"].get("subscriptions") or {}).get("email") or {}).get("marketing") or {}
     suppressions = marketing.get("suppression") or [{}]
     since = suppressions[0].get("timestamp")
@@ -294,7 +212,7 @@ def _suppression(profile: dict) -> Suppression:  # type: ignore[type-arg]
     )
 
 
-def _import_error(error: dict) -> RowResult | None:  # type: ignore[type-arg]
+def _import_error(error: Mapping[str, Any]) -> RowResult | None:
     attributes = error["attributes"]
     original = attributes.get("original_payload") or {}
     original = original.get("attributes") or original

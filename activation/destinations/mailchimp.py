@@ -16,47 +16,44 @@ What is special here:
 import base64
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
 
-from activation.sync.gated import Batch, require_batch
-from activation.sync.http import VendorClient
+from activation.destinations.vendor import Vendor, confirmed, confirmed_where, not_told, refused
+from activation.sync.gated import Batch
 from activation.sync.protocol import (
-    NOT_TOLD,
     Applied,
     Capabilities,
-    Drift,
     Fatal,
     FieldType,
     Held,
-    Job,
-    JobState,
     Limits,
+    MappedField,
     Operation,
     Outcome,
     Payload,
-    PlanShape,
     Refused,
     Row,
     RowResult,
     Suppression,
     Window,
 )
-from activation.sync.rates import Pacer
 from activation.sync.secrets import Secret
 
 AT_ONCE, PAGE = 500, 1000
 EXISTS = "ERROR_CONTACT_EXISTS"
-FIELD_TYPES = {FieldType.NUMBER: "number"}
 _TAG = re.compile(r"[A-Z][A-Z0-9_]{0,9}", re.ASCII)
 _KEY = re.compile(r"[!-~]+-([a-z]{2,4}\d{1,3})", re.ASCII)
 
 
-class Mailchimp:
+class Mailchimp(Vendor):
     """One audience of one Mailchimp account. Field names are merge tags: upper-case, at most ten characters."""
 
+    vendor = "Mailchimp"
+    list_kind = "static segment"
+    field_types = dict.fromkeys(FieldType, "text") | {FieldType.NUMBER: "number"}
     capabilities = Capabilities(frozenset(Operation), reads_back_payload=True)
     limits = Limits(
         batch_rows={Operation.JOIN: AT_ONCE, Operation.UPSERT: 50, Operation.LEAVE: AT_ONCE, Operation.DELETE: 10},
@@ -93,62 +90,36 @@ class Mailchimp:
         centre = _KEY.fullmatch(api_key.reveal())
         if base_url is None and centre is None:
             raise ValueError("A key of Mailchimp ends with its data centre, as in -us19")
-        self.name = name
+        address = base_url or f"https://{centre[1] if centre else ''}.api.mailchimp.com/3.0/"
+        super().__init__(name, api_key, address, transport, segment_prefix)
         self._list = f"lists/{list_id}"
         self._consent_field = consent_field
-        self._prefix = segment_prefix
-        self._segment_ids: dict[str, str] = {}
-        self._client = VendorClient(
-            base_url or f"https://{centre[1] if centre else ''}.api.mailchimp.com/3.0/",
-            lambda: {"Authorization": "Basic " + base64.b64encode(f"key:{api_key.reveal()}".encode()).decode()},
-            transport,
-        )
 
-    def connect(self, pacer: Pacer) -> None:
-        """Take the run's pacer."""
-        self._client.connect(pacer)
+    def _headers(self, api_key: Secret) -> Mapping[str, str]:
+        return {"Authorization": "Basic " + base64.b64encode(f"key:{api_key.reveal()}".encode()).decode()}
 
-    def close(self) -> None:
-        """Close connections."""
-        self._client.close()
-
-    def prepare(self, shape: PlanShape) -> Sequence[Drift]:
-        """Create segments and merge fields that are missing; report fields of another type.
-
-        Raises:
-            Fatal: A field's name cannot be a merge tag.
-        """
-        self._find_segments()
-        for segment in shape.segments:
-            if segment.segment not in self._segment_ids:
-                body = {"name": self._prefix + segment.segment, "static_segment": []}
-                created = self._client.call("create_segment", "POST", f"{self._list}/segments", json=body)
-                self._segment_ids[segment.segment] = str(created.json()["id"])
-        there = {
-            one["tag"]: one["type"]
-            for page in self._pages("merge_fields", f"{self._list}/merge-fields", "merge_fields")
-            for one in page
-        }
-        mapped = {
-            field.name: field for one in shape.segments for field in one.fields if field.name != self._consent_field
-        }
-        drift: list[Drift] = []
-        for name, field in sorted(mapped.items()):
-            wanted = FIELD_TYPES.get(field.type, "text")
-            if not _TAG.fullmatch(name):
-                raise Fatal(f"{name} cannot be a merge tag: upper-case letters, digits and _, at most ten of them")
-            if name not in there:
-                created_field = {"tag": name, "name": name, "type": wanted, "required": False, "public": False}
-                self._client.call("create_merge_field", "POST", f"{self._list}/merge-fields", json=created_field)
-            elif there[name] != wanted:
-                drift.append(Drift(name, wanted, str(there[name])))
-        return drift
-
-    def _find_segments(self) -> None:
+    def _lists(self, names: Collection[str]) -> Iterator[tuple[str, str]]:
         for page in self._pages("segments", f"{self._list}/segments", "segments", {"type": "static"}):
             for one in page:
-                if str(one["name"]).startswith(self._prefix):
-                    self._segment_ids.setdefault(str(one["name"])[len(self._prefix) :], str(one["id"]))
+                yield str(one["name"]), str(one["id"])
+
+    def _create_list(self, name: str) -> str:
+        body = {"name": name, "static_segment": []}
+        return str(self._client.call("create_segment", "POST", f"{self._list}/segments", json=body).json()["id"])
+
+    def _is_standard(self, field: str) -> bool:
+        return field == self._consent_field
+
+    def _fields(self, names: Collection[str]) -> Mapping[str, str]:
+        for name in names:
+            if not _TAG.fullmatch(name):
+                raise Fatal(f"{name} cannot be a merge tag: upper-case letters, digits and _, at most ten of them")
+        pages = self._pages("merge_fields", f"{self._list}/merge-fields", "merge_fields")
+        return {str(one["tag"]): str(one["type"]) for page in pages for one in page}
+
+    def _create_field(self, field: MappedField, vendor_type: str) -> None:
+        body = {"tag": field.name, "name": field.name, "type": vendor_type, "required": False, "public": False}
+        self._client.call("create_merge_field", "POST", f"{self._list}/merge-fields", json=body)
 
     def pull_suppressions(self) -> Iterator[Sequence[Suppression]]:
         """Who unsubscribed, and whose address was cleaned because it bounced."""
@@ -157,20 +128,23 @@ class Mailchimp:
             for page in self._pages("members", f"{self._list}/members", "members", asked):
                 yield [Suppression(str(one["email_address"]), status) for one in page]
 
-    def apply(self, batch: Batch) -> Applied:
-        """Send one batch."""
-        batch = require_batch(batch)
-        if batch.operation is Operation.DELETE:
-            return Applied([self._delete(row) for row in batch.rows])
+    def _send(self, batch: Batch) -> Applied:
         if batch.operation is Operation.UPSERT:
             return Applied([self._update(row) for row in batch.rows])
-        if batch.operation is Operation.LEAVE:
-            removed = self._change_members(batch.segment, "members_to_remove", "members_removed", batch.rows)
-            return Applied([_confirmed_if(row.identifier in removed, row) for row in batch.rows])
-        refused = {result.key: result for result in self._create(batch.rows)}
-        taken = [row for row in batch.rows if row.key not in refused]
+        not_taken = {result.key: result for result in self._create(batch.rows)}
+        taken = [row for row in batch.rows if row.key not in not_taken]
         added = self._change_members(batch.segment, "members_to_add", "members_added", taken) if taken else set()
-        return Applied([*refused.values(), *(_confirmed_if(row.identifier in added, row) for row in taken)])
+        return Applied([*not_taken.values(), *confirmed_where(lambda row: row.identifier in added, taken)])
+
+    def _leave(self, batch: Batch) -> Applied:
+        removed = self._change_members(batch.segment, "members_to_remove", "members_removed", batch.rows)
+        return Applied(confirmed_where(lambda row: row.identifier in removed, batch.rows))
+
+    def _delete(self, batch: Batch) -> Applied:
+        for row in batch.rows:
+            path = f"{self._list}/members/{_hash(row.identifier)}/actions/delete-permanent"
+            self._client.call("delete_permanent", "POST", path, expect=(204, 404))
+        return Applied([confirmed(row) for row in batch.rows])
 
     def _create(self, rows: Sequence[Row]) -> Iterator[RowResult]:
         """Create who is new and update who is there; yields those that were refused."""
@@ -182,7 +156,8 @@ class Mailchimp:
             if row is None:
                 continue  # the segment will not name this row either, and the read-back decides
             if error.get("error_code") != EXISTS:
-                yield _refused(row, 200, str(error.get("error_code") or ""), str(error.get("error") or ""))
+                code, message = str(error.get("error_code") or ""), str(error.get("error") or "")
+                yield refused(row, Refused(message, 200, code))
                 continue
             updated = self._update(row)
             if updated.outcome is not Outcome.CONFIRMED:
@@ -209,39 +184,25 @@ class Mailchimp:
     def _update(self, row: Row) -> RowResult:
         fields = self._merge_fields(row.payload)
         if not fields:
-            return RowResult(Outcome.CONFIRMED, row.key)
+            return confirmed(row)
         path = f"{self._list}/members/{_hash(row.identifier)}"
         try:
             answer = self._client.call("update_member", "PATCH", path, json={"merge_fields": fields}, expect=(200, 404))
         except Refused as error:
-            return _refused(row, error.status, error.code, str(error))
-        if answer.status_code == 404:
-            return RowResult(Outcome.RETRYABLE, row.key, status=404, code=NOT_TOLD)
-        return RowResult(Outcome.CONFIRMED, row.key)
+            return refused(row, error)
+        return not_told(row, 404) if answer.status_code == 404 else confirmed(row)
 
     def _change_members(self, segment: str, asked: str, told: str, rows: Sequence[Row]) -> set[str]:
         """Change a static segment and return the addresses it says were changed."""
-        path = f"{self._list}/segments/{self._segment_id(segment)}"
+        path = f"{self._list}/segments/{self._list_id(segment)}"
         answer = self._client.call(
             "change_members", "POST", path, json={asked: [row.identifier for row in rows]}
         ).json()
         return {str(one["email_address"]).lower() for one in answer.get(told) or []}
 
-    def _delete(self, row: Row) -> RowResult:
-        path = f"{self._list}/members/{_hash(row.identifier)}/actions/delete-permanent"
-        self._client.call("delete_permanent", "POST", path, expect=(204, 404))
-        return RowResult(Outcome.CONFIRMED, row.key)
-
-    def poll(self, job: Job) -> JobState:
-        """There are no jobs."""
-        return JobState(finished=True, lost=True)
-
-    def commit(self, shape: PlanShape) -> None:
-        """Nothing to do."""
-
     def read_back(self, segment: str) -> Iterator[Sequence[Held]]:
         """The segment's members, also those no campaign reaches."""
-        path = f"{self._list}/segments/{self._segment_id(segment)}/members"
+        path = f"{self._list}/segments/{self._list_id(segment)}/members"
         asked = {
             "fields": "members.id,members.email_address,members.merge_fields,total_items",
             "include_cleaned": "true",
@@ -255,34 +216,12 @@ class Mailchimp:
         # A time of consent is not told among the fields; where one is mapped, fields are not compared.
         return None if self._consent_field else dict(fields)
 
-    def _segment_id(self, segment: str) -> str:
-        if segment not in self._segment_ids:
-            self._find_segments()
-        if segment not in self._segment_ids:
-            raise Fatal(f"Mailchimp has no static segment for {segment}")
-        return self._segment_ids[segment]
-
     def _pages(
         self, operation: str, path: str, rows: str, asked: Mapping[str, str] | None = None
     ) -> Iterator[list[dict[str, Any]]]:
-        offset = 0
-        while True:
-            params: dict[str, str | int] = {**(asked or {}), "count": PAGE, "offset": offset}
-            found = self._client.call(operation, "GET", path, params=params).json()[rows]
-            yield found
-            if len(found) < PAGE:
-                return
-            offset += PAGE
+        return self._client.pages_by_offset(operation, path, rows, PAGE, asked, size_name="count")
 
 
 def _hash(address: str) -> str:
     """Mailchimp's id of an address: the MD5 of it in lower case."""
     return hashlib.md5(address.lower().encode(), usedforsecurity=False).hexdigest()
-
-
-def _confirmed_if(is_told: bool, row: Row) -> RowResult:
-    return RowResult(Outcome.CONFIRMED, row.key) if is_told else RowResult(Outcome.RETRYABLE, row.key, code=NOT_TOLD)
-
-
-def _refused(row: Row, status: int | None, code: str, message: str) -> RowResult:
-    return RowResult(Outcome.PERMANENT, row.key, status=status, code=code or "refused", message=message)

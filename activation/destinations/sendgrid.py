@@ -13,19 +13,17 @@ What is special here:
 import csv
 import gzip
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
-from activation.sync.gated import Batch, require_batch
-from activation.sync.http import VendorClient
+from activation.destinations.vendor import Vendor, confirmed, not_told, started
+from activation.sync.gated import Batch
 from activation.sync.protocol import (
-    NOT_TOLD,
     Applied,
     Capabilities,
-    Drift,
     Fatal,
     FieldType,
     Held,
@@ -36,25 +34,22 @@ from activation.sync.protocol import (
     Operation,
     Outcome,
     OutOfTime,
-    PlanShape,
     Row,
     RowResult,
     Scalar,
     Suppression,
     Window,
 )
-from activation.sync.rates import Pacer
 from activation.sync.secrets import Secret
 
-BASE_URL = "https://api.sendgrid.com"
-LOOKED_UP_AT_ONCE = 100
 PAGE = 500
 EXPORT_POLL_SECONDS, EXPORT_POLLS = 5.0, 360
 STANDARD_FIELDS = frozenset(
     {"first_name", "last_name", "address_line_1", "address_line_2", "city", "state_province_region", "postal_code"}
     | {"country", "external_id"}
 )
-FIELD_TYPES = {FieldType.NUMBER: "Number"}
+CONTACTS, LISTS = "/v3/marketing/contacts", "/v3/marketing/lists"
+FIELDS = "/v3/marketing/field_definitions"
 SUPPRESSIONS = {
     "ListGlobalSuppression": ("/v3/suppression/unsubscribes", "unsubscribed"),
     "ListSuppressionBounces": ("/v3/suppression/bounces", "bounced"),
@@ -63,9 +58,13 @@ SUPPRESSIONS = {
 }
 
 
-class SendGrid:
-    """One SendGrid account."""
+class SendGrid(Vendor):
+    """One SendGrid account, by a key with access to marketing and suppressions; in Europe with its own `base_url`."""
 
+    vendor = "SendGrid"
+    base_url = "https://api.sendgrid.com"
+    wait_header = "X-RateLimit-Reset-In"
+    field_types = dict.fromkeys(FieldType, "Text") | {FieldType.NUMBER: "Number"}
     capabilities = Capabilities(frozenset(Operation), reads_back_payload=True, clears_fields=False)
     limits = Limits(
         batch_rows={Operation.JOIN: 20_000, Operation.UPSERT: 20_000, Operation.LEAVE: 100, Operation.DELETE: 100},
@@ -82,133 +81,71 @@ class SendGrid:
         settle_seconds=60.0,
     )
 
-    def __init__(
-        self,
-        name: str,
-        api_key: Secret,
-        base_url: str = BASE_URL,
-        transport: httpx.BaseTransport | None = None,
-        list_prefix: str = "",
-    ) -> None:
-        """Store the account.
+    def _headers(self, api_key: Secret) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer {api_key.reveal()}", "Accept": "application/json"}
 
-        Args:
-            name: The destination's.
-            api_key: With access to marketing and suppressions.
-            base_url: For tests, and `https://api.eu.sendgrid.com`.
-            transport: For tests.
-            list_prefix: Before the segment, the name of the list.
-        """
-        self.name = name
-        self._list_prefix = list_prefix
-        self._list_ids: dict[str, str] = {}
-        self._field_ids: dict[str, str] = {}
-        self._client = VendorClient(
-            base_url,
-            lambda: {"Authorization": f"Bearer {api_key.reveal()}", "Accept": "application/json"},
-            transport,
-            wait_header="X-RateLimit-Reset-In",
-        )
+    def _lists(self, names: Collection[str]) -> Iterator[tuple[str, str]]:
+        for page in self._client.pages("ListMarketingList", LISTS, "result", {"page_size": 1000}, _following):
+            for one in page:
+                yield str(one["name"]), str(one["id"])
 
-    def connect(self, pacer: Pacer) -> None:
-        """Take the run's pacer."""
-        self._pacer = pacer
-        self._client.connect(pacer)
+    def _create_list(self, name: str) -> str:
+        created = self._client.call("CreateMarketingList", "POST", LISTS, json={"name": name}, expect=(201,))
+        return str(created.json()["id"])
 
-    def close(self) -> None:
-        """Close connections."""
-        self._client.close()
+    def _is_standard(self, field: str) -> bool:
+        return field in STANDARD_FIELDS
 
-    def prepare(self, shape: PlanShape) -> Sequence[Drift]:
-        """Create lists and custom fields that are missing; report fields of another type."""
-        self._find_lists()
-        for segment in shape.segments:
-            if segment.segment not in self._list_ids:
-                created = self._client.call(
-                    "CreateMarketingList",
-                    "POST",
-                    "/v3/marketing/lists",
-                    json={"name": self._list_prefix + segment.segment},
-                    expect=(201,),
-                )
-                self._list_ids[segment.segment] = str(created.json()["id"])
-        return self._prepare_fields({mapped.name: mapped for one in shape.segments for mapped in one.fields})
+    def _fields(self, names: Collection[str]) -> Mapping[str, str]:
+        answer = self._client.call("ListFieldDefinition", "GET", FIELDS).json()
+        by_name = {one["name"].lower(): one for one in answer["custom_fields"]}
+        there = {name: by_name[name.lower()] for name in names if name.lower() in by_name}
+        self._field_ids = {name: str(one["id"]) for name, one in there.items()}
+        return {name: str(one["field_type"]) for name, one in there.items()}
 
-    def _prepare_fields(self, mapped: Mapping[str, MappedField]) -> list[Drift]:
-        answer = self._client.call("ListFieldDefinition", "GET", "/v3/marketing/field_definitions").json()
-        there = {one["name"].lower(): one for one in answer["custom_fields"]}
-        drift: list[Drift] = []
-        for name, field in sorted(mapped.items()):
-            if name in STANDARD_FIELDS:
-                continue
-            wanted = FIELD_TYPES.get(field.type, "Text")
-            found = there.get(name.lower())
-            if found is None:
-                body = {"name": name, "field_type": wanted}
-                found = self._client.call(
-                    "CreateFieldDefinition", "POST", "/v3/marketing/field_definitions", json=body
-                ).json()
-            elif found["field_type"] != wanted:
-                drift.append(Drift(name, wanted, str(found["field_type"])))
-            self._field_ids[name] = str(found["id"])
-        return drift
-
-    def _find_lists(self) -> None:
-        params: dict[str, str | int] = {"page_size": 1000}
-        while True:
-            answer = self._client.call("ListMarketingList", "GET", "/v3/marketing/lists", params=params).json()
-            for one in answer.get("result", []):
-                if str(one["name"]).startswith(self._list_prefix):
-                    self._list_ids.setdefault(str(one["name"])[len(self._list_prefix) :], str(one["id"]))
-            following = (answer.get("_metadata") or {}).get("next")
-            token = httpx.URL(following).params.get("page_token") if following else None
-            if not token:
-                return
-            params = {"page_size": 1000, "page_token": token}
+    def _create_field(self, field: MappedField, vendor_type: str) -> None:
+        body = {"name": field.name, "field_type": vendor_type}
+        created = self._client.call("CreateFieldDefinition", "POST", FIELDS, json=body).json()
+        self._field_ids[field.name] = str(created["id"])
 
     def pull_suppressions(self) -> Iterator[Sequence[Suppression]]:
         """Unsubscribed, bounced, complained, invalid."""
         for operation, (path, reason) in SUPPRESSIONS.items():
-            offset = 0
-            while True:
-                params: dict[str, str | int] = {"limit": PAGE, "offset": offset}
-                found = self._client.call(operation, "GET", path, params=params).json()
+            for page in self._client.pages_by_offset(operation, path, None, PAGE):
                 yield [
                     Suppression(str(one["email"]), reason, datetime.fromtimestamp(int(one["created"]), UTC))
-                    for one in found
+                    for one in page
                 ]
-                if len(found) < PAGE:
-                    break
-                offset += PAGE
 
-    def apply(self, batch: Batch) -> Applied:
-        """Send one batch."""
-        batch = require_batch(batch)
-        if batch.operation in (Operation.JOIN, Operation.UPSERT):
-            body: dict[str, object] = {"contacts": [self._contact(row) for row in batch.rows]}
-            if batch.operation is Operation.JOIN:
-                body["list_ids"] = [self._list_id(batch.segment)]
-            answer = self._client.call("UpdateContact", "PUT", "/v3/marketing/contacts", json=body, expect=(202,))
-            return Applied(job=Job(str(answer.json()["job_id"]), batch.operation, batch.segment))
+    def _send(self, batch: Batch) -> Applied:
+        body: dict[str, object] = {"contacts": [self._contact(row) for row in batch.rows]}
+        if batch.operation is Operation.JOIN:
+            body["list_ids"] = [self._list_id(batch.segment)]
+        answer = self._client.call("UpdateContact", "PUT", CONTACTS, json=body, expect=(202,))
+        return started(answer.json()["job_id"], batch)
+
+    def _leave(self, batch: Batch) -> Applied:
         ids = self._ids(batch.rows)
-        known = [row for row in batch.rows if row.identifier in ids]
-        # Who is no contact is in no list, and is erased already.
-        results = [RowResult(Outcome.CONFIRMED, row.key, status=404) for row in batch.rows if row.identifier not in ids]
-        if not known:
-            return Applied(results)
-        listed = ",".join(ids[row.identifier] for row in known)
-        if batch.operation is Operation.DELETE:
-            answer = self._client.call(
-                "DeleteContact", "DELETE", "/v3/marketing/contacts", params={"ids": listed}, expect=(202,)
-            )
-            return Applied(results, Job(str(answer.json()["job_id"]), batch.operation, batch.segment))
-        path = f"/v3/marketing/lists/{self._list_id(batch.segment)}/contacts"
-        self._client.call("DeleteContact", "DELETE", path, params={"contact_ids": listed}, expect=(202,))
-        accepted = [
-            RowResult(Outcome.RETRYABLE, row.key, status=202, code=NOT_TOLD, vendor_id=ids[row.identifier])
-            for row in known
-        ]
-        return Applied([*results, *accepted])
+        if ids:
+            path = f"{LISTS}/{self._list_id(batch.segment)}/contacts"
+            listed = {"contact_ids": ",".join(ids.values())}
+            self._client.call("DeleteContact", "DELETE", path, params=listed, expect=(202,))
+        return Applied(
+            [
+                not_told(row, 202, ids[row.identifier]) if row.identifier in ids else confirmed(row, 404)
+                for row in batch.rows
+            ]
+        )
+
+    def _delete(self, batch: Batch) -> Applied:
+        ids = self._ids(batch.rows)
+        # Who is no contact is erased already.
+        unknown = [confirmed(row, 404) for row in batch.rows if row.identifier not in ids]
+        if not ids:
+            return Applied(unknown)
+        listed = {"ids": ",".join(ids.values())}
+        answer = self._client.call("DeleteContact", "DELETE", CONTACTS, params=listed, expect=(202,))
+        return Applied(unknown, started(answer.json()["job_id"], batch).job)
 
     def _contact(self, row: Row) -> dict[str, object]:
         contact: dict[str, object] = {"email": row.identifier}
@@ -224,24 +161,21 @@ class SendGrid:
             contact["custom_fields"] = custom
         return contact
 
-    def _ids(self, rows: Sequence[Row]) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for first in range(0, len(rows), LOOKED_UP_AT_ONCE):
-            emails = [row.identifier for row in rows[first : first + LOOKED_UP_AT_ONCE]]
-            path = "/v3/marketing/contacts/search/emails"
-            answer = self._client.call("ListContactByEmail", "POST", path, json={"emails": emails}, expect=(200, 404))
-            if answer.status_code == 200:
-                result: dict[str, Any] = answer.json()["result"]
-                found |= {email.lower(): str(one["contact"]["id"]) for email, one in result.items() if "contact" in one}
-        return found
+    def _look_up(self, addresses: Sequence[str]) -> Iterator[tuple[str, str]]:
+        body = {"emails": addresses}
+        answer = self._client.call(
+            "ListContactByEmail", "POST", f"{CONTACTS}/search/emails", json=body, expect=(200, 404)
+        )
+        if answer.status_code == 200:
+            for address, one in answer.json()["result"].items():
+                if "contact" in one:
+                    yield address, str(one["contact"]["id"])
 
     def poll(self, job: Job) -> JobState:
         """Ask for a job; where rows failed, read which."""
-        path = f"/v3/marketing/contacts/imports/{job.id}"
-        answer = self._client.call("GetImportContact", "GET", path, expect=(200, 404))
-        if answer.status_code == 404:
+        found = self._client.find("GetImportContact", f"{CONTACTS}/imports/{job.id}")
+        if found is None:
             return JobState(finished=True, lost=True)
-        found = answer.json()
         if found["status"] == "pending":
             return JobState(finished=False)
         results = found.get("results") or {}
@@ -251,55 +185,52 @@ class SendGrid:
         if not results.get("errors_url"):
             return JobState(finished=True, lost=found["status"] == "failed", unattributed=max(1, errored))
         rows = _csv_rows(self._client.download("errors_url", str(results["errors_url"])))
-        exceptions = [
-            RowResult(
-                Outcome.PERMANENT,
-                identifier=row["email"],
-                status=400,
-                code="import_error",
-                message=row.get("error", ""),
-            )
-            for row in rows
-            if row.get("email")
-        ]
+        exceptions = [_import_error(row) for row in rows if row.get("email")]
         return JobState(finished=True, exceptions=exceptions, unattributed=max(0, errored - len(exceptions)))
-
-    def commit(self, shape: PlanShape) -> None:
-        """Nothing to do: jobs are under way."""
 
     def read_back(self, segment: str) -> Iterator[Sequence[Held]]:
         """The list, by an export."""
-        body = {"list_ids": [self._list_id(segment)], "file_type": "csv", "notifications": {"email": False}}
-        export = self._client.call("ExportContact", "POST", "/v3/marketing/contacts/exports", json=body, expect=(202,))
-        path = f"/v3/marketing/contacts/exports/{export.json()['id']}"
-        for _ in range(EXPORT_POLLS):
-            found = self._client.call("GetExportContact", "GET", path).json()
-            if found["status"] == "ready":
-                break
-            if found["status"] == "failure":
-                raise Fatal("SendGrid could not export the list")
-            self._pacer.clock.sleep(EXPORT_POLL_SECONDS)
-        else:
-            raise OutOfTime("SendGrid's export of the list is not ready")
         names = {name.lower(): name for name in self._field_ids} | {name: name for name in STANDARD_FIELDS}
-        for url in found.get("urls") or []:
-            rows = _csv_rows(self._client.download("export", str(url)))
+        for url in self._exported(self._list_id(segment)):
             yield [
                 Held(
                     row["email"],
                     row.get("contact_id") or None,
                     {names[name]: value for name, value in row.items() if name in names and value != ""},
                 )
-                for row in rows
+                for row in _csv_rows(self._client.download("export", url))
                 if row.get("email")
             ]
 
-    def _list_id(self, segment: str) -> str:
-        if segment not in self._list_ids:
-            self._find_lists()
-        if segment not in self._list_ids:
-            raise Fatal(f"SendGrid has no list for {segment}")
-        return self._list_ids[segment]
+    def _exported(self, list_id: str) -> list[str]:
+        """Let a list be exported, and return where its files are."""
+        body = {"list_ids": [list_id], "file_type": "csv", "notifications": {"email": False}}
+        export = self._client.call("ExportContact", "POST", f"{CONTACTS}/exports", json=body, expect=(202,))
+        path = f"{CONTACTS}/exports/{export.json()['id']}"
+        for _ in range(EXPORT_POLLS):
+            found = self._client.call("GetExportContact", "GET", path).json()
+            if found["status"] == "ready":
+                return [str(url) for url in found.get("urls") or []]
+            if found["status"] == "failure":
+                raise Fatal("SendGrid could not export the list")
+            self._pacer.clock.sleep(EXPORT_POLL_SECONDS)
+        raise OutOfTime("SendGrid's export of the list is not ready")
+
+
+def _following(answer: Mapping[str, Any]) -> Mapping[str, str] | None:
+    link = (answer.get("_metadata") or {}).get("next")
+    token = httpx.URL(link).params.get("page_token") if link else None
+    return {"page_token": token} if token else None
+
+
+def _import_error(row: Mapping[str, str]) -> RowResult:
+    return RowResult(
+        Outcome.PERMANENT,
+        identifier=row["email"],
+        status=400,
+        code="import_error",
+        message=row.get("error", ""),
+    )
 
 
 def _csv_rows(content: bytes) -> list[dict[str, str]]:

@@ -11,35 +11,33 @@ HMAC-SHA256 of time and body; the batch's id is in `Idempotency-Key`, so that a 
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import httpx
 
-from activation.sync.gated import Batch, require_batch
+from activation.destinations.connector import HttpConnector
+from activation.destinations.vendor import confirmed
+from activation.sync.gated import Batch
 from activation.sync.http import VendorClient, json_object
 from activation.sync.protocol import (
     Applied,
     Capabilities,
     Drift,
     Fatal,
-    Held,
-    Job,
-    JobState,
     Limits,
     Operation,
     Outcome,
     PlanShape,
     RowResult,
-    Suppression,
     Window,
 )
-from activation.sync.rates import Pacer
 from activation.sync.secrets import Secret
 
 SIGNATURE_HEADER = "X-Personae-Signature"
 
 
-class Webhook:
+class Webhook(HttpConnector):
     """One address that takes everything. It cannot be asked what it holds; what it confirms counts."""
 
     capabilities = Capabilities(frozenset(Operation), reads_back=False, pulls_suppressions=False)
@@ -74,27 +72,12 @@ class Webhook:
         self._run_id = ""
         self._client = VendorClient(url, dict, transport)
 
-    def connect(self, pacer: Pacer) -> None:
-        """Take the run's pacer."""
-        self._pacer = pacer
-        self._client.connect(pacer)
-
-    def close(self) -> None:
-        """Close connections."""
-        self._client.close()
-
     def prepare(self, shape: PlanShape) -> Sequence[Drift]:
         """Remember the run, which is part of every batch."""
         self._run_id = shape.run_id
         return []
 
-    def pull_suppressions(self) -> Iterator[Sequence[Suppression]]:
-        """The receiver suppresses nobody."""
-        yield []
-
-    def apply(self, batch: Batch) -> Applied:
-        """Post one batch."""
-        batch = require_batch(batch)
+    def _apply(self, batch: Batch) -> Applied:
         document = {
             "run_id": self._run_id,
             "batch_id": batch.id,
@@ -117,7 +100,7 @@ class Webhook:
             expect=(200, 204),
         )
         if answer.status_code == 204:
-            return Applied([RowResult(Outcome.CONFIRMED, row.key, status=204) for row in batch.rows])
+            return Applied([confirmed(row, 204) for row in batch.rows])
         results = json_object(answer).get("results")
         if not isinstance(results, list):
             raise Fatal("the webhook answered 200 without results; 204 says that all is done")
@@ -126,24 +109,13 @@ class Webhook:
             [_result(one, keys) for one in results if isinstance(one, dict) and one.get("identifier") in keys]
         )
 
-    def poll(self, job: Job) -> JobState:
-        """There are no jobs."""
-        return JobState(finished=True, lost=True)
-
-    def commit(self, shape: PlanShape) -> None:
-        """Nothing to do."""
-
-    def read_back(self, segment: str) -> Iterator[Sequence[Held]]:
-        """It cannot be asked."""
-        yield []
-
 
 def signature(key: Secret, sent_at: str, body: bytes) -> str:
     """Sign a body with the time it was sent, so that it cannot be replayed later."""
     return hmac.new(key.reveal().encode(), f"{sent_at}.".encode() + body, hashlib.sha256).hexdigest()
 
 
-def _result(told: dict, keys: dict[str, str]) -> RowResult:  # type: ignore[type-arg]
+def _result(told: Mapping[str, Any], keys: Mapping[str, str]) -> RowResult:
     outcome = told.get("outcome")
     return RowResult(
         Outcome(outcome) if outcome in set(Outcome) else Outcome.RETRYABLE,

@@ -21,6 +21,10 @@ REFRESHES = frozenset({Mode.MIRROR, Mode.UPSERT, Mode.UPDATE_ONLY})
 REMOVES = frozenset({Mode.MIRROR, Mode.REMOVE_ONLY})
 
 
+ERASED_KEYS = "select distinct key from activation.sync_tombstones where destination in ($destination, '*')"
+"""Who is erased for the destination `$destination`, or for all."""
+
+
 class UnusableAudience(Exception):
     """An audience that cannot be compared: the message says why and holds nobody's data."""
 
@@ -102,8 +106,8 @@ def check_audiences(audiences: Sequence[GatedAudience], capabilities: Capabiliti
     """Refuse audiences that cannot go to one destination together.
 
     Raises:
-        UnusableAudience: None was given, two have one name, they fill one field from two sources, or they clear fields
-            where it is not known how.
+        UnusableAudience: None was given, two have one name, they fill one field from two sources, they clear fields
+            where it is not known how, or people were approved for another purpose or channel than the destination's.
     """
     if not audiences:
         raise UnusableAudience("There is no audience to sync")
@@ -112,6 +116,12 @@ def check_audiences(audiences: Sequence[GatedAudience], capabilities: Capabiliti
         raise UnusableAudience("Two audiences have one name")
     filled: dict[str, tuple[str, object]] = {}
     for audience in audiences:
+        if capabilities.terms not in (None, (audience.purpose, audience.channel)):
+            purpose, channel = capabilities.terms  # type: ignore[misc]
+            raise UnusableAudience(
+                f"The people of {audience.segment} were approved for {audience.purpose} over {audience.channel}; this "
+                f"destination takes those approved for {purpose} over {channel} only"
+            )
         for field in audience.mapping.fields:
             if field.nulls is NullPolicy.CLEAR and not capabilities.clears_fields:
                 raise UnusableAudience(
@@ -160,7 +170,7 @@ def stage_desired(state: SyncState, audiences: Sequence[GatedAudience]) -> None:
                 f"{payload_hash_sql(audience.mapping, 'written')} from (select "
                 f"{state.identifier_sql('identifier')} as spelled, {payload} as written from sync_relation)"
             )
-        except (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException):
+        except duckdb.ConversionException:
             # DuckDB would quote the value that does not fit.
             raise UnusableAudience(
                 f"A value of {audience.segment} does not have the type its field is mapped to"
@@ -172,7 +182,7 @@ def stage_desired(state: SyncState, audiences: Sequence[GatedAudience]) -> None:
         "case when t.key is not null then 'erased' when s.key is not null then 'suppressed' end as left_out "
         "from sync_approved as a "
         "left join activation.sync_suppressions as s on s.destination = $destination and s.key = a.key "
-        "left join activation.sync_tombstones as t on t.destination = $destination and t.key = a.key",
+        f"left join ({ERASED_KEYS}) as t on t.key = a.key",
         {"destination": state.destination},
     )
     connection.execute("drop table sync_approved")
@@ -227,6 +237,7 @@ def make_plan(
             adds=_list(ADDS),
             refreshes=_list(REFRESHES),
             removes=_list(REMOVES),
+            erased_keys=ERASED_KEYS,
             whole_now=", ".join(text_literal(name) for name in whole) or "null",
         ),
         {
@@ -359,7 +370,7 @@ confirmed as (
 erased_elsewhere as (
     select s.key, any_value(s.identifier) as identifier, any_value(s.vendor_id) as vendor_id
     from activation.sync_snapshot as s
-    inner join activation.sync_tombstones as t on t.destination = s.destination and t.key = s.key
+    inner join ({erased_keys}) as t on t.key = s.key
     where s.destination = $destination and $can_delete and s.identifier is not null and (s.is_member or s.is_in_doubt)
     group by s.key
 ),
@@ -387,7 +398,7 @@ with_what_speaks_against as (
     from compared as c
     inner join modes as m on m.segment = c.segment
     left join activation.sync_suppressions as s on s.destination = $destination and s.key = c.key
-    left join activation.sync_tombstones as t on t.destination = $destination and t.key = c.key
+    left join ({erased_keys}) as t on t.key = c.key
 ),
 decided as (
     select

@@ -6,7 +6,8 @@ everything is (`Fatal`).
 """
 
 import json as json_text
-from collections.abc import Callable, Collection, Mapping
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +24,10 @@ WRONG_CREDENTIALS = (401, 403)
 NOT_THERE = (404, 405, 410)
 """The list, the field or the call itself: nothing about rows, unless the connector expects it."""
 LATER = (408, 425, 429)
+
+for _library in ("httpx", "httpcore"):
+    # They log every address they call, and some vendors are asked for people in it.
+    logging.getLogger(_library).setLevel(logging.WARNING)
 
 
 class VendorClient:
@@ -125,6 +130,68 @@ class VendorClient:
 
         return self._pacer.call(operation, once)
 
+    def find(self, operation: str, path: str) -> dict[str, Any] | None:
+        """Ask for one thing of which the vendor may know nothing; its JSON, or nothing where the answer is 404."""
+        answer = self.call(operation, "GET", path, expect=(200, 404))
+        return None if answer.status_code == 404 else answer.json()
+
+    def pages(
+        self,
+        operation: str,
+        path: str,
+        rows: str,
+        params: Mapping[str, str | int],
+        following: Callable[[dict[str, Any]], Mapping[str, str | int] | None],
+    ) -> Iterator[list[dict[str, Any]]]:
+        """The pages of a list whose answers say where the next one begins.
+
+        Args:
+            operation: As in `call`.
+            path: As in `call`.
+            rows: Under which name an answer holds its rows.
+            params: Of the first page.
+            following: What is asked for the next page, beside or in the place of `params`; nothing after the last one.
+        """
+        asked: dict[str, str | int] = dict(params)
+        while True:
+            answer = _answered(operation, self.call(operation, "GET", path, params=asked))
+            yield _rows(operation, answer, rows)
+            more = following(answer)
+            if not more:
+                return
+            asked |= more
+
+    def pages_by_offset(
+        self,
+        operation: str,
+        path: str,
+        rows: str | None,
+        size: int,
+        params: Mapping[str, str | int] | None = None,
+        size_name: str = "limit",
+        is_left_out_when_empty: bool = False,
+    ) -> Iterator[list[dict[str, Any]]]:
+        """The pages of a list that is asked for by how many rows were seen; a page that is not full is the last.
+
+        Args:
+            operation: As in `call`.
+            path: As in `call`.
+            rows: Under which name an answer holds its rows; None where it is them.
+            size: Rows of a page.
+            params: Beside size and offset.
+            size_name: What the vendor calls the size.
+            is_left_out_when_empty: Whether an answer without the name stands for no rows.
+        """
+        offset = 0
+        while True:
+            asked: dict[str, str | int] = {**(params or {}), size_name: size, "offset": offset}
+            answer = _answered(operation, self.call(operation, "GET", path, params=asked))
+            found = [] if is_left_out_when_empty and rows not in answer else _rows(operation, answer, rows)
+            yield found
+            if len(found) < size:
+                return
+            offset += size
+
     def download(self, operation: str, url: str) -> bytes:
         """Fetch a file from an address the vendor gave. It is another host, so it gets no credentials.
 
@@ -222,3 +289,18 @@ def json_object(answer: httpx.Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _answered(operation: str, answer: httpx.Response) -> Any:
+    """Read an answer that must be JSON: a page that cannot be read is no empty page."""
+    try:
+        return answer.json()
+    except ValueError:
+        raise Fatal(f"{operation}: the answer is not JSON", answer.status_code) from None
+
+
+def _rows(operation: str, answer: Any, rows: str | None) -> list[dict[str, Any]]:
+    found = answer if rows is None else answer.get(rows) if isinstance(answer, dict) else None
+    if not isinstance(found, list):
+        raise Fatal(f"{operation}: the answer has no list of {rows or 'rows'}")
+    return found

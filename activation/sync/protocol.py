@@ -161,6 +161,7 @@ class Capabilities:
         is_case_sensitive: Whether identifiers that differ in letter case are two people. Where not, as with addresses,
             identifiers are lower-cased before anything else.
         clears_fields: Whether it is known how a field is emptied. Where not, `NullPolicy.CLEAR` is refused.
+        terms: Purpose and channel for which people have to be approved to go there; any where none are given.
     """
 
     operations: frozenset[Operation]
@@ -170,6 +171,7 @@ class Capabilities:
     whole: bool = False
     is_case_sensitive: bool = False
     clears_fields: bool = True
+    terms: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)

@@ -248,6 +248,7 @@ def load_metadata(loads: list[Load]) -> dict[str, dg.MetadataValue]:
         "rows read": dg.MetadataValue.int(sum(load.rows_read for load in loads)),
         "rows loaded": dg.MetadataValue.int(sum(load.rows_loaded for load in loads)),
         "rows in quarantine": dg.MetadataValue.int(sum(load.rows_quarantined + load.rows_unreadable for load in loads)),
+        "rows of erased people, dropped": dg.MetadataValue.int(sum(load.rows_erased for load in loads)),
         "exact duplicates": dg.MetadataValue.int(sum(load.rows_duplicate for load in loads)),
         "files and their figures": dg.MetadataValue.json(
             [{"file": load.file, "status": load.status, "columns": load.profile} for load in loads[-30:]]

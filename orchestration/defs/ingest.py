@@ -8,6 +8,7 @@ from data_contracts.contract import ENTITIES
 from orchestration.dbt_runs import feature_code_hash
 from orchestration.defs.delivery_checks import check_results, check_specs, drift_metadata, load_metadata
 from orchestration.defs.partitions import run_weeks, weekly
+from orchestration.erasure import finish, has_unfinished
 from orchestration.ingest.ledger import Ledger
 from orchestration.ingest.load import IngestResult, ingest
 from orchestration.ingest.retention import count_past_retention
@@ -59,10 +60,16 @@ def ingest_assets(workspace: Workspace) -> dg.AssetsDefinition:
 
     @dg.multi_asset(name="ingest", specs=[*specs, changed_days], check_specs=checks, **weekly(workspace))
     def ingest_extracts(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
+        if has_unfinished(warehouse):
+            finish(workspace, context.log.info)
         with warehouse.connect() as connection:
             for sentence in workspace.contracts.loosened():
                 context.log.warning(sentence)
             result = ingest(connection, workspace, progress=context.log.info)
+        # Somebody erased whose address came back under a new id: what that id brought before goes now.
+        if has_unfinished(warehouse):
+            finish(workspace, context.log.info)
+        with warehouse.connect(read_only=True) as connection:
             ledger = Ledger(connection)
             unaccounted = {entity: ledger.unaccounted(entity) for entity in workspace.entities}
             as_of = run_weeks(context)[-1].as_of

@@ -25,8 +25,10 @@ OF_THIS_FILE = "file = ? and source = ? and entity = ?"
 class Load:
     """What became of one file for one entity.
 
-    `rows_redriven` are those among `rows_loaded` that were in quarantine first. `profile` and `columns` tell of the
-    file as it was read: figures per canonical column, and each of its own columns with its type and what it holds.
+    `rows_redriven` are those among `rows_loaded` that were in quarantine first, `rows_erased` those that were dropped
+    because their people were erased, `rows_erased_refused` those among them that broke a critical rule. `profile` and
+    `columns` tell of the file as it was read: figures per canonical column, and each of its own columns with its type
+    and what it holds.
     """
 
     file: str
@@ -41,6 +43,8 @@ class Load:
     rows_filtered: int = 0
     rows_unreadable: int = 0
     rows_redriven: int = 0
+    rows_erased: int = 0
+    rows_erased_refused: int = 0
     earliest_row_at: datetime | None = None
     latest_row_at: datetime | None = None
     profile: dict[str, Any] = field(default_factory=dict)
@@ -51,7 +55,8 @@ class Load:
     @property
     def is_balanced(self) -> bool:
         """Whether every row read is accounted for."""
-        accounted = self.rows_loaded + self.rows_quarantined + self.rows_duplicate + self.rows_filtered
+        kept = self.rows_loaded + self.rows_quarantined + self.rows_duplicate + self.rows_filtered
+        accounted = kept + self.rows_erased
         return self.rows_read == accounted
 
 
@@ -93,11 +98,12 @@ class Redriven:
     duplicates_of_other_files: int
     earliest_row_at: datetime | None
     latest_row_at: datetime | None
+    erased: int = 0
 
     @property
     def still_wrong(self) -> int:
         """Rows that stay in quarantine."""
-        return self.judged - self.loaded - self.filtered - self.duplicates
+        return self.judged - self.loaded - self.filtered - self.duplicates - self.erased
 
 
 class Ledger:
@@ -189,7 +195,8 @@ class Ledger:
         """What does not add up for an entity, a sentence each; asked of the ledger and of the tables themselves."""
         query = (
             "select file from raw.ingested_files where entity = ? "
-            "and rows_read <> rows_loaded + rows_quarantined + rows_duplicate + rows_filtered order by file"
+            "and rows_read <> rows_loaded + rows_quarantined + rows_duplicate + rows_filtered "
+            "+ coalesce(rows_erased, 0) order by file"
         )
         sentences = [f"rows read are not accounted for in {file}" for (file,) in self._rows(query, entity)]
         told = "coalesce(sum(rows_loaded), 0)::bigint, coalesce(sum(rows_quarantined + rows_unreadable), 0)::bigint"
@@ -231,6 +238,7 @@ class Ledger:
             "latest_row_at = greatest(latest_row_at, ?), rows_loaded = rows_loaded + ?, "
             "rows_redriven = rows_redriven + ?, rows_duplicate = rows_duplicate + ?, "
             "rows_duplicate_of_other_files = rows_duplicate_of_other_files + ?, rows_filtered = rows_filtered + ?, "
+            "rows_erased = coalesce(rows_erased, 0) + ?, rows_erased_refused = coalesce(rows_erased_refused, 0) + ?, "
             f"rows_quarantined = rows_quarantined - ? where {OF_THIS_FILE}",
             [
                 redriven.earliest_row_at,
@@ -241,6 +249,7 @@ class Ledger:
                 redriven.duplicates,
                 redriven.duplicates_of_other_files,
                 redriven.filtered,
+                *[redriven.erased] * 2,
                 redriven.judged - redriven.still_wrong,
                 stored.file,
                 stored.source,
@@ -269,6 +278,8 @@ class Ledger:
             "rows_filtered": load.rows_filtered,
             "rows_unreadable": load.rows_unreadable,
             "rows_redriven": load.rows_redriven,
+            "rows_erased": load.rows_erased,
+            "rows_erased_refused": load.rows_erased_refused,
             "earliest_row_at": load.earliest_row_at,
             "latest_row_at": load.latest_row_at,
             "delivered_at": extract.delivered_at,

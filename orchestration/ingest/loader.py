@@ -14,6 +14,7 @@ import duckdb
 import polars as pl
 
 from data_contracts.rules import broken_rules_sql, unique_columns, warning_counts_sql
+from orchestration.erasure_keys import delivered_condition, has_keys, remember_contacts_of, text_condition
 from orchestration.ingest.attributes import fit_attributes
 from orchestration.ingest.drift import SAMPLE_ROWS, delivered_columns
 from orchestration.ingest.harmonize import HarmonizedColumn, Harmonizer
@@ -91,6 +92,8 @@ class Loader:
         self.columns: list[HarmonizedColumn] = []
         self.delivered: dict[str, dict[str, str]] = {}
         self.rows_unreadable = 0
+        self.rows_erased = 0
+        self.rows_erased_refused = 0
 
     def retire(self, known: Entry) -> None:
         """Take back the rows of an earlier delivery of this file."""
@@ -118,6 +121,7 @@ class Loader:
         self.stage_table(table, sampled)
         self.delivered = delivered_columns(self.connection, table)
         self.rows_unreadable = keep_unreadable_lines(self.connection, self.extract)
+        self._drop_erased_lines()
 
     def stage_table(self, table: ExtractTable, sampled: int = 0) -> None:
         """Type and judge the rows of a table into `batch`, outside of the transaction.
@@ -138,6 +142,7 @@ class Loader:
                 columns = self._stage_guarded(table, sampled)
         except duckdb.Error as error:
             raise self.extract.unreadable(reason(error)) from None
+        self._drop_erased(columns)
         self.columns = fit_attributes(self.connection, self.entity.entity, columns)
 
     def load(self, status: str) -> Load:
@@ -153,10 +158,12 @@ class Loader:
             self.mapping.name,
             self.entity.entity,
             status,
-            rows_read=rows_read,
+            rows_read=rows_read + self.rows_erased,
             rows_quarantined=quarantined,
             rows_filtered=filtered,
             rows_unreadable=unreadable,
+            rows_erased=self.rows_erased,
+            rows_erased_refused=self.rows_erased_refused,
             profile=profile_batch(self.connection, "batch", [(column.name, column.type) for column in self.columns]),
             columns=self.delivered,
             broken_rules=self._broken_rules() if quarantined or unreadable else {},
@@ -203,14 +210,46 @@ class Loader:
             values,
         )
         return Redriven(
-            judged=judged,
+            judged=judged + self.rows_erased,
             loaded=loaded,
             filtered=filtered,
             duplicates=duplicates + duplicates_of_others,
             duplicates_of_other_files=duplicates_of_others,
             earliest_row_at=earliest,
             latest_row_at=latest,
+            erased=self.rows_erased,
         )
+
+    def _drop_erased(self, columns: list[HarmonizedColumn]) -> None:
+        """Rows of people who were erased go before anything else looks at them; they are counted.
+
+        An address that comes back with another contact's id makes that id one of theirs as well.
+        """
+        self.rows_erased = self.rows_erased_refused = 0
+        if not has_keys(self.connection):
+            return
+        theirs = delivered_condition("batch", {column.name for column in columns})
+        in_a_refused_row = text_condition("_delivered_row")
+        self.connection.execute(
+            f"create or replace temp table erased_rows as select {ROW_NUMBER}, len(_broken_rules) > 0 as is_refused "
+            f"from batch where _is_kept and ({theirs} or (len(_broken_rules) > 0 and {in_a_refused_row}))"
+        )
+        self.rows_erased, self.rows_erased_refused = self.connection.execute(
+            "select count(*), count(*) filter (is_refused) from erased_rows"
+        ).fetchall()[0]
+        if self.rows_erased:
+            dropped = f"{ROW_NUMBER} in (select {ROW_NUMBER} from erased_rows)"
+            if self.entity.entity == "contacts":
+                remember_contacts_of(self.connection, f"(select contact_id from batch where {dropped})")
+            self.connection.execute(f"delete from batch where {dropped}")
+
+    def _drop_erased_lines(self) -> None:
+        """The same for lines that could not be read as rows."""
+        if self.rows_unreadable and has_keys(self.connection):
+            gone = self.connection.execute(
+                f"delete from unreadable where {text_condition('csv_line', parts=True)}"
+            ).fetchall()[0][0]
+            self.rows_unreadable -= int(gone)
 
     def _stage_guarded(self, table: ExtractTable, sampled: int) -> list[HarmonizedColumn]:
         """The same, where an expression of the mapping fails on some rows: those go into the quarantine."""

@@ -65,7 +65,7 @@ def redrive(
 
 
 def _redrive_load(connection: duckdb.DuckDBPyConnection, workspace: Workspace, stored: StoredLoad) -> Retry:
-    found = _mapped_entity(workspace, stored)
+    found = mapped_entity(workspace, stored)
     if found is None:
         return Retry(stored.file, stored.entity, None, f"no mapping {stored.source} brings {stored.entity} any more")
     mapping, mapped = found
@@ -73,7 +73,7 @@ def _redrive_load(connection: duckdb.DuckDBPyConnection, workspace: Workspace, s
     try:
         (extract,) = with_lookups(workspace, mapping, [gone])
         loader = Loader(connection, workspace, extract, mapped, stored.load_id, stored.load_sequence)
-        loader.stage_table(look_up(connection, _stored_rows(connection, extract, stored)))
+        loader.stage_table(look_up(connection, stored_rows(connection, extract, stored)))
         if extract.lookups:  # a line of a lookup's file that cannot be read may be the one that was looked for
             keep_unreadable_lines(connection, extract)
     except UnreadableExtract as error:
@@ -84,7 +84,8 @@ def _redrive_load(connection: duckdb.DuckDBPyConnection, workspace: Workspace, s
     return Retry(stored.file, stored.entity, redriven)
 
 
-def _mapped_entity(workspace: Workspace, stored: StoredLoad) -> tuple[Mapping, MappedEntity] | None:
+def mapped_entity(workspace: Workspace, stored: StoredLoad) -> tuple[Mapping, MappedEntity] | None:
+    """The mapping that brought a load, and what it maps; None where it does so no more."""
     for mapping in workspace.mappings:
         for mapped in mapping.entities if mapping.name == stored.source else ():
             if mapped.entity == stored.entity:
@@ -92,7 +93,7 @@ def _mapped_entity(workspace: Workspace, stored: StoredLoad) -> tuple[Mapping, M
     return None
 
 
-def _stored_rows(connection: duckdb.DuckDBPyConnection, extract: Extract, stored: StoredLoad) -> ExtractTable:
+def stored_rows(connection: duckdb.DuckDBPyConnection, extract: Extract, stored: StoredLoad) -> ExtractTable:
     """The rows of a load as the quarantine keeps them, with the types they were read with."""
     kept = f"quarantine.{identifier(stored.entity)}"
     of_this_load = OF_A_LOAD

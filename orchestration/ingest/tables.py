@@ -10,9 +10,10 @@ from typing import Any
 
 import duckdb
 
-from activation.gate import TABLES as GATE_TABLES
+from activation.gate_tables import TABLES as GATE_TABLES
 from data_contracts.contract import ENTITIES, Contract
 from orchestration.contracts import Contracts
+from orchestration.erasure_keys import make_tables as make_erasure_tables
 from orchestration.sql import identifier
 
 OUR_CONTRACTS = Contracts()
@@ -45,6 +46,8 @@ create table if not exists raw.ingested_files (
     rows_filtered bigint not null,
     rows_unreadable bigint not null,
     rows_redriven bigint not null default 0,
+    rows_erased bigint not null default 0,
+    rows_erased_refused bigint not null default 0,
     earliest_row_at timestamp,
     latest_row_at timestamp,
     delivered_at timestamp,
@@ -54,7 +57,12 @@ create table if not exists raw.ingested_files (
 )
 """
 # What a ledger that was made before these columns lacks.
-LATER_LEDGER_COLUMNS = {"rows_redriven": "bigint default 0", "columns": "json"}
+LATER_LEDGER_COLUMNS = {
+    "rows_redriven": "bigint default 0",
+    "columns": "json",
+    "rows_erased": "bigint default 0",
+    "rows_erased_refused": "bigint default 0",
+}
 REFUSED_FILES = """
 create table if not exists quarantine.refused_files (
     file varchar not null,
@@ -119,6 +127,7 @@ def make_raw_tables(
         ColumnTypeChanged: a column has another type now, which cannot hold what is in it.
     """
     connection.execute(GATE_TABLES)
+    make_erasure_tables(connection)
     connection.execute("create schema if not exists raw")
     connection.execute("create schema if not exists quarantine")
     for entity in ENTITIES:

@@ -44,7 +44,7 @@ def test_every_week_is_published_and_latest_is_the_last_one(demo_run: DemoRun) -
 
 def test_everybody_has_one_persona_and_every_figure_adds_up(demo_run: DemoRun) -> None:
     memberships = demo_run.table("segment_memberships").filter(pl.col("segment_type") == "persona")
-    kpis = demo_run.table("segment_kpis")
+    kpis = demo_run.table("segment_kpis").filter(segment_type="persona")
     assert memberships["person_id"].is_unique().all()
     assert memberships["membership_strength"].is_between(0, 1).all()
     assert kpis["people"].sum() == memberships.height
@@ -56,8 +56,10 @@ def test_everybody_has_one_persona_and_every_figure_adds_up(demo_run: DemoRun) -
 
 def test_migrations_account_for_everybody_of_both_weeks(demo_run: DemoRun) -> None:
     migrations = demo_run.table("segment_migrations").filter(segment_type="persona")
-    now = demo_run.table("segment_kpis")["people"].sum()
-    before = demo_run.table("segment_kpis", LAST_WEEK.back(1).key)["people"].sum()
+    now, before = (
+        demo_run.table("segment_kpis", week).filter(segment_type="persona")["people"].sum()
+        for week in ("latest", LAST_WEEK.back(1).key)
+    )
     assert migrations.filter(pl.col("to_segment_id").is_not_null())["people"].sum() == now
     assert migrations.filter(pl.col("from_segment_id").is_not_null())["people"].sum() == before
     stayed = migrations.filter(pl.col("from_segment_id") == pl.col("to_segment_id"))["people"].sum()
@@ -154,7 +156,9 @@ def test_what_sets_planted_personas_apart_is_found_and_no_figure_tells_of_few_pe
 def test_market_sizes_are_the_key_figures_with_an_interval_and_companies(demo_run: DemoRun) -> None:
     sizes = demo_run.table("market_sizes").filter(segment_type="persona")
     kpis = (
-        demo_run.table("segment_kpis").filter(pl.col("people") >= 10).select("segment_id", "people", "reachable_people")
+        demo_run.table("segment_kpis")
+        .filter(pl.col("people") >= 10, segment_type="persona")
+        .select("segment_id", "people", "reachable_people")
     )
     both = sizes.filter(audience="everyone").join(kpis, on="segment_id", suffix="_known")
     assert (both["people"] == both["people_known"]).all() and both.height == kpis.height

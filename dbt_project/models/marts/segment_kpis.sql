@@ -25,6 +25,56 @@ persona_assignments as (
 
 ),
 
+{# Whoever is unclassified is in no class. #}
+adoption_scores as (
+
+    select * from {{ source('ml', 'adoption_scores') }}
+    where adoption_class <> 'unclassified'
+
+),
+
+segments_of_people as (
+
+    select
+        as_of,
+        person_id,
+        persona_type,
+        persona_id
+    from persona_assignments
+
+    union all
+
+    select
+        as_of,
+        person_id,
+        'adoption_class' as persona_type,
+        adoption_class as persona_id
+    from adoption_scores
+
+),
+
+segments as (
+
+    select
+        as_of,
+        persona_type,
+        persona_id,
+        persona_name,
+        description
+    from personas
+
+    union all
+
+    select distinct
+        as_of,
+        'adoption_class' as persona_type,
+        adoption_class as persona_id,
+        adoption_class_name as persona_name,
+        cast(null as varchar) as description
+    from adoption_scores
+
+),
+
 propensity_scores as (
 
     select * from {{ source('ml', 'propensity_scores') }}
@@ -50,24 +100,24 @@ contactability as (
 people as (
 
     select
-        persona_assignments.as_of,
-        persona_assignments.persona_type,
-        persona_assignments.persona_id,
+        segments_of_people.as_of,
+        segments_of_people.persona_type,
+        segments_of_people.persona_id,
         {{ 'person_features.revenue_91d' if has_revenue else 'cast(null as double)' }} as revenue_91d,
         coalesce(contactability.is_allowed, false) as is_reachable,
         propensity_scores.probability
-    from persona_assignments
+    from segments_of_people
     inner join weeks
-        on persona_assignments.as_of = weeks.as_of
+        on segments_of_people.as_of = weeks.as_of
     left join person_features
-        on persona_assignments.as_of = person_features.as_of
-        and persona_assignments.person_id = person_features.person_id
+        on segments_of_people.as_of = person_features.as_of
+        and segments_of_people.person_id = person_features.person_id
     left join contactability
-        on persona_assignments.as_of = contactability.as_of
-        and persona_assignments.person_id = contactability.person_id
+        on segments_of_people.as_of = contactability.as_of
+        and segments_of_people.person_id = contactability.person_id
     left join propensity_scores
-        on persona_assignments.as_of = propensity_scores.as_of
-        and persona_assignments.person_id = propensity_scores.person_id
+        on segments_of_people.as_of = propensity_scores.as_of
+        and segments_of_people.person_id = propensity_scores.person_id
 
 ),
 
@@ -89,26 +139,28 @@ persona_totals as (
 
 ),
 
-{# A persona that nobody is in this week is still listed. #}
+{# A persona that nobody is in this week is still listed. Shares of a class are of everybody in a class, those of a persona
+   of whatever type of everybody with a persona found in the data. #}
+{%- set whole = "case when persona_type = 'adoption_class' then persona_type else 'persona' end" %}
 personas_of_weeks as (
 
     select
-        personas.as_of,
-        personas.persona_type,
-        personas.persona_id,
-        personas.persona_name,
-        personas.description,
+        segments.as_of,
+        segments.persona_type,
+        segments.persona_id,
+        segments.persona_name,
+        segments.description,
         coalesce(persona_totals.people, 0) as people,
         {{ 'coalesce(persona_totals.revenue_91d, 0)' if has_revenue else 'persona_totals.revenue_91d' }} as revenue_91d,
         coalesce(persona_totals.reachable_people, 0) as reachable_people,
         persona_totals.mean_probability
-    from personas
+    from segments
     inner join weeks
-        on personas.as_of = weeks.as_of
+        on segments.as_of = weeks.as_of
     left join persona_totals
-        on personas.as_of = persona_totals.as_of
-        and personas.persona_type = persona_totals.persona_type
-        and personas.persona_id = persona_totals.persona_id
+        on segments.as_of = persona_totals.as_of
+        and segments.persona_type = persona_totals.persona_type
+        and segments.persona_id = persona_totals.persona_id
 
 ),
 
@@ -122,12 +174,15 @@ segment_kpis as (
         cast(description as varchar) as description,
         cast(people as bigint) as people,
         cast(people as double)
-            / nullif(sum(case when persona_type = 'persona' then people end) over (partition by as_of), 0) as people_share,
+            / nullif(
+                sum(case when persona_type <> 'defined_persona' then people end) over (partition by as_of, {{ whole }}), 0
+            ) as people_share,
         cast(revenue_91d as double) as revenue_91d,
         cast(revenue_91d as double)
             / nullif(
                 cast(
-                    sum(case when persona_type = 'persona' then {{ exact('revenue_91d') }} end) over (partition by as_of)
+                    sum(case when persona_type <> 'defined_persona' then {{ exact('revenue_91d') }} end)
+                        over (partition by as_of, {{ whole }})
                     as double
                 ),
                 0

@@ -196,7 +196,7 @@ def test_the_typical_week_has_hours_of_the_time_zone_of_the_workspace(company):
 
 
 def test_key_figures_list_a_persona_without_people_too(company):
-    rows = company.table("marts.segment_kpis").to_dicts()
+    rows = company.table("marts.segment_kpis").filter(segment_type="persona").to_dicts()
     assert [(row["segment_name"], row["people"], row["people_share"]) for row in rows] == [
         ("Readers", 2, 0.5),
         ("Buyers", 2, 0.5),
@@ -206,6 +206,17 @@ def test_key_figures_list_a_persona_without_people_too(company):
     assert (readers["revenue_91d"], readers["reachable_people"], readers["target"]) == (50, 1, "order_soon")
     assert readers["revenue_share"] == pytest.approx(50 / 65)
     assert readers["mean_probability"] == pytest.approx(0.5)
+
+
+def test_key_figures_tell_of_adoption_classes_and_not_of_the_unclassified(company):
+    rows = company.table("marts.segment_kpis").filter(segment_type="adoption_class").sort("segment_id").to_dicts()
+    classes = company.table("marts.adoption_classes").filter(pl.col("adoption_class") != "unclassified")
+    known = dict(classes.group_by("adoption_class").len().iter_rows())
+    assert {row["segment_id"]: row["people"] for row in rows} == known
+    assert sum(row["people_share"] for row in rows) == pytest.approx(1)
+    assert {row["segment_name"] for row in rows} == set(classes["adoption_class_name"])
+    memberships = company.table("marts.segment_memberships").filter(segment_type="adoption_class")
+    assert memberships.height == sum(known.values())
 
 
 def test_migrations_tell_who_stayed_moved_joined_and_left(company):

@@ -10,7 +10,8 @@ from typing import Any
 
 import duckdb
 
-from activation.gate import Gate, Rules, Tables, Terms
+from activation.gate import Gate
+from activation.gate_terms import Rules, Tables, Terms
 from activation.sync.gated import GatedAudience, GateDecision
 from activation.sync.protocol import FieldMapping, MappedField, Mode
 
@@ -30,7 +31,8 @@ create table identities (
     person_id varchar, identity_kind varchar, identity_id varchar, valid_from timestamp, valid_to timestamp
 );
 create table contacts (
-    contact_id varchar, email varchar, country varchar, is_deleted boolean, valid_from timestamp, valid_to timestamp
+    contact_id varchar, email varchar, phone varchar, country varchar, is_deleted boolean, valid_from timestamp,
+    valid_to timestamp
 );
 create table messages (contact_id varchar, occurred_at timestamp, channel varchar, message_action varchar);
 """
@@ -39,28 +41,39 @@ create table messages (contact_id varchar, occurred_at timestamp, channel varcha
 class World:
     """People, each with one contact that has the same name."""
 
-    def __init__(self) -> None:
+    def __init__(self, **usual: Any) -> None:
+        self.usual = usual
         self.connection = duckdb.connect()
         self.connection.execute("set TimeZone = 'UTC'")
         self.connection.execute(SCHEMA)
 
     def person(
-        self, person_id: str, *, country: str | None = "DE", contact: str | None = None, **decided: Any
+        self,
+        person_id: str,
+        *,
+        country: str | None = "DE",
+        contact: str | None = None,
+        phone: str | None = None,
+        **decided: Any,
     ) -> World:
         """A person who may be contacted, unless `decided` says otherwise."""
         contact = contact or f"c-{person_id}"
-        row = {
-            "as_of": AS_OF,
-            "person_id": person_id,
-            "purpose": PURPOSE,
-            "channel": CHANNEL,
-            "contact_id": contact,
-            "email": f"{person_id}@example.com",
-            "is_allowed": True,
-            "is_refused_by_now": False,
-            "decision_reason": GRANTED,
-            "consent_recorded_at": datetime(2026, 3, 1),
-        } | decided
+        row = (
+            {
+                "as_of": AS_OF,
+                "person_id": person_id,
+                "purpose": PURPOSE,
+                "channel": CHANNEL,
+                "contact_id": contact,
+                "email": f"{person_id}@example.com",
+                "is_allowed": True,
+                "is_refused_by_now": False,
+                "decision_reason": GRANTED,
+                "consent_recorded_at": datetime(2026, 3, 1),
+            }
+            | self.usual
+            | decided
+        )
         self._insert("contactability", row)
         long_ago = datetime(2020, 1, 1)
         self._insert(
@@ -72,6 +85,7 @@ class World:
             {
                 "contact_id": contact,
                 "email": row["email"],
+                "phone": phone,
                 "country": country,
                 "is_deleted": False,
                 "valid_from": long_ago,
@@ -138,3 +152,26 @@ def passed(world: World, gate: Gate, key: str = "news") -> list[str]:
 
 def counts(decision: GateDecision) -> tuple[int, int, dict[str, int]]:
     return decision.considered, decision.approved, dict(decision.refused)
+
+
+ADS_FIELDS = FieldMapping("ads", tuple(MappedField(name, name) for name in ("email", "phone", "country")))
+ADS_VALUES = (
+    "select a.identifier, c.email, c.phone, c.country from gate_approved as a "
+    "inner join contacts as c on c.contact_id = a.contact_id",
+    {},
+    ADS_FIELDS,
+    Mode.MIRROR,
+)
+
+
+def ads_world() -> World:
+    """People who were asked whether ad platforms may look them up."""
+    return World(purpose="advertising", channel="ads")
+
+
+def sealed_for_ads(world: World, destination: str, key: str = "people") -> tuple[Gate, GatedAudience]:
+    """Everybody who may be looked up by an ad platform, with what they are looked up by."""
+    gate = world.gate()
+    gate.consider(Terms(key, "advertising", "ads", destination, identifier="contact_id"), "true")
+    gate.judge()
+    return gate, gate.seal(key, *ADS_VALUES)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from activation.audience import FrequencyCap, MarketRule
 from activation.experiments import Experiment
-from activation.gate import REASONS, GateError, Rules, remember_erased
+from activation.gate import remember_erased
+from activation.gate_terms import REASONS, GateError, Rules
 from activation.sync.gated import NotGated, require_gated
 from activation.sync.protocol import Mode
 
@@ -164,7 +165,7 @@ def test_whoever_was_erased_never_comes_back_and_no_identifier_is_kept(world, id
 def test_erased_with_one_address_is_erased_with_every_other(world):
     world.person("p1", email="new@example.com")
     world.connection.execute(
-        "insert into contacts values ('c-p1', 'old@example.com', 'DE', false, '2019-01-01', '2020-01-01')"
+        "insert into contacts values ('c-p1', 'old@example.com', null, 'DE', false, '2019-01-01', '2020-01-01')"
     )
     world.gate()
     remember_erased(world.connection, ["old@example.com"], AS_OF_AT)
@@ -206,7 +207,7 @@ def test_an_unknown_country_may_be_any_so_the_strictest_rule_holds(world, countr
 def test_a_rule_holds_where_any_contact_of_the_person_says_that_country(world):
     world.person("p1", country="DE", decision_reason=LEGAL_BASIS)
     world.connection.execute("insert into identities values ('p1', 'contact', 'second', '2020-01-01', null)")
-    world.connection.execute("insert into contacts values ('second', null, 'NL', false, '2020-01-01', null)")
+    world.connection.execute("insert into contacts values ('second', null, null, 'NL', false, '2020-01-01', null)")
 
     assert told_of(world, rules=Rules(UNSOLICITED)) == {"p1": "market_rule"}
 

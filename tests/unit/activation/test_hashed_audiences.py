@@ -1,23 +1,29 @@
-"""Files for advertising platforms: what is hashed how, who is in them, and that nothing is hashed twice."""
+"""Files for advertising platforms: what is hashed how, nothing twice, and that the gate stands before them."""
 
 import hashlib
 import re
 
 import polars as pl
 import pytest
+from gate_world import ADS_VALUES, ads_world, audience, sealed_for_ads
 
 from activation.hashed_audiences import (
-    ADVERTISING,
+    FIELDS,
     HASH_OF_NOTHING,
-    NO_REASON,
+    HASHED_FILES,
     NOTHING_TO_MATCH,
-    PEOPLE_COLUMNS,
     PLATFORMS,
-    REFUSED_ELSEWHERE,
     SAME_IDENTIFIER,
+    hashed_rows,
+    hashes_of,
+    matched_by,
     normalize,
+    note_on_size,
+    once_each,
     write_hashed_audience,
+    write_rows,
 )
+from activation.sync.gated import NotGated
 
 # From the platforms' own pages (Meta: customer information parameters; TikTok: supported IDs of a customer file), and
 # from `printf %s VALUE | sha256sum`.
@@ -37,16 +43,17 @@ def sha256(text):
 
 
 def people(*rows):
-    """People who may be used for advertising, unless a row says otherwise."""
-    usual = {"purpose": ADVERTISING, "is_allowed": True, "decision_reason": "granted"}
-    numbered = [{"person_id": f"p{number}"} | usual | row for number, row in enumerate(rows)]
-    return pl.DataFrame(numbered, schema=PEOPLE_COLUMNS)
+    return pl.DataFrame(list(rows), schema=dict.fromkeys(FIELDS, pl.String))
 
 
-def written(tmp_path, frame, platform="meta", **settings):
-    """The finished file, and its rows as text."""
-    done = write_hashed_audience(frame, platform, tmp_path / "file.csv", **settings)
-    return done, pl.read_csv(done.path, infer_schema=False)
+def written(frame, platform="meta", **settings):
+    """The rows of the file, and who was left out."""
+    return once_each(hashed_rows(frame, platform, **settings), platform)
+
+
+def file_of(tmp_path, frame, platform="meta"):
+    write_rows(written(frame, platform)[0], tmp_path / "file.csv")
+    return (tmp_path / "file.csv").read_bytes()
 
 
 def normalized(platform, column, value, **others):
@@ -87,142 +94,148 @@ def test_of_a_postal_code_of_the_united_states_meta_gets_five_digits():
 
 
 @pytest.mark.parametrize("plain", ["mary", "정", "valéry"])
-def test_names_have_the_hashes_that_meta_publishes(tmp_path, plain):
-    _, rows = written(tmp_path, people({"email": "a@b.de", "first_name": plain.upper()}))
+def test_names_have_the_hashes_that_meta_publishes(plain):
+    rows, _ = written(people({"email": "a@b.de", "first_name": plain.upper()}))
     assert rows["FN"].to_list() == [GOLDEN[plain]]
 
 
-def test_numbers_and_addresses_have_the_hashes_that_meta_and_tiktok_publish(tmp_path):
-    _, rows = written(tmp_path, people({"phone": "+16505551212"}))
+def test_numbers_and_addresses_have_the_hashes_that_meta_and_tiktok_publish():
+    rows, _ = written(people({"phone": "+16505551212"}))
     assert rows["PHONE"].to_list() == [GOLDEN["16505551212"]]
-    _, rows = written(tmp_path, people({"email": "JaneDoe@gmail.com"}), "tiktok")
+    rows, _ = written(people({"email": "JaneDoe@gmail.com"}), "tiktok")
     assert rows["Email_SHA256"].to_list() == [GOLDEN["janedoe@gmail.com"]]
 
 
-def test_tiktok_says_with_plus_and_hashes_its_own_example_without_so_that_is_a_setting(tmp_path):
+def test_tiktok_says_with_plus_and_hashes_its_own_example_without_so_that_is_a_setting():
     """The page's example reads +37493828222; the hash beside it is that of 37493828222."""
     frame = people({"phone": "+37493828222"})
-    _, with_plus = written(tmp_path, frame, "tiktok")
-    _, digits = written(tmp_path, frame, "tiktok", tiktok_phone="digits")
+    with_plus, _ = written(frame, "tiktok")
+    digits, _ = written(frame, "tiktok", tiktok_phone="digits")
     assert with_plus["Phone_SHA256"].to_list() == [GOLDEN["+37493828222"]]
     assert digits["Phone_SHA256"].to_list() == [GOLDEN["37493828222"]]
 
 
 def test_the_headers_are_those_of_the_platforms(tmp_path):
-    headers = {key: ",".join(written(tmp_path, people(), key)[1].columns) for key in PLATFORMS}
-    assert headers == {
-        "google": "Email,Phone,First Name,Last Name,Country,Zip",
-        "meta": "EMAIL,PHONE,FN,LN,CT,ZIP,COUNTRY",
-        "linkedin": "firstname,lastname,email,companyname,jobtitle,country",
-        "tiktok": "Email_SHA256,Phone_SHA256",
+    assert {key: file_of(tmp_path, people(), key).decode() for key in PLATFORMS} == {
+        "google": "Email,Phone,First Name,Last Name,Country,Zip\r\n",
+        "meta": "EMAIL,PHONE,FN,LN,CT,ZIP,COUNTRY\r\n",
+        "linkedin": "firstname,lastname,email,companyname,jobtitle,country\r\n",
+        "tiktok": "Email_SHA256,Phone_SHA256\r\n",
     }
 
 
-def test_country_and_zip_are_unhashed_for_google_and_hashed_for_meta(tmp_path):
+def test_country_and_zip_are_unhashed_for_google_and_hashed_for_meta():
     ann = people({"email": "ann@example.com", "country": "us", "postal_code": "94016"})
-    _, google = written(tmp_path, ann, "google")
+    google, _ = written(ann, "google")
     assert google.row(0, named=True) | {"Email": None} == {
         "Email": None, "Phone": None, "First Name": None, "Last Name": None, "Country": "US", "Zip": "94016",
     }  # fmt: skip
-    _, meta = written(tmp_path, ann)
+    meta, _ = written(ann)
     assert meta.row(0, named=True)["ZIP"] == sha256("94016")
     assert meta.row(0, named=True)["COUNTRY"] == sha256("us")
 
 
-def test_a_hash_is_never_hashed_again(tmp_path):
+def test_a_hash_is_never_hashed_again():
     hashed = sha256("ann@example.com")
     for value in (hashed, hashed.upper(), f" {hashed} "):
         for platform, header in (("google", "Email"), ("meta", "EMAIL"), ("linkedin", "email")):
-            _, rows = written(tmp_path, people({"email": value}), platform)
-            assert rows[header].to_list() == [hashed]
+            assert written(people({"email": value}), platform)[0][header].to_list() == [hashed]
 
 
-def test_the_same_address_plain_and_hashed_is_one_row(tmp_path):
-    done, rows = written(tmp_path, people({"email": "ann@example.com"}, {"email": sha256("ann@example.com")}))
+def test_the_same_address_plain_and_hashed_is_one_row():
+    rows, left_out = written(people({"email": "ann@example.com"}, {"email": sha256("ann@example.com")}))
     assert rows.height == 1
-    assert done.left_out == {SAME_IDENTIFIER: 1}
+    assert left_out == {SAME_IDENTIFIER: 1}
 
 
 @pytest.mark.parametrize("empty", [None, "", "  ", "n/a", "@", "ann@", "ann@localhost", HASH_OF_NOTHING, "0" * 32])
-def test_what_is_no_address_is_refused_and_the_hash_of_nothing_is_never_written(tmp_path, empty):
+def test_what_is_no_address_is_left_out_and_the_hash_of_nothing_is_never_written(tmp_path, empty):
+    frame = people({"email": empty, "phone": "0", "first_name": "Ann"})
     for platform in PLATFORMS:
-        done, rows = written(tmp_path, people({"email": empty, "phone": "0", "first_name": "Ann"}), platform)
+        rows, left_out = written(frame, platform)
         assert rows.height == 0
-        assert done.left_out == {NOTHING_TO_MATCH: 1}
-        assert HASH_OF_NOTHING not in done.path.read_text()
+        assert left_out == {NOTHING_TO_MATCH: 1}
+        assert HASH_OF_NOTHING.encode() not in file_of(tmp_path, frame, platform)
 
 
-def test_a_gmail_address_of_nothing_but_dots_is_refused(tmp_path):
-    _, rows = written(tmp_path, people({"email": "..+x@gmail.com"}), "google")
-    assert rows.height == 0
+def test_a_gmail_address_of_nothing_but_dots_is_left_out():
+    assert written(people({"email": "..+x@gmail.com"}), "google")[0].height == 0
 
 
-def test_only_whoever_allowed_advertising_is_written_and_null_is_no(tmp_path):
-    frame = people(
-        {"email": "ann@example.com"},
-        {"email": "bob@example.com", "is_allowed": False, "decision_reason": "withdrawn"},
-        {"email": "eve@example.com", "is_allowed": None, "decision_reason": None},
-    )
-    done, rows = written(tmp_path, frame)
-    assert rows["EMAIL"].to_list() == [sha256("ann@example.com")]
-    assert done.left_out == {"withdrawn": 1, NO_REASON: 1}
-
-
-def test_an_address_or_number_that_anybody_refused_is_written_for_nobody(tmp_path):
-    refused = {"is_allowed": False, "decision_reason": "objected"}
-    frame = people(
-        {"email": "shared@example.com", "phone": "+4930111111"},
-        {"email": " SHARED@example.com", **refused},
-        {"email": "own@example.com", "phone": "+4930222222"},
-        {"phone": "+4930222222", **refused},
-    )
-    done, rows = written(tmp_path, frame)
-    assert rows.height == 0
-    assert done.left_out == {REFUSED_ELSEWHERE: 2, "objected": 2}
-
-
-def test_spellings_of_one_gmail_address_are_one_refusal_for_google(tmp_path):
-    frame = people(
-        {"email": "jane.doe@gmail.com"}, {"email": "janedoe+x@gmail.com", "is_allowed": False, "decision_reason": "no"}
-    )
-    assert written(tmp_path, frame, "google")[1].height == 0
-
-
-def test_people_of_another_purpose_are_no_advertising(tmp_path):
-    with pytest.raises(ValueError, match="advertising and no other"):
-        written(tmp_path, people({"email": "ann@example.com", "purpose": "email_marketing"}))
-
-
-def test_nothing_but_hashes_countries_and_postal_codes_is_in_a_file(tmp_path):
+def test_nothing_but_hashes_countries_and_postal_codes_is_in_a_file():
     ann = {"email": "ann@example.com", "phone": "+4930111111", "first_name": "Ann", "last_name": "Lee", "city": "Bonn"}
     for platform in PLATFORMS:
-        done, rows = written(tmp_path, people(ann | {"country": "DE", "postal_code": "53111"}), platform)
+        rows, _ = written(people(ann | {"country": "DE", "postal_code": "53111"}), platform)
         values = {value for column in rows.iter_columns() for value in column.drop_nulls()}
         assert all(re.fullmatch(r"[0-9a-f]{64}|DE|53111", value) for value in values)
-        assert "p0" not in done.path.read_text()
 
 
-def test_a_formula_is_no_postal_code(tmp_path):
-    _, rows = written(tmp_path, people({"email": "a@b.de", "postal_code": "=1+1", "country": "=D"}), "google")
+def test_a_formula_is_no_postal_code():
+    rows, _ = written(people({"email": "a@b.de", "postal_code": "=1+1", "country": "=D"}), "google")
     assert rows.row(0, named=True)["Zip"] is None
     assert rows.row(0, named=True)["Country"] is None
 
 
 def test_the_order_of_people_decides_nothing(tmp_path):
     frame = people(*({"email": f"person{number}@example.com"} for number in range(20)))
-    there, _ = written(tmp_path, frame)
-    back, _ = written(tmp_path, [frame[10:], frame[:10].reverse()])
-    assert there.sha256 == back.sha256
+    assert file_of(tmp_path, frame) == file_of(tmp_path, pl.concat([frame[10:], frame[:10].reverse()]))
 
 
-def test_a_file_that_a_platform_will_refuse_for_its_size_says_so(tmp_path):
-    done, _ = written(tmp_path, people({"email": "ann@example.com"}), "tiktok")
-    assert done.note == "TikTok customer file wants at least 1,000 rows"
-    assert done.to_dict()["note"] == done.note
+def test_a_file_that_a_platform_will_refuse_for_its_size_says_so():
+    assert note_on_size(PLATFORMS["tiktok"], 999) == "TikTok customer file wants at least 1,000 rows"
+    assert note_on_size(PLATFORMS["linkedin"], 300_001) == "LinkedIn matched audience takes at most 300,000 rows"
+    assert note_on_size(PLATFORMS["google"], 100) == ""
 
 
-def test_an_unknown_platform_and_missing_columns_are_named(tmp_path):
+def test_every_hash_by_which_somebody_may_stand_in_a_file_is_known():
+    ann = people({"email": "Ann.Lee+x@gmail.com", "phone": "+4930111111"})
+    expected = ("annlee@gmail.com", "ann.lee+x@gmail.com", "+4930111111", "4930111111")
+    assert hashes_of(ann) == {sha256(one) for one in expected}
+    for platform in PLATFORMS:
+        for style in ("with_plus", "digits"):
+            assert set(hashed_rows(ann, platform, style).select(matched_by(platform)).row(0)) <= hashes_of(ann)
+
+
+def test_an_unknown_platform_is_named():
     with pytest.raises(ValueError, match="'gogle' is no platform; there are google, meta"):
-        written(tmp_path, people(), "gogle")
-    with pytest.raises(ValueError, match="lack the columns phone"):
-        written(tmp_path, people().drop("phone"))
+        hashed_rows(people(), "gogle")
+
+
+# A file for a platform, from what the gate sealed.
+
+
+def test_a_file_holds_whom_the_gate_approved_and_counts_the_others(tmp_path):
+    world = ads_world().person("ann", phone="+4930111111").person("bob", is_allowed=False, decision_reason="withdrawn")
+    gate, sealed = sealed_for_ads(world, HASHED_FILES)
+    done = write_hashed_audience(world.connection, sealed, "meta", tmp_path / "file.csv")
+    rows = pl.read_csv(done.path, infer_schema=False)
+    assert rows["EMAIL"].to_list() == [sha256("ann@example.com")] and rows["PHONE"].to_list() == [sha256("4930111111")]
+    assert done.left_out == {"withdrawn": 1}
+    assert done.to_dict()["note"] == done.note == "Meta custom audience wants at least 100 rows"
+    assert "@" not in str(done.to_dict())
+    gate.close()
+
+
+def test_nothing_is_written_that_the_gate_did_not_seal_for_it(tmp_path):
+    world = ads_world().person("ann")
+    gate, sealed = sealed_for_ads(world, HASHED_FILES)
+    path = tmp_path / "file.csv"
+    elsewhere = sealed_for_ads(world, "newsletter")[1]
+    mails = world.gate()
+    mails.consider(audience("mails", destination=HASHED_FILES), "true")
+    mails.judge()
+    for wrong in (people({"email": "ann@example.com"}), {"segment": "people"}, sealed.relation, None, elsewhere):
+        with pytest.raises(NotGated):
+            write_hashed_audience(world.connection, wrong, "meta", path)
+    with pytest.raises(NotGated, match="approved for advertising over ads"):
+        write_hashed_audience(world.connection, mails.seal("mails", *ADS_VALUES), "meta", path)
+    gate.close()
+    assert not path.exists()
+
+
+def test_an_audience_that_changed_since_is_not_written(tmp_path):
+    world = ads_world().person("ann")
+    _, sealed = sealed_for_ads(world, HASHED_FILES)
+    world.connection.execute(f"update {sealed.relation} set email = 'eve@example.com'")
+    with pytest.raises(NotGated, match="has changed"):
+        write_hashed_audience(world.connection, sealed, "meta", tmp_path / "file.csv")

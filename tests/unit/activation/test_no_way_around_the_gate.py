@@ -89,6 +89,12 @@ def test_each_connector_refuses_what_the_gate_did_not_make(name):
             connector.apply(one)
 
 
+def test_the_check_stands_once_and_no_connector_replaces_it():
+    assert [name for name, one in connectors().items() if "apply" in vars(one)] == [
+        "activation.destinations.connector.Connector"
+    ]
+
+
 @pytest.fixture
 def made():
     world = World().people("p1", "p2")

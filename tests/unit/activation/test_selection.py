@@ -22,6 +22,7 @@ NAMES = Names(
     targets=["churn"],
     phrases=["API", "new job"],
     defined_personas=["champions", "Our champions"],
+    lookalikes=["like_champions"],
     adoption_classes=["innovator", "laggard"],
 )
 
@@ -65,6 +66,10 @@ def marts():
             insert into marts.adoption_classes values ('2026-11-16', 'eve', 'innovator');
             create table marts.person_persuasion (as_of date, person_id varchar, message_style varchar);
             insert into marts.person_persuasion values ('2026-11-16', 'bob', 'proof-seeking');
+            create table marts.lookalikes (as_of date, person_id varchar, lookalike varchar, lookalike_rank bigint);
+            insert into marts.lookalikes values
+                ('2026-11-16', 'eve', 'like_champions', 1), ('2026-11-16', 'joe', 'like_champions', 2),
+                ('2026-11-16', 'ann', 'like_owls', 1), ('2026-11-09', 'bob', 'like_champions', 1);
             create table features.person_features
                 (as_of date, person_id varchar, revenue_91d double, contact_country varchar, is_customer boolean,
                 "odd ""name" double);
@@ -99,6 +104,9 @@ def selected(marts, **said):
         ({"affinity": {"trigger": {"percentile": {"at_most": 50}}}}, ["eve"]),
         ({"adoption_class": ["innovator", "laggard"]}, ["eve"]),
         ({"message_style": "proof-seeking"}, ["bob"]),
+        ({"lookalike": "like_champions"}, ["eve", "joe"]),
+        ({"lookalike": {"is": ["like_champions", "like_owls"], "rank": {"at_most": 1}}}, ["ann", "eve"]),
+        ({"lookalike": "like_champions", "not": {"adoption_class": "innovator"}}, ["joe"]),
         ({"features": {"revenue_91d": {"at_least": 100}}}, ["ann", "bob"]),
         ({"features": {"revenue_91d": {"at_least": 100, "at_most": 200}}}, ["ann"]),
         ({"features": {"contact_country": ["DE", "AT"]}}, ["ann", "bob"]),
@@ -169,6 +177,7 @@ def test_a_selection_knows_what_it_is_looked_up_in_and_which_features_decide():
         ({"features": {"contact_diet": "vegan"}}, ("features", "contact_diet"), "special category (GDPR art. 9)"),
         ({"propensity": {"chrun": "high"}}, ("propensity", "chrun"), "'chrun' is no target"),
         ({"affinity": {"apis": {"at_least": 0.1}}}, ("affinity", "apis"), "neither a phrase nor a group"),
+        ({"lookalike": "like_champs"}, ("lookalike",), "'like_champs' is no list of look-alikes"),
         ({"defined_persona": "champs"}, ("defined_persona",), "'champs' is no defined persona"),
         ({"adoption_class": "inovator"}, ("adoption_class",), "'inovator' is no adoption class"),
         (

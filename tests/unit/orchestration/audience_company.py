@@ -154,6 +154,21 @@ class AudienceCompany:
     def runs(self, week: Week) -> JudgedWeek:
         return self.judges(self.computes(week))
 
+    def saves(self, *weeks: Week) -> AudienceCompany:
+        """Run weeks as one run does, and put the warehouse where a workspace has it."""
+        for week in weeks:
+            self.runs(week).close()
+        self.execute("delete from intermediate.int_weeks")
+        for week in weeks:
+            self.insert("intermediate.int_weeks", (week.as_of, True))
+        file = self.open().warehouse_file
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.unlink(missing_ok=True)
+        self.execute(f"attach '{file}' as saved")
+        self.execute("copy from database memory to saved")
+        self.execute("detach saved")
+        return self
+
     def told(self, week: Week, audience: str) -> dict[str, str]:
         """By person of an audience: the reason, `in` where they are in it."""
         rows = self.connection.execute(

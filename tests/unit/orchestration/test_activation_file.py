@@ -27,6 +27,7 @@ entities:
 SETTINGS = {
     "targets": {"churn": {"outcome": "no_order", "within_days": 28}},
     "legal_basis": {"profiling": "customers, balanced in May"},
+    "lookalikes": {"like_golds": {"seed": {"features": {"contact_tier": "gold"}}}},
 }
 WHOLE = """
 purposes: [newsletter]
@@ -173,6 +174,18 @@ MINIMAL = "audiences:\n  news:\n    purpose: email_marketing\n    people: {prope
         (
             MINIMAL + "    attributes: {belief: contact.religion}\n",
             "activation.yml:5: 'contact.religion' is of a special category (GDPR art. 9)",
+        ),
+        (
+            MINIMAL + "    attributes: {class: adoption_class}\n",
+            "activation.yml:5: 'adoption_class' is known of nobody: `launches:` in personae.yml declares none",
+        ),
+        (
+            MINIMAL + "    attributes:\n      style: message_style\n",
+            "activation.yml:6: 'message_style' is known of nobody: `persuasion:` in personae.yml tags no messages",
+        ),
+        (
+            MINIMAL.replace("{propensity: {churn: high}}", "{lookalike: like_gold}"),
+            "activation.yml:4: 'like_gold' is no list of look-alikes; did you mean 'like_golds'?",
         ),
         (MINIMAL + "    attributes: {persona_name: persona_id}\n", "activation.yml:5: 'persona_name' goes out anyway"),
         (MINIMAL + "    holdout: 1.5\n", "activation.yml:5: audiences.news.holdout"),

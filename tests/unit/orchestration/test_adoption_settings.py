@@ -108,6 +108,13 @@ LAUNCH = "launches:\n  - {{id: gold, name: Gold, date: 2026-02-02, {}}}\n"
             5,
             "'influencer' is no part of the curve",
         ),
+        (
+            "adoption:\n  classes:\n    - {id: a, name: Early smokers, share: 50}\n    - {id: b, name: B, share: 50}",
+            6,
+            "'Early smokers' tells of health data, or stands for it",
+        ),
+        ("adoption:\n  influencer: {name: Imam}", 5, "the name of a class must not"),
+        ("adoption:\n  unclassified_name: Widows", 5, "'Widows' tells of"),
         ("adoption: {influencer: {reach: [{event: shared}]}}", 4, "needs both `reach:` and `creation:`"),
         (
             "adoption: {influencer: {reach: [{attribute: folowers}], creation: [{event: e}]}}",

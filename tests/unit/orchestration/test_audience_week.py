@@ -10,11 +10,14 @@ import polars as pl
 import pytest
 from audience_company import FIRST, AudienceCompany
 
-from activation.gate import GateError, remember_erased
+from activation.gate import remember_erased
+from activation.gate_terms import GateError
 from activation.sync.protocol import Mode
+from activation.sync.rates import SystemClock
+from activation.sync.state import SyncState
 from orchestration.audience_week import told_of
 from orchestration.preview import NothingToPreview, preview
-from orchestration.why import NotFound, Question, explain
+from orchestration.why import NotFound, Question, answer, explain
 
 SECOND, THIRD = FIRST.back(-1), FIRST.back(-2)
 WINBACK = """
@@ -276,7 +279,9 @@ def test_before_its_first_week_an_audience_is_nobody(company):
 
 def test_a_destination_gets_what_was_sealed_for_it_and_files_nothing_of_it(company):
     elsewhere = (
-        "destinations: {mail: {kind: klaviyo}}\n" + WINBACK.lstrip() + "    destination: mail\n    mode: upsert\n"
+        "destinations: {mail: {kind: klaviyo, api_key: env:KEY}}\n"
+        + WINBACK.lstrip()
+        + "    destination: mail\n    mode: upsert\n"
     )
     judged = company.declares(elsewhere).runs(FIRST)
     (sealed,) = judged.sealed("mail")
@@ -291,7 +296,7 @@ def test_a_destination_gets_what_was_sealed_for_it_and_files_nothing_of_it(compa
 
 def test_what_stands_is_sealed_for_removing_only_so_nothing_new_goes_there(company):
     elsewhere = (
-        "publish_gates: {size_jump: 0.5, size_jump_floor: 5}\ndestinations: {mail: {kind: klaviyo}}\n"
+        "publish_gates: {size_jump: 0.5, size_jump_floor: 5}\ndestinations: {mail: {kind: klaviyo, api_key: env:KEY}}\n"
         + WINBACK.lstrip()
         + "    destination: mail\n"
     )
@@ -348,6 +353,71 @@ def test_proof_that_somebody_never_gets_one(company):
     assert "newsletter suppresses them since 2026-01-13: complained" in told
     assert "erased on 2026-01-19: they never come back" in told
     assert "not in winback (email_marketing over email, to files): erased: they asked to be erased" in told
+
+
+def synced(company, person):
+    """A sync that joined somebody on Monday and was told by the destination that they are held."""
+    from activation.sync.receipts import RECEIPT_TABLES
+
+    SyncState(company.connection, "newsletter", SystemClock())
+    company.execute(RECEIPT_TABLES)
+    key = f"sha256('{person}@example.com')"
+    company.execute(
+        "insert into activation.sync_runs values ('r1', 'newsletter', date '2026-01-12', 'done', "
+        "timestamp '2026-01-12 06:00', timestamp '2026-01-12 06:05', false, false, null, null, null)"
+    )
+    for status, second, http in (("planned", 0, "null"), ("sent", 1, "null"), ("confirmed", 2, "202")):
+        company.execute(
+            f"insert into activation.sync_changelog values ('r1', 'newsletter', 'winback', {key}, 'join', 'h', 'b1', "
+            f"null, '{status}', {http}, null, null, 1, timestamp '2026-01-12 06:00:0{second}')"
+        )
+    company.execute(
+        f"insert into activation.sync_snapshot values ('newsletter', 'winback', {key}, '{person}@example.com', null, "
+        "true, 'h', false, timestamp '2026-01-12 06:00')"
+    )
+    company.execute(
+        f"insert into activation.receipts values ('r1', 'newsletter', 'winback', {key}, true, true, true, true, "
+        "'as desired', timestamp '2026-01-12 06:04')"
+    )
+
+
+def test_what_was_sent_of_somebody_is_told_with_the_receipt(company):
+    company.declares(WINBACK).runs(FIRST)
+    synced(company, "p004")
+    company.execute(
+        "insert into raw.messages (contact_id, occurred_at, message_action, channel, campaign) "
+        "values ('c-p004', timestamp '2026-01-13 08:00', 'sent', 'email', 'winback mail')"
+    )
+    told = of_contact(company, "p004")
+
+    assert "2026-01-12 06:00  join at newsletter (winback): confirmed (HTTP 202), week ending 2026-01-12" in told
+    assert "receipt of newsletter (winback): as desired" in told
+    assert "newsletter (winback): there, as confirmed on 2026-01-12" in told
+    assert "2026-01-13 08:00  sent over email, campaign winback mail" in told
+    assert "no sync ever sent them anywhere" in of_contact(company, "p001")
+
+
+def test_each_week_says_what_was_decided_and_programs_are_told_the_same(company):
+    company.declares(WINBACK).runs(FIRST)
+    company.runs(SECOND)
+    company.execute("update activation.audiences set is_in = false, reason = 'withdrawn' where as_of = '2026-01-12'")
+    synced(company, "p004")
+    assert "week ending 2026-01-12: not in, withdrawn: they withdrew their consent" in of_contact(
+        company, "p004", SECOND
+    )
+    catalogue = pl.DataFrame({"feature": ["orders_91d"], "label": ["orders"]})
+    company.execute("delete from features.person_features where person_id = 'p004'")  # no model is kept here
+    asked = Question(" P004@Example.com", SECOND)
+    facts = json.loads(answer(company.connection, company.open(), catalogue, asked).to_json())
+
+    assert (facts["person_id"], facts["week"]) == ("p004", SECOND.key)
+    (winback,) = facts["audiences"]
+    assert (winback["is_in"], winback["reason"]) == (True, "granted")
+    assert [week["is_in"] for week in winback["weeks"]] == [False, True]
+    assert facts["statements"][0]["recorded_at"] == "2025-06-01T00:00:00"
+    assert facts["deliveries"]["sent"][0]["status"] == "confirmed"
+    assert facts["deliveries"]["receipts"][0]["outcome"] == "as desired"
+    assert "@" not in json.dumps(facts)
 
 
 def test_whoever_may_not_be_profiled_is_told_of_by_one_command_too(company):

@@ -81,7 +81,8 @@ def test_a_required_column_that_is_not_recognized_is_left_to_be_named(files: Pat
 def test_without_files_there_are_settings_and_an_example_for_each_entity(tmp_path: Path) -> None:
     paths = init_workspace(tmp_path / "shop", [])
     assert paths[0] == tmp_path / "shop" / "personae.yml"
-    assert {path.parent.name for path in paths[1:]} == {"examples"}
+    assert paths[1].name == "activation.example.yml"
+    assert {path.parent.name for path in paths[2:]} == {"examples"}
     with pytest.raises(SettingsError, match="no mapping is here"):
         Workspace.open(tmp_path / "shop")
 
@@ -110,3 +111,12 @@ def test_a_file_that_cannot_be_read_leaves_nothing_behind(files: Path, tmp_path:
             init_workspace(tmp_path / "shop", [path])
         assert path.name in str(caught.value)
     assert not (tmp_path / "shop").exists()
+
+
+def test_the_example_of_audiences_and_destinations_opens_once_it_is_renamed(files: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "my_shop"
+    init_workspace(folder, [written(files / "orders.csv", FOREIGN_ORDERS)], legal_basis="customers, balanced in May")
+    (folder / "activation.example.yml").rename(folder / "activation.yml")
+    workspace = Workspace.open(folder)
+    assert list(workspace.activation_file.destinations) == ["newsletter"]
+    assert not workspace.activation_file.destinations["newsletter"].is_weekly

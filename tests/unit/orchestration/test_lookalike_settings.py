@@ -63,6 +63,10 @@ def test_growing_takes_names_a_list_or_high_and_low():
         ("  owls: {seed: {persona: x}, grow: [orders_91d], method: distance}\n", "leave out `method:`"),
         ("  Owls!: {seed: {persona: x}}\n", "must be lower case letters"),
         ("  owls: {seed: {}}\n", "say who is meant"),
+        (
+            "  owls: {seed: {persona: x}}\n  more:\n    seed: {not: {lookalike: owls}}\n",
+            "a list of look-alikes is no seed of another",
+        ),
         ("  owls: {seed: {persona: x}, platforms: [gogle]}\n", "'google', 'meta', 'linkedin' or 'tiktok'"),
     ],
 )

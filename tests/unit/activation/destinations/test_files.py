@@ -92,6 +92,18 @@ def test_the_same_week_again_delivers_nothing(tmp_path):
     assert len(list(tmp_path.glob("*.csv"))) == 1
 
 
+def test_lists_whose_names_begin_alike_are_read_back_apart(tmp_path):
+    company = Company()
+    lists = {"loyal": ["ann@example.com"], "loyal_owls": ["bob@example.com"], "loyal_2026-11-16_x": ["cem@example.com"]}
+    audiences = [gated(company.warehouse, people, segment, destination="files") for segment, people in lists.items()]
+    drop = FileDrop("files", LocalFolder(tmp_path))
+    result = sync(company.warehouse, drop, audiences, settings=SETTINGS, clock=company.clock, channels=())
+    assert (result.state, result.reason) == ("done", "")
+    for segment, people in lists.items():
+        held = [one.identifier for page in drop.read_back(segment) for one in page]
+        assert held == people
+
+
 def test_checksum_and_manifest_are_of_the_file(tmp_path):
     Company().deliver(FileDrop("files", LocalFolder(tmp_path)), FIRST)
     data = newest(tmp_path)

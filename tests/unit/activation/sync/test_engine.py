@@ -119,11 +119,25 @@ def test_missing_and_double_identifiers_stop_before_any_call(people, reason):
     assert company.applied() == []
 
 
-def test_a_value_of_the_wrong_type_stops_without_being_told():
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("persona", FieldType.NUMBER),
+        ("persona", FieldType.BOOLEAN),
+        ("persona", FieldType.DATE),
+        ("persona", FieldType.TIMESTAMP),
+        ("score", FieldType.NUMBER),  # too large for one
+        ("score", FieldType.DATE),  # no cast from a number
+        ("score", FieldType.TIMESTAMP),
+    ],
+)
+def test_a_value_of_the_wrong_type_stops_without_being_told(source, kind):
     company = Company()
-    mapping = FieldMapping("1", (MappedField("score", "persona", FieldType.NUMBER),))
-    result = company.sync({"a@example.com": ("canary", 1.0)}, mapping=mapping)
-    assert result.state == "blocked" and "canary" not in result.reason
+    mapping = FieldMapping("1", (MappedField("field", source, kind),))
+    result = company.sync({"a@example.com": ("canary", 1e300)}, mapping=mapping)
+    assert result.state == "blocked" and "the type its field is mapped to" in result.reason
+    assert "canary" not in result.reason and "1000" not in result.reason
+    assert company.applied() == []
 
 
 def test_one_field_from_two_sources_is_refused():

@@ -87,6 +87,7 @@ def test_the_engine_sends_nothing_of_what_was_not_sealed(warehouse):
         "update approved_loyal set identifier = 'mallory@example.com'",
         "update approved_loyal set persona = 'other'",
         "delete from approved_loyal",
+        "alter table approved_loyal drop column persona",
         "drop table approved_loyal",
     ],
 )

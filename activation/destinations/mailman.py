@@ -1,0 +1,253 @@
+"""GNU Mailman 3: a mailing list for each of our segments. Tried against Mailman Core 3.3.10.
+
+What is special here:
+
+- To be on a list is to be written to, so nobody is put on one without a mapped field that tells when they consented.
+- Whoever leaves a list is gone from it without a trace. So that we can tell them from people we never sent, everybody
+  we put on a list also gets a mark there: a non-member whose delivery a moderator has disabled, which Mailman neither
+  writes to nor counts. Marked and no member means that they left, or were removed by hand, and they are suppressed
+  until they come back by themselves. Who leaves by our hand loses the mark, and first; who left before us keeps it.
+- Bans of single addresses are suppressions; those by pattern cannot be listed, and refuse rows one by one.
+- A member whose delivery is disabled stays as they are.
+- Lists we make are for announcements, unadvertised, unarchived and without welcome; lists that are there stay as
+  they are. Taking people off says nothing to them.
+- One field is taken, `display_name`; it belongs to the address, on all lists.
+"""
+
+import base64
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import httpx
+
+from activation.destinations.vendor import Vendor, confirmed, not_told, refused
+from activation.sync.gated import Batch
+from activation.sync.http import json_object
+from activation.sync.protocol import (
+    Applied,
+    Capabilities,
+    Drift,
+    Fatal,
+    Held,
+    Limits,
+    Operation,
+    PlanShape,
+    Refused,
+    Row,
+    RowResult,
+    Suppression,
+    Window,
+)
+from activation.sync.secrets import Secret
+
+PAGE = 500
+DISPLAY_NAME = "display_name"
+ALREADY_MARKED = "is already an nonmember"
+LIST_THERE = "Mailing list exists"
+ANNOUNCEMENTS = {
+    "advertised": "false",
+    "archive_policy": "never",
+    "send_welcome_message": "false",
+    "subscription_policy": "confirm",
+}
+APPROVED = {
+    "pre_verified": "true",
+    "pre_confirmed": "true",
+    "pre_approved": "true",
+    "send_welcome_message": "false",
+}
+
+
+class Mailman(Vendor):
+    """The lists of one mail domain of one Mailman server, over its REST interface."""
+
+    vendor = "Mailman"
+    list_kind = "list"
+    # It tells display names, but not when somebody consented, which is always mapped: fields are not compared.
+    capabilities = Capabilities(frozenset(Operation), reads_back_payload=False)
+    limits = Limits(
+        batch_rows={Operation.JOIN: 50, Operation.UPSERT: 50, Operation.LEAVE: 100, Operation.DELETE: 10},
+        windows={"*": (Window(50, 1.0),)},  # it has no limits of its own
+        calls_per_batch={
+            Operation.JOIN: {"*": 150},
+            Operation.UPSERT: {"*": 50},
+            Operation.LEAVE: {"*": 201},
+            Operation.DELETE: {"*": 30},
+        },
+        concurrency=1,
+    )
+
+    def __init__(
+        self,
+        name: str,
+        api_key: Secret,
+        base_url: str,
+        mail_domain: str,
+        consent_field: str,
+        user: str = "restadmin",
+        transport: httpx.BaseTransport | None = None,
+        list_prefix: str = "",
+    ) -> None:
+        """Store the server.
+
+        Args:
+            name: The destination's.
+            api_key: The password of the interface (`admin_pass`).
+            base_url: Of the interface, `http://localhost:8001/3.1/`.
+            mail_domain: The lists' domain. It must be there.
+            consent_field: The mapped field that tells when somebody consented. It is not sent.
+            user: Of the interface (`admin_user`).
+            transport: For tests.
+            list_prefix: Before a segment, the name of its list.
+        """
+        self._user = user
+        super().__init__(name, api_key, f"{base_url.rstrip('/')}/", transport, list_prefix)
+        self._domain = mail_domain
+        self._consent_field = consent_field
+
+    def _headers(self, api_key: Secret) -> Mapping[str, str]:
+        return {"Authorization": "Basic " + base64.b64encode(f"{self._user}:{api_key.reveal()}".encode()).decode()}
+
+    def _said(self, answer: httpx.Response) -> tuple[str, str]:
+        return "", str(json_object(answer).get("description", ""))
+
+    def _change(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        form: Mapping[str, str | Sequence[str]],
+        expect: Collection[int],
+    ) -> httpx.Response:
+        content = urlencode(form, doseq=True).encode()
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self._client.call(operation, method, path, content=content, headers=headers, expect=expect)
+
+    def _entries(
+        self, operation: str, path: str, asked: Mapping[str, str] | None = None
+    ) -> Iterator[list[dict[str, Any]]]:
+        page = 1
+        while True:
+            params: dict[str, str | int] = {**(asked or {}), "count": PAGE, "page": page}
+            found = self._client.call(operation, "GET", path, params=params).json().get("entries") or []
+            yield found
+            if len(found) < PAGE:
+                return
+            page += 1
+
+    # Lists
+
+    def prepare(self, shape: PlanShape) -> Sequence[Drift]:
+        """Create lists that are missing.
+
+        Raises:
+            Fatal: A field is none that Mailman has.
+        """
+        for one in shape.segments:
+            for mapped in one.fields:
+                if mapped.name not in (DISPLAY_NAME, self._consent_field):
+                    raise Fatal(f"Mailman has no field {mapped.name}, only {DISPLAY_NAME}")
+        return super().prepare(shape)
+
+    def _lists(self, names: Collection[str]) -> Iterator[tuple[str, str]]:
+        for page in self._entries("find lists", f"domains/{quote(self._domain)}/lists"):
+            for one in page:
+                yield str(one["list_name"]), str(one["list_id"])
+
+    def _create_list(self, name: str) -> str:
+        form = {"fqdn_listname": f"{name}@{self._domain}", "style_name": "legacy-announce"}
+        try:
+            self._change("create list", "POST", "lists", form, expect=(201,))
+        except Refused as error:
+            if LIST_THERE not in str(error):  # made by a call whose answer was lost
+                raise
+        list_id = f"{name}.{self._domain}"
+        self._change("configure list", "PATCH", f"lists/{quote(list_id)}/config", ANNOUNCEMENTS, expect=(204,))
+        return list_id
+
+    def _addresses(self, list_id: str, asked: Mapping[str, str]) -> set[str]:
+        wanted = {"list_id": list_id, "fields": "email", **asked}
+        return {str(one["email"]) for page in self._entries("find members", "members/find", wanted) for one in page}
+
+    def pull_suppressions(self) -> Iterator[Sequence[Suppression]]:
+        """Banned addresses, and people who are marked as ours on a list and no longer on it."""
+        yield from self._bans("bans")
+        for name, list_id in list(self._lists(())):
+            if name.startswith(self._list_prefix):
+                yield from self._bans(f"lists/{quote(list_id)}/bans")
+                marked = self._addresses(list_id, {"role": "nonmember", "delivery_status": "by_moderator"})
+                if marked:
+                    left = marked - self._addresses(list_id, {"role": "member"})
+                    yield [Suppression(address, "left the list") for address in sorted(left)]
+
+    def _bans(self, path: str) -> Iterator[list[Suppression]]:
+        for page in self._entries("find bans", path):
+            yield [Suppression(str(one["email"]), "banned") for one in page if not str(one["email"]).startswith("^")]
+
+    def read_back(self, segment: str) -> Iterator[Sequence[Held]]:
+        """The list's members, whether their delivery is enabled or not."""
+        asked = {"list_id": self._list_id(segment), "role": "member"}
+        for page in self._entries("find members", "members/find", asked):
+            yield [Held(str(one["email"]), str(one["member_id"])) for one in page]
+
+    # Members
+
+    def _send(self, batch: Batch) -> Applied:
+        list_id = self._list_id(batch.segment)
+        return Applied([self._write(row, list_id if batch.operation is Operation.JOIN else None) for row in batch.rows])
+
+    def _write(self, row: Row, joins: str | None) -> RowResult:
+        if joins is not None and not row.payload.get(self._consent_field):
+            return refused(row, Refused("no dated consent to be put on a list", code="no_dated_consent"))
+        try:
+            if joins is not None:
+                form = {"list_id": joins, "subscriber": row.identifier, **APPROVED}
+                self._change("subscribe", "POST", "members", form, expect=(201, 409))
+                self._mark(row, joins)
+            if DISPLAY_NAME in row.payload:
+                name = {DISPLAY_NAME: str(row.payload[DISPLAY_NAME] or "")}
+                answer = self._change("name address", "PATCH", _address(row), name, expect=(204, 404))
+                if answer.status_code == 404:
+                    return not_told(row, 404)
+        except Refused as error:
+            return refused(row, error)
+        return confirmed(row)
+
+    def _mark(self, row: Row, list_id: str) -> None:
+        form = {
+            "list_id": list_id,
+            "subscriber": row.identifier,
+            "role": "nonmember",
+            "delivery_status": "by_moderator",
+        }
+        try:
+            self._change("mark", "POST", "members", form, expect=(201,))
+        except Refused as error:
+            if ALREADY_MARKED not in str(error):
+                raise
+
+    def _leave(self, batch: Batch) -> Applied:
+        list_id = quote(self._list_id(batch.segment))
+        for row in batch.rows:
+            address = quote(row.identifier, safe="@")
+            if self._client.find("find member", f"lists/{list_id}/member/{address}") is not None:
+                self._client.call("unmark", "DELETE", f"lists/{list_id}/nonmember/{address}", expect=(204, 404))
+        form = {"emails": [row.identifier for row in batch.rows]}
+        self._change("unsubscribe", "DELETE", f"lists/{list_id}/roster/member", form, expect=(200,))
+        return Applied([confirmed(row) for row in batch.rows])  # those it does not know are not on the list either
+
+    def _delete(self, batch: Batch) -> Applied:
+        for row in batch.rows:
+            user = self._client.find("find user", f"{_address(row)}/user")
+            if user is not None:
+                path = f"users/{user['user_id']}"
+                addresses = self._client.find("find addresses", f"{path}/addresses")
+                if addresses is not None and addresses["total_size"] == 1:
+                    self._client.call("delete user", "DELETE", path, expect=(204, 404))
+            self._client.call("delete address", "DELETE", _address(row), expect=(204, 404))
+        return Applied([confirmed(row) for row in batch.rows])
+
+
+def _address(row: Row) -> str:
+    return f"addresses/{quote(row.identifier, safe='@')}"

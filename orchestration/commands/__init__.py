@@ -1,0 +1,1 @@
+"""The commands of `personae`, by what they are about; `orchestration/cli.py` names them."""
