@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache, partial
 
 import duckdb
 import numpy as np
@@ -126,8 +126,8 @@ def run_affinity_week(connection: duckdb.DuckDBPyConnection, workspace: Workspac
         connection.unregister("people")
     try:
         connection.execute(DISTINCT_TEXTS)
-        model_id, model = _standing_model(connection, workspace, week)
-        texts, new_texts = _score_new_texts(connection, workspace, model_id, model)
+        model_id, read_model = _standing_model(connection, workspace, week)
+        texts, new_texts = _score_new_texts(connection, workspace, model_id, read_model)
         scores, judged = _scores(connection, workspace, model_id, people.height)
         with transaction(connection):
             replace_weeks(connection, "ml.affinity_scores", pl.DataFrame(schema=AFFINITY_SCORE_SCHEMA), [week.as_of])
@@ -153,8 +153,11 @@ def forget_texts_of_nobody(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _standing_model(
     connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week
-) -> tuple[str, Similarities]:
-    """The model that stands since an earlier week with the same phrases; else this week's texts are learned from."""
+) -> tuple[str, Callable[[], Similarities]]:
+    """The model that stands since an earlier week with the same phrases; else this week's texts are learned from.
+
+    It is read when it is asked for: a week without new texts needs none.
+    """
     brand, similarity = workspace.brand, workspace.settings.affinity.similarity
     vectors = vectors_sha256() if similarity == "semantic" else None
     fingerprint = _fingerprint(brand, vectors)
@@ -164,7 +167,7 @@ def _standing_model(
         [week.as_of, fingerprint],
     ).fetchone()
     if row is not None:
-        return row[0], _model_of(json.loads(row[1]), brand, vectors)
+        return row[0], cache(partial(_model_of, row[1], brand, vectors))
     sample = connection.execute(f"select text from distinct_texts order by text_id limit {LEARN_FROM}").pl()["text"]
     model = _learned(sample, brand, vectors)
     plain = json.dumps(model.as_plain(), sort_keys=True)
@@ -181,7 +184,7 @@ def _standing_model(
     with transaction(connection):
         frame = pl.DataFrame([run], schema=AFFINITY_TABLES["phrase_models"])
         replace_weeks(connection, "ml.phrase_models", frame, [week.as_of])
-    return model_id, model
+    return model_id, lambda: model
 
 
 def _fingerprint(brand: Brand, vectors: str | None) -> str:
@@ -201,20 +204,20 @@ def _learned(sample: pl.Series, brand: Brand, vectors: str | None) -> Similarity
     return SemanticModel.learn(sample, brand.phrases, read_word_vectors(), is_refused_as_a_name)
 
 
-def _model_of(plain: dict[str, Any], brand: Brand, vectors: str | None) -> Similarities:
+def _model_of(told: str, brand: Brand, vectors: str | None) -> Similarities:
+    plain = json.loads(told)
     if vectors is None:
         return SimilarityModel.from_plain(plain)
     return SemanticModel.from_plain(plain, brand.phrases, read_word_vectors(), is_refused_as_a_name)
 
 
 def _score_new_texts(
-    connection: duckdb.DuckDBPyConnection, workspace: Workspace, model_id: str, model: Similarities
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, model_id: str, read_model: Callable[[], Similarities]
 ) -> tuple[int, int]:
     """Score the texts that this model has not seen; gives how many texts there are, and how many were new."""
     new = connection.execute(NEW_TEXTS, [model_id]).pl()
-    for first in range(0, new.height, TEXTS_AT_A_TIME):
-        part = new.slice(first, TEXTS_AT_A_TIME)
-        hits = hits_of_texts(part, workspace.brand.phrases, model).with_columns(model_id=pl.lit(model_id))  # noqa: F841
+    for part in new.iter_slices(TEXTS_AT_A_TIME):
+        hits = hits_of_texts(part, workspace.brand.phrases, read_model()).with_columns(model_id=pl.lit(model_id))  # noqa: F841
         seen = part.select("text_id").with_columns(model_id=pl.lit(model_id))  # noqa: F841 - DuckDB reads both
         with transaction(connection):
             connection.execute("insert into ml.text_phrase_hits by name select * from hits")

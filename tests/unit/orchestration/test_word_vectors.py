@@ -162,10 +162,18 @@ def test_another_similarity_is_another_model_and_each_stands_while_it_is_asked_f
         done.append(run(shop, warehouse, week, similarity).new_texts)
         forget_texts_of_nobody(warehouse)
     assert done == [5, 5, 5, 0]
+    with pytest.MonkeyPatch.context() as patch:  # a week without new texts reads no model and no vectors
+        patch.setattr("orchestration.affinity_week._model_of", lambda *told: pytest.fail("a model was read"))
+        assert run(shop, warehouse, WEEKS[3], "lexical").new_texts == 0
+    brand = shop.open().brand.fingerprint
+    lexical = warehouse.execute(
+        "select phrases_fingerprint = ? from ml.phrase_models order by as_of", [brand]
+    ).fetchall()
+    assert lexical == [(True,), (False,)]
     models = warehouse.execute("select similarity, vectors_sha256 from ml.phrase_models order by as_of").fetchall()
     (folder,) = find_spec("wordllama").submodule_search_locations
     installed = hashlib.sha256((Path(folder) / word_vectors.WEIGHTS).read_bytes()).hexdigest()
-    assert models == [("lexical", None), ("semantic", installed)]
+    assert models == [("lexical", None, True), ("semantic", installed, False)]
     used = warehouse.execute("select model_id from ml.affinity_scores group by as_of, model_id order by as_of")
     first, second, *later = (row[0] for row in used.fetchall())
     assert first != second and later == [first, first]
