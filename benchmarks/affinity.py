@@ -279,7 +279,7 @@ def in_words(rows: list[dict[str, object]], timed: dict[str, dict[str, float]]) 
         ("people, texts of each", lambda one: f"{one['people']:,.0f}, {TEXTS_PER_PERSON}"),
         ("distinct texts, phrases", lambda one: f"{one['distinct']:,.0f}, {one['phrases']:.0f}"),
         (
-            "new texts and rows of the first week",
+            "first week, new texts and rows",
             lambda one: f"{one['first_new_texts']:,.0f}, {one['first_rows']:,.0f}",
         ),
         ("first week takes", lambda one: f"{one['first_seconds']:.0f} s"),
