@@ -265,7 +265,7 @@ def in_words(rows: list[dict[str, object]], timed: dict[str, dict[str, float]]) 
         "",
         f"Out-of-scope recall is at the similarity that {KEPT_IN_SCOPE:.0%} of validation messages reach.",
         "",
-        f"| of test messages and names with a similarity from | {' | '.join(limits)} |",
+        f"| of test messages and names with a similarity from, up to the next | {' | '.join(limits)} |",
         f"| --- |{' --- |' * len(limits)}",
         *(
             f"| belong together, {name} | {' | '.join(f'{share:.0%}' for _, share in told)} |"
