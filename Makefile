@@ -99,7 +99,7 @@ bench-lookalikes: $(VENV)/ready-dev ## measure look-alikes on public data, in si
 	@$(BIN)/python -m benchmarks.lookalikes $(if $(DATA),--data $(DATA))
 
 lock: ## resolve requirements again (needs uv)
-	@uv pip compile -q $(LOCKED) --extra dev --extra connectors --extra destinations pyproject.toml -o requirements-dev.lock > /dev/null
+	@uv pip compile -q $(LOCKED) --extra dev --extra connectors --extra destinations --extra semantic pyproject.toml -o requirements-dev.lock > /dev/null
 	@uv pip compile -q $(LOCKED) -c requirements-dev.lock pyproject.toml -o requirements.lock > /dev/null
 
 clean: ## remove the demo company and caches, not the environment

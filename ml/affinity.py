@@ -13,14 +13,14 @@ groups.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 
-from ml.lexical_similarity import SimilarityModel
-from ml.phrases import Phrase, find_phrases, words_of
+from ml.phrases import Phrase, Words, find_phrases, words_of
 
 GROUPS = ("trigger", "event", "target", "brand")
 """Groups of phrases; `brand` stands for the names of the brand and its products, and for everything together."""
@@ -46,6 +46,14 @@ SCORE_SCHEMA = {
 }
 
 
+class Similarities(Protocol):
+    """What tells how alike texts and phrases are: `SimilarityModel` by words, `SemanticModel` by meaning as well."""
+
+    def similarities(self, words: Words) -> Iterator[tuple[int, np.ndarray]]:
+        """Batches of texts against all phrases: the place of the first text, and texts x phrases, 0 to 1."""
+        ...
+
+
 @dataclass(frozen=True)
 class AffinityRules:
     """How evidence becomes scores.
@@ -65,7 +73,7 @@ class AffinityRules:
         return (self.group_weights or {}).get(group, 1.0)
 
 
-def hits_of_texts(texts: pl.DataFrame, phrases: Sequence[Phrase], model: SimilarityModel) -> pl.DataFrame:
+def hits_of_texts(texts: pl.DataFrame, phrases: Sequence[Phrase], model: Similarities) -> pl.DataFrame:
     """What each text says of each phrase.
 
     Args:
@@ -161,10 +169,11 @@ def scores_of_people(
     """
     judged = texts_per_person >= rules.minimum_texts
     people = int(judged.sum())
-    with_enough = pl.DataFrame({"person": np.flatnonzero(judged)}, schema={"person": pl.Int64})
+    # Scores and places of rows alone: the texts and sources of millions of rows are carried over once, at the end.
     told = (
-        evidence.join(with_enough, on="person", how="semi")
-        .with_columns(score=(1 - 2.0 ** -pl.col("evidence")).round(4))
+        evidence.select("person", "key", "evidence", row=pl.int_range(pl.len(), dtype=pl.UInt32))
+        .filter(pl.lit(pl.Series(judged)).gather(pl.col("person")))
+        .select("person", "key", "row", score=(1 - 2.0 ** -pl.col("evidence")).round(4))
         .filter(pl.col("score") > 0)
         .with_columns(
             percentile=((people - pl.len() + pl.col("score").rank("average") - 0.5) / max(people, 1) * 100)
@@ -186,10 +195,14 @@ def scores_of_people(
         schema_overrides={"phrase": pl.String},
     )
     groups = _group_rows(told, judged, texts_per_person, len(phrases), rules)
-    return (
+    rows = (
         pl.concat([groups, strongest], how="diagonal")
         .sort("person", "key")
         .join(names, on="key", how="left", maintain_order="left")
+    )
+    pieces = [name for name in EVIDENCE_SCHEMA if name.startswith(("text_", "source_"))]
+    return (
+        rows.with_columns(evidence[name].gather(rows["row"]) for name in pieces)
         .select(list(SCORE_SCHEMA))
         .cast(SCORE_SCHEMA)  # type: ignore[arg-type]
     )
@@ -224,5 +237,5 @@ def _group_rows(
             .when(~enough)
             .then(pl.format(f"too little text: {{}} of {rules.minimum_texts} texts", "texts")),
         )
-        .drop("texts", "above", "evidence")
+        .drop("texts", "above")
     )

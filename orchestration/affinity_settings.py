@@ -5,11 +5,12 @@ What belongs here: settings. The phrases stand in `brand.py`; what the settings 
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from orchestration.settings_file import nearest
+from orchestration.settings_file import SettingsFile, nearest
+from orchestration.word_vectors import HOW_TO_INSTALL, missing_parts
 
 # Each source of text: days until it counts half, and what a fresh text of it counts for. A text that its entity goes on
 # stating (a job title, a company) does not age.
@@ -33,12 +34,14 @@ class AffinitySettings(BaseModel):
         half_life_days: per source, days after which a text counts half; after four half-lives it counts no more.
         source_weights: per source, what a fresh text counts for; 0 leaves the source out.
         group_weights: what triggers, events, targets and the brand's names count for in the brand's affinity.
+        similarity: `lexical` compares words; `semantic` also what they mean, with vectors that an extra ships.
         minimum_texts: fewest different texts of a person; with fewer nothing is said.
         most_phrases: phrases that are told per person, those with the highest scores.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    similarity: Literal["lexical", "semantic"] = "lexical"
     half_life_days: dict[str, Annotated[int, Field(ge=1, le=730)]] = Field(default_factory=dict)
     source_weights: dict[str, Annotated[float, Field(ge=0, le=10)]] = Field(default_factory=dict)
     group_weights: dict[str, Annotated[float, Field(ge=0, le=10)]] = Field(
@@ -63,6 +66,21 @@ class AffinitySettings(BaseModel):
             if name not in groups:
                 raise ValueError(f"'{name}' is no group of phrases; {nearest(name, groups)}")
         return given
+
+
+def check_similarity(file: SettingsFile, settings: AffinitySettings) -> None:
+    """What similarities are made of must be installed.
+
+    Raises:
+        SettingsError: `semantic` is asked for, and the extra is not there.
+    """
+    missing = missing_parts() if settings.similarity == "semantic" else []
+    if missing:
+        raise file.error(
+            ("affinity", "similarity"),
+            f"'semantic' needs an extra that is not installed ({', '.join(missing)}): {HOW_TO_INSTALL}, "
+            "or write `similarity: lexical`",
+        )
 
 
 def affinity_vars(settings: AffinitySettings, is_declared: bool) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 import duckdb
 import numpy as np
@@ -20,15 +22,20 @@ from ml.affinity import (
     HIT_SCHEMA,
     PIECES,
     AffinityRules,
+    Similarities,
     evidence_of_people,
     hits_of_texts,
     scores_of_people,
     with_groups,
 )
 from ml.lexical_similarity import SimilarityModel
-from orchestration.special_categories import looks_like
+from ml.phrases import Phrase
+from ml.semantic_similarity import SemanticModel
+from orchestration.brand import Brand
+from orchestration.special_categories import is_refused_as_a_name, looks_like
 from orchestration.warehouse import make_tables, replace_weeks, transaction
 from orchestration.weeks import Week
+from orchestration.word_vectors import read_word_vectors, tokenizer_sha256, vectors_sha256
 from orchestration.workspace import Workspace
 
 AFFINITY_SCORE_SCHEMA = {
@@ -50,6 +57,8 @@ AFFINITY_TABLES = {
         "phrases_fingerprint": pl.String,
         "texts": pl.Int64,
         "model": pl.String,
+        "similarity": pl.String,
+        "vectors_sha256": pl.String,
     },
     "scored_texts": {"model_id": pl.String, "text_id": pl.UInt64},
     "text_phrase_hits": {"model_id": pl.String, **HIT_SCHEMA},
@@ -117,8 +126,8 @@ def run_affinity_week(connection: duckdb.DuckDBPyConnection, workspace: Workspac
         connection.unregister("people")
     try:
         connection.execute(DISTINCT_TEXTS)
-        model_id, model = _standing_model(connection, workspace, week)
-        texts, new_texts = _score_new_texts(connection, workspace, model_id, model)
+        model_id, read_model = _standing_model(connection, workspace, week)
+        texts, new_texts = _score_new_texts(connection, workspace, model_id, read_model)
         scores, judged = _scores(connection, workspace, model_id, people.height)
         with transaction(connection):
             replace_weeks(connection, "ml.affinity_scores", pl.DataFrame(schema=AFFINITY_SCORE_SCHEMA), [week.as_of])
@@ -133,51 +142,82 @@ def run_affinity_week(connection: duckdb.DuckDBPyConnection, workspace: Workspac
 
 
 def forget_texts_of_nobody(connection: duckdb.DuckDBPyConnection) -> None:
-    """Forget what was scored with models that stand no more, and of texts that nobody delivers any more."""
+    """Forget what was scored with other models than the latest week's, and of texts that nobody delivers any more."""
     for table in ("scored_texts", "text_phrase_hits"):
         connection.execute(
             f"delete from ml.{table} where text_id not in (select text_id from intermediate.int_texts) "
-            "or model_id not in (select max_by(model_id, as_of) from ml.phrase_models)"
+            "or model_id not in (select model_id from ml.affinity_scores "
+            "where as_of = (select max(as_of) from ml.affinity_scores))"
         )
 
 
 def _standing_model(
     connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week
-) -> tuple[str, SimilarityModel]:
-    """The model that stands since an earlier week with the same phrases; else this week's texts are learned from."""
-    brand = workspace.brand
+) -> tuple[str, Callable[[], Similarities]]:
+    """The model that stands since an earlier week with the same phrases; else this week's texts are learned from.
+
+    It is read when it is asked for: a week without new texts needs none.
+    """
+    brand, similarity = workspace.brand, workspace.settings.affinity.similarity
+    vectors = vectors_sha256() if similarity == "semantic" else None
+    fingerprint = _fingerprint(brand, vectors)
     row = connection.execute(
         "select model_id, model from ml.phrase_models where as_of < ? and phrases_fingerprint = ? "
         "order by as_of desc limit 1",
-        [week.as_of, brand.fingerprint],
+        [week.as_of, fingerprint],
     ).fetchone()
     if row is not None:
-        return row[0], SimilarityModel.from_plain(json.loads(row[1]))
+        return row[0], cache(partial(_model_of, row[1], brand, vectors))
     sample = connection.execute(f"select text from distinct_texts order by text_id limit {LEARN_FROM}").pl()["text"]
-    model = SimilarityModel.learn(sample, brand.phrases, is_refused=lambda word: looks_like(word) is not None)
+    model = _learned(sample, brand, vectors)
     plain = json.dumps(model.as_plain(), sort_keys=True)
-    model_id = "affinity-" + hashlib.sha256((brand.fingerprint + plain).encode()).hexdigest()[:12]
+    model_id = "affinity-" + hashlib.sha256((fingerprint + plain).encode()).hexdigest()[:12]
     run = {
         "as_of": week.as_of,
         "model_id": model_id,
-        "phrases_fingerprint": brand.fingerprint,
+        "phrases_fingerprint": fingerprint,
         "texts": len(sample),
         "model": plain,
+        "similarity": similarity,
+        "vectors_sha256": vectors,
     }
     with transaction(connection):
         frame = pl.DataFrame([run], schema=AFFINITY_TABLES["phrase_models"])
         replace_weeks(connection, "ml.phrase_models", frame, [week.as_of])
-    return model_id, model
+    return model_id, lambda: model
+
+
+def _fingerprint(brand: Brand, vectors: str | None) -> str:
+    """A hash of everything that decides what a text says of a phrase: another similarity is another model."""
+    if vectors is None:
+        return brand.fingerprint
+    told = "\0".join((brand.fingerprint, "semantic", vectors, tokenizer_sha256()))
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+def _learned(sample: pl.Series, brand: Brand, vectors: str | None) -> SimilarityModel | SemanticModel:
+    """What this week's texts teach. No word of a special category is related to a phrase; by its meaning, none that
+    stands for one either, since meanings reach further than words.
+    """
+    if vectors is None:
+        return SimilarityModel.learn(sample, brand.phrases, is_refused=lambda word: looks_like(word) is not None)
+    return SemanticModel.learn(sample, brand.phrases, read_word_vectors(), is_refused_as_a_name)
+
+
+def _model_of(told: str, brand: Brand, vectors: str | None) -> Similarities:
+    plain = json.loads(told)
+    if vectors is None:
+        return SimilarityModel.from_plain(plain)
+    return SemanticModel.from_plain(plain, brand.phrases, read_word_vectors(), is_refused_as_a_name)
 
 
 def _score_new_texts(
-    connection: duckdb.DuckDBPyConnection, workspace: Workspace, model_id: str, model: SimilarityModel
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, model_id: str, read_model: Callable[[], Similarities]
 ) -> tuple[int, int]:
     """Score the texts that this model has not seen; gives how many texts there are, and how many were new."""
     new = connection.execute(NEW_TEXTS, [model_id]).pl()
-    for first in range(0, new.height, TEXTS_AT_A_TIME):
-        part = new.slice(first, TEXTS_AT_A_TIME)
-        hits = hits_of_texts(part, workspace.brand.phrases, model).with_columns(model_id=pl.lit(model_id))  # noqa: F841
+    for part in new.iter_slices(TEXTS_AT_A_TIME):
+        hits = hits_of_texts(part, workspace.brand.phrases, read_model()).with_columns(model_id=pl.lit(model_id))  # noqa: F841
         seen = part.select("text_id").with_columns(model_id=pl.lit(model_id))  # noqa: F841 - DuckDB reads both
         with transaction(connection):
             connection.execute("insert into ml.text_phrase_hits by name select * from hits")
@@ -192,6 +232,15 @@ def _scores(
     """Scores of everybody, some people at a time; and how many have enough text."""
     settings, phrases = workspace.settings.affinity, workspace.brand.phrases
     rules = AffinityRules(settings.minimum_texts, settings.most_phrases, settings.group_weights)
+    evidence, texts_per_person = _evidence(connection, model_id, phrases, rules, people)
+    scores = scores_of_people(evidence, texts_per_person, phrases, rules)
+    return scores, int((texts_per_person >= rules.minimum_texts).sum())
+
+
+def _evidence(
+    connection: duckdb.DuckDBPyConnection, model_id: str, phrases: Sequence[Phrase], rules: AffinityRules, people: int
+) -> tuple[pl.DataFrame, np.ndarray]:
+    """What everybody's texts come to, and how many different texts each has; what it takes is let go with it."""
     hits = connection.execute(
         "select text_id, phrase, evidence from ml.text_phrase_hits where model_id = ? "
         "and text_id in (select text_id from distinct_texts)",
@@ -208,8 +257,7 @@ def _scores(
         counted = texts.group_by("person").agg(pl.col("text_id").n_unique())
         texts_per_person[counted["person"].to_numpy()] = counted["text_id"].to_numpy()
         parts.append(evidence_of_people(texts, keyed))
-    scores = scores_of_people(pl.concat(parts), texts_per_person, phrases, rules)
-    return scores, int((texts_per_person >= rules.minimum_texts).sum())
+    return pl.concat(parts), texts_per_person
 
 
 def _as_rows(

@@ -22,7 +22,7 @@ from activation.fields import Known
 from activation.selection import Names
 from orchestration.activation_file import ActivationFile, read_activation_file
 from orchestration.adoption_settings import AdoptionSettings, Launch, adoption_vars, check_adoption
-from orchestration.affinity_settings import AffinitySettings, affinity_vars
+from orchestration.affinity_settings import AffinitySettings, affinity_vars, check_similarity
 from orchestration.brand import Brand, read_brand
 from orchestration.connectors.settings import Connector, read_connectors
 from orchestration.contracts import Contracts, read_contracts
@@ -393,9 +393,10 @@ class Workspace:
         """What a workspace may leave open while it is written, and must have answered when it is run.
 
         Raises:
-            SettingsError: nobody may be profiled.
+            SettingsError: nobody may be profiled, or an extra that a setting needs is not installed.
         """
         file = SettingsFile(self.folder / SETTINGS_FILE)
+        check_similarity(file, self.settings.affinity)
         check_somebody_may_be_profiled(file, self.settings.legal_basis, self.entities)
 
     def _check_references(self, file: SettingsFile) -> None:
