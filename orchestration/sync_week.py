@@ -14,6 +14,7 @@ from datetime import date
 import duckdb
 
 from activation.fields import personal_fields
+from activation.sync.asked import ask_destination
 from activation.sync.engine import SyncResult, SyncSettings, sync
 from activation.sync.gated import GatedAudience
 from activation.sync.rates import Clock
@@ -133,6 +134,11 @@ def sync_destination(
     connector = connector_of(workspace, name)
     channels = channels_of(workspace, name)
     settings = workspace.activation_file.destinations[name]
+    if not _goes_anywhere(connection, workspace, name):
+        connector.close()
+        return DestinationSync(name, settings.kind, week)
+    # Before the gate judges: whom the destination suppresses is refused there, and whoever came back is not.
+    asked = ask_destination(connection, connector, call_deadline_seconds=settings.retry_minutes * 60, clock=clock)
     judged = JudgedWeek(connection, workspace, week)
     try:
         if send and not judged.is_told():
@@ -146,7 +152,7 @@ def sync_destination(
             return DestinationSync(name, settings.kind, week, _held_back(judged, name))
         result = sync(
             connection,
-            connector,
+            asked,
             [*sealed, *left],
             erased=_erased(connection, name),
             settings=SyncSettings(
@@ -193,6 +199,16 @@ def forgotten_destinations(connection: duckdb.DuckDBPyConnection, workspace: Wor
     except duckdb.CatalogException:
         return {}
     return {name: people for name, people in rows if name not in workspace.activation_file.destinations}
+
+
+def _goes_anywhere(connection: duckdb.DuckDBPyConnection, workspace: Workspace, name: str) -> bool:
+    """Whether an audience goes to a destination, or somebody is held there."""
+    if any(one.destination == name for one in workspace.activation_file.activation.audiences.values()):
+        return True
+    row = connection.execute(
+        "select count(*) from activation.sync_snapshot where destination = ? and (is_member or is_in_doubt)", [name]
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def _refuse_older_weeks(connection: duckdb.DuckDBPyConnection, week: Week, name: str) -> None:

@@ -17,6 +17,7 @@ from datetime import datetime
 import duckdb
 
 from activation.sync.alerts import Channel, LogChannel, tell_changes
+from activation.sync.asked import AskedDestination, ask_destination
 from activation.sync.diff import (
     Plan,
     PlannedRow,
@@ -120,7 +121,7 @@ class _Stopped(Exception):
 
 def sync(
     connection: duckdb.DuckDBPyConnection,
-    destination: Destination,
+    destination: Destination | AskedDestination,
     audiences: Sequence[GatedAudience],
     *,
     erased: Sequence[str] = (),
@@ -136,7 +137,8 @@ def sync(
 
     Args:
         connection: The warehouse, writable, with nobody else on it.
-        destination: The connector. It is closed at the end.
+        destination: The connector; or one that was asked already whom it suppresses, as is due before a gate judges. It
+            is closed at the end.
         audiences: All that go to this destination, as the gate sealed them. Segments that are not among them stay as
             they are.
         erased: Identifiers of people to be erased; they get a tombstone and never come back.
@@ -154,10 +156,15 @@ def sync(
     Raises:
         NotGated: An audience did not pass the gate. Nothing was done.
     """
-    gated = [require_gated(audience, destination.name) for audience in audiences]
+    if isinstance(destination, AskedDestination):
+        asked, connector = destination, destination.destination
+    else:
+        asked, connector = None, destination
+    gated = [require_gated(audience, connector.name) for audience in audiences]
     run = _Run(
         connection,
-        destination,
+        connector,
+        asked,
         gated,
         erased,
         settings or SyncSettings(),
@@ -170,7 +177,7 @@ def sync(
     try:
         result = run.carry_out()
     finally:
-        destination.close()
+        connector.close()
         run.state.forget_staging()
     if not dry_run:
         tell_changes(run.state, result.run_id, result.state, result.reason, channels)
@@ -184,6 +191,7 @@ class _Run:
         self,
         connection: duckdb.DuckDBPyConnection,
         destination: Destination,
+        asked: AskedDestination | None,
         audiences: list[GatedAudience],
         erased: Sequence[str],
         settings: SyncSettings,
@@ -205,9 +213,8 @@ class _Run:
         self._full = full
         self._on_progress = on_progress
         self._run_id = _run_id(clock.now())
-        self._pacer = Pacer(
-            destination.limits.windows, clock, settings.seed, deadline_seconds=settings.call_deadline_seconds
-        )
+        self._asked = asked
+        self._pacer = asked.pacer if asked else Pacer({}, clock)
         self._plan: Plan | None = None
         self._outcomes = RecordedOutcomes()
         self._receipts: tuple[Receipt, ...] = ()
@@ -253,9 +260,16 @@ class _Run:
 
     def _steps(self) -> tuple[str, str]:
         check_audiences(self._audiences, self._capabilities)
-        self._destination.connect(self._pacer)
-        if self._capabilities.pulls_suppressions:
-            self.state.replace_suppressions(self._destination.pull_suppressions())
+        asked = self._asked or ask_destination(
+            self.state.connection,
+            self._destination,
+            seed=self._settings.seed,
+            call_deadline_seconds=self._settings.call_deadline_seconds,
+            clock=self._clock,
+        )
+        self._pacer = asked.pacer
+        if asked.failure:
+            raise asked.failure
         if self._erased and not self._dry_run:
             self.state.bury(self._erased)
         if not self._dry_run:

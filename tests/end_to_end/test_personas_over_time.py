@@ -252,7 +252,7 @@ def test_why_finds_a_person_by_contact_id_and_says_who_is_unknown(demo_run: Demo
             [LAST_WEEK.as_of],
         ).fetchone()
         assert explain(connection, workspace, catalogue, Question(contact))[0].startswith(f"Person {person}, week")
-        with pytest.raises(NotFound, match="nobody is known by the person id or contact id 'who'"):
+        with pytest.raises(NotFound, match="nobody is known by this person id, contact id or address"):
             explain(connection, workspace, catalogue, Question("who"))
         with pytest.raises(NotFound, match="was not run; there are weeks from"):
             explain(connection, workspace, catalogue, Question(contact, LAST_WEEK.back(40)))

@@ -95,8 +95,8 @@ HOLD_ADDRESSES = re.compile(
 )
 """Tables in which somebody's address belongs: those that hold what was delivered, and the one a leaver is found in."""
 
-FILES_OF_ADDRESSES = re.compile(r"\.personae/activation/.+\.csv")
-"""Files that are made to hold addresses: audiences whose destination is `files`."""
+FILES_OF_ADDRESSES = re.compile(r"\.personae/(activation|lookalikes/[^/]+)/.+\.csv")
+"""Files that are made to hold addresses: audiences whose destination is `files`, and look-alikes somebody asked for."""
 
 
 @dataclass

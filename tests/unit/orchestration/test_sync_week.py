@@ -10,6 +10,7 @@ from audience_company import FIRST, AudienceCompany
 from activation.gate import remember_erased
 from activation.gate_terms import GateError
 from activation.sync.guards import Guards
+from activation.sync.protocol import Fatal
 from orchestration import sync_week
 from orchestration.settings_file import SettingsError
 from orchestration.sync_week import DestinationSync, OlderWeek, newest_week, sync_destination
@@ -160,6 +161,34 @@ def test_a_destination_nothing_goes_to_is_not_called(account):
 
     assert (done.state, done.is_well, done.result) == ("nothing to send", True, None)
     assert "no audience goes there" in headline(done) and list(plan_lines(done)) == list(result_lines(done)) == []
+
+
+def test_the_gate_knows_whom_the_destination_suppresses_now_and_who_came_back(account):
+    account.company.runs(FIRST)
+    account.syncs(FIRST)
+    gone = min(account.held)
+    account.vendor.suppressed.add(gone)
+    account.company.runs(SECOND)
+    (audience,) = account.syncs(SECOND).audiences
+    assert gone not in account.held
+    assert (audience.approved, audience.refused["suppressed"]) == (9, 1)
+
+    account.vendor.suppressed.discard(gone)
+    (audience,) = account.syncs(SECOND).audiences
+    assert gone in account.held
+    assert (audience.approved, audience.refused.get("suppressed", 0)) == (10, 0)
+
+
+def test_a_destination_that_cannot_be_asked_is_sent_nothing(account, monkeypatch):
+    account.company.runs(FIRST)
+
+    def does_not_answer(self):
+        raise Fatal("no such account")
+
+    monkeypatch.setattr(ScriptedDestination, "pull_suppressions", does_not_answer)
+    done = account.syncs(FIRST)
+    assert (done.state, account.held) == ("failed", set())
+    assert account.counts("select count(*) from activation.sync_runs where state = 'failed'") == 1
 
 
 def test_a_week_older_than_the_last_one_sent_is_refused(account):
