@@ -1,7 +1,7 @@
 """Which columns of which tables are somebody's: what is erased from each, as SQL.
 
 What belongs here: the one place that knows by which column a row is a person's. A table that comes to hold people is
-covered as soon as it calls its columns what all others do; `tests/integration/test_erasure.py` looks every identifier
+covered as soon as it calls its columns what all others do; `tests/end_to_end/test_erasure.py` looks every identifier
 of a whole warehouse up in every column of text, and fails where a column holds one that is not listed here.
 """
 
