@@ -18,7 +18,10 @@
    six weeks, because less is spilled.
 
    A week after one that stands here, only what entered the windows since and what left them is counted: three weeks of
-   days instead of thirteen. As sums are exact, that gives the very same numbers. #}
+   days instead of thirteen. As sums are exact, that gives the very same numbers. Days are named where they are read:
+   DuckDB would keep all of them in memory for a part of the statement that is used twice. #}
+{%- set all_days = ref('int_identity_days') %}
+{%- set counted_from = 'coalesce(delivered_on, event_day)' %}
 {%- set weeks_that_go_on = weeks_after_standing_ones(identity_event_rules()) %}
 
 with
@@ -27,15 +30,6 @@ weeks as (
 
     select * from {{ ref('int_weeks') }}
     where build_features and turn = {{ this_turn() }}
-
-),
-
-identity_days as (
-
-    select
-        *,
-        coalesce(delivered_on, event_day) as counted_from
-    from {{ ref('int_identity_days') }}
 
 ),
 
@@ -51,16 +45,16 @@ looked_at as (
     select
         {{ as_of }} as as_of,
         cast({{ as_of }} - event_day as integer) as days_before,
-        counted_from >= {{ as_of }} - 7 as is_new,
+        {{ counted_from }} >= {{ as_of }} - 7 as is_new,
         *
-    from identity_days
+    from {{ all_days }}
     where
         event_day between {{ as_of }} - {{ farthest }} and {{ as_of }} - {{ nearest }}
         {%- if came_late %}
         and delivered_on >= {{ as_of }} - 7
         and delivered_on < {{ as_of }}
         {%- else %}
-        and counted_from < {{ as_of }}
+        and {{ counted_from }} < {{ as_of }}
         {%- endif %}
     {%- if not loop.last %}
 
@@ -186,10 +180,10 @@ totals_of_all_days as (
         {%- endfor %}
         bit_or(cast(1 as hugeint) << days_of_weeks.days_before) as active_days,
         max(identity_days.last_event_at) as last_event_at
-    from identity_days
+    from {{ all_days }} as identity_days
     inner join days_of_weeks
         on identity_days.event_day = days_of_weeks.event_day
-        and identity_days.counted_from < days_of_weeks.as_of
+        and coalesce(identity_days.delivered_on, identity_days.event_day) < days_of_weeks.as_of
     group by 1, 2, 3
 
 ),
