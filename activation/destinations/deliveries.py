@@ -3,9 +3,9 @@
 Here belong names, checksums, manifests and their order; what is in a file is its connector's, where to a `FileStore`'s
 (`local_folder`, `sftp`, `object_store`). Who waits for the manifest never reads half a list::
 
-    loyal_2026-11-16_20261116T060000-1c9d2f3a-1.csv
-    loyal_2026-11-16_20261116T060000-1c9d2f3a-1.csv.sha256
-    loyal_2026-11-16_20261116T060000-1c9d2f3a-1.manifest.json
+    loyal_2026-11-16_20261116T060000381204-1c9d2f3a-1.csv
+    loyal_2026-11-16_20261116T060000381204-1c9d2f3a-1.csv.sha256
+    loyal_2026-11-16_20261116T060000381204-1c9d2f3a-1.manifest.json
 """
 
 import hashlib

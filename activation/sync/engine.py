@@ -545,7 +545,8 @@ def _by_operation(batches: Iterator[SentBatch]) -> Iterator[list[SentBatch]]:
 
 
 def _run_id(now: datetime) -> str:
-    return f"{now:%Y%m%dT%H%M%S}-{random_bytes.token_hex(4)}"
+    """A name by which later runs come later, those of the same second too: the newest of several deliveries counts."""
+    return f"{now:%Y%m%dT%H%M%S%f}-{random_bytes.token_hex(4)}"
 
 
 def _counts(result: SyncResult, pacer: Pacer) -> dict[str, object]:
