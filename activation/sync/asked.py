@@ -5,7 +5,6 @@ it to `engine.sync`, which asks by itself otherwise. Whom it suppresses stands i
 gate and for the engine's own look.
 """
 
-import logging
 from dataclasses import dataclass
 
 import duckdb
@@ -13,8 +12,6 @@ import duckdb
 from activation.sync.protocol import Destination
 from activation.sync.rates import Clock, Pacer, SystemClock
 from activation.sync.state import SyncState
-
-logger = logging.getLogger("personae.sync")
 
 
 @dataclass(frozen=True)
