@@ -45,15 +45,19 @@ def init(
     ] = None,
 ) -> None:
     """Write a commented personae.yml and example mappings."""
-    from orchestration.init import BASIS_QUESTION, init_workspace
+    from orchestration.init import BASIS_QUESTION, in_words, init_workspace, to_be_said
 
     if legal_basis is None and sys.stdin.isatty() and sys.stdout.isatty():
         legal_basis = typer.prompt(BASIS_QUESTION, default="", show_default=False) or None
     with settings_errors():
         written = init_workspace(folder, extract or [], source or [], legal_basis)
-    for path in written:
-        console.print(f"  {path}")
-    console.print(f"Edit these, then: [bold]personae run {folder}[/bold]")
+    for line in in_words(written):
+        console.print(f"  {line}", markup=False)
+    if left := to_be_said(written):
+        console.print("Only you can say:", style="yellow")
+        for line in left:
+            console.print(f"  {line}", markup=False)
+    console.print(f"Read these and correct what is wrong, then: [bold]personae run {folder}[/bold]")
 
 
 def demo(

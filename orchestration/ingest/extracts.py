@@ -13,7 +13,7 @@ import duckdb
 
 from orchestration.contracts import CONTRACTS_FOLDER
 from orchestration.ingest.reading import Extract, ExtractTable, UnreadableExtract, read_extract
-from orchestration.mapping import Lookup, Mapping
+from orchestration.mapping import TO_BE_NAMED, Lookup, Mapping
 from orchestration.settings_file import Location, SettingsError, SettingsFile, nearest
 from orchestration.sql import rewrite_expression
 from orchestration.weeks import local_midnight
@@ -164,6 +164,9 @@ def _check_columns(
     names = [name for name in table.columns if NAME.fullmatch(name)]
     for entity in mapping.entities:
         for column, place in entity.source_columns().items():
+            if column == TO_BE_NAMED:
+                wanted = f"say which column of {table.extract.name} is {place[-1]}, in place of {TO_BE_NAMED}"
+                raise file.error(place, f"{wanted}; {nearest('', names)}")
             if not table.has(column):
                 hint = nearest(column, names)
                 raise file.error(place, f"{table.extract.name} has no column '{column}'; {hint}")
