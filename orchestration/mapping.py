@@ -70,9 +70,10 @@ def slug(name: str) -> str:
 
 
 def _check_format(text: str) -> str:
-    return text if text in EPOCH_FORMATS or text in NUMBER_FORMATS else check_date_format(text)
+    return text if text in {*EPOCH_FORMATS, *NUMBER_FORMATS, TO_BE_NAMED} else check_date_format(text)
 
 
+Encoding = Literal["utf-8", "latin-1", "utf-16"]
 Expression = Annotated[str, AfterValidator(check_expression)]
 Format = Annotated[str, AfterValidator(_check_format)]
 
@@ -206,7 +207,7 @@ class ExtractSettings(Part):
     connector: str | None = None
     format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
+    encoding: Encoding = "utf-8"
     timezone: TimeZoneName | None = None
     delivered_at: str | None = None
     largest_unpacked_gb: Annotated[float, Field(gt=0)] = 50

@@ -6,6 +6,7 @@ and corrected, and what only the values tell is marked; nothing is guessed at ru
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import glob
 import json
@@ -19,14 +20,16 @@ import yaml
 
 from data_contracts.contract import ENTITIES, Column, Contract
 from orchestration.contracts import Contracts
+from orchestration.ingest.extracts import NAME
+from orchestration.ingest.first_values import formats_that_read, read_values
 from orchestration.ingest.harmonize import Harmonizer
 from orchestration.ingest.reading import Extract, ExtractTable, UnreadableExtract, read_extract, reason
 from orchestration.mapping import (
     ENTITIES_WITH_ATTRIBUTES,
-    NUMBER_FORMATS,
-    NUMBER_TYPES,
+    FORMATTED_TYPES,
     TO_BE_NAMED,
     ColumnSource,
+    Encoding,
     ExtractSettings,
     MappedEntity,
     slug,
@@ -37,22 +40,13 @@ from orchestration.sql import identifier
 
 PROPOSED_FROM = 0.78  # similarity of names from which a column is proposed
 ROWS_LOOKED_AT = 10_000
+BYTES_LOOKED_AT = 1_000_000
+PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"PK")  # gzip, zstd, Parquet, zip: no text
 FEWEST_ROWS_OF_A_KEY = 20  # with fewer rows, columns without a value twice are too common
 FOUND_AMONG_KEYS = 0.8  # share of different values from which a column names the rows of another file
 MOST_WORDS = 30  # different values from which a column is no list of words that could be translated
 SIMILAR_WORD = 0.7
-# Times outside these years were read by a format that is not theirs.
-PLAUSIBLE_YEARS = (1970, 2100)
 BY_VALUES = "guessed from what the column holds"
-DAY_FORMATS = ("%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y", "%m/%d/%Y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%Y")
-TIME_FORMATS = (
-    *(
-        f"{day}{time}"
-        for day in ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y")
-        for time in ("", " %H:%M", " %H:%M:%S")
-    ),
-    *("%d.%m.%y", "%d.%m.%y %H:%M", "%m/%d/%Y %I:%M %p", "%m/%d/%Y %I:%M:%S %p", "epoch_s", "epoch_ms", "epoch_us"),
-)
 SYNONYMS = {
     "contact_id": (
         *("customer_id", "customer", "customer_no", "customer_number", "cust_id", "cust_no", "client_id", "client_no"),
@@ -172,9 +166,8 @@ def quoted(text: str) -> str:
 def _read(connection: duckdb.DuckDBPyConnection, number: int, path: Path, data: Path, contracts: Contracts) -> _File:
     """A file's header, the entity it seems to hold, and the columns whose names are near."""
     name = path.relative_to(data).as_posix()
-    mapping = MappingFile(
-        name=path.stem, path=path, extract=ExtractSettings(files=name), timezone="UTC", entities=(), content_hash=""
-    )
+    settings = ExtractSettings(files=name, encoding=_encoding(path))
+    mapping = MappingFile(name=path.stem, path=path, extract=settings, timezone="UTC", entities=(), content_hash="")
     try:
         table = read_extract(connection, Extract(mapping, path, name, None))
         sample = identifier(f"first_rows_{number}")
@@ -184,10 +177,27 @@ def _read(connection: duckdb.DuckDBPyConnection, number: int, path: Path, data: 
     except duckdb.Error as error:
         raise SettingsError(path, None, f"{name}: {reason(error)}") from None
     columns = list(table.columns)
+    if sum(bool(NAME.fullmatch(column)) for column in columns) * 2 < len(columns):
+        raise SettingsError(path, 1, "this line holds no names of columns; put a header above the first row")
     guesses = {entity: _near_names(contracts[entity], columns) for entity in ENTITIES}
     entity = max(ENTITIES, key=lambda each: _fit(contracts[each], guesses[each], slug(path.stem)))
     found = {name: _Guess(ColumnSource(column=column)) for name, column in guesses[entity].items()}
     return _File(path, name, table, replace(table, relation=sample), contracts[entity], found)
+
+
+def _encoding(path: Path) -> Encoding:
+    """How a text file is encoded, by its first bytes; of others the answer does not matter."""
+    with path.open("rb") as stream:
+        first = stream.read(BYTES_LOOKED_AT)
+    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if first.startswith(PACKED):
+        return "utf-8"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(first)  # incremental: a character may be cut at the end
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8"
 
 
 def _near_names(contract: Contract, columns: Sequence[str]) -> dict[str, str]:
@@ -243,7 +253,17 @@ def _complete(connection: duckdb.DuckDBPyConnection, file: _File) -> None:
 
 
 def _times(connection: duckdb.DuckDBPyConnection, file: _File, column: str) -> bool:
-    return any(_reads(connection, file, "TIMESTAMP", column, each) for each in ((), *((one,) for one in TIME_FORMATS)))
+    """Whether a column holds times, in whatever format."""
+    canonical = next(each for each in file.contract.columns if each.type in ("TIMESTAMP", "DATE"))
+    return _reads(connection, file, canonical, column) or bool(
+        formats_that_read(connection, file.first_rows, file.contract, canonical, column)
+    )
+
+
+def _reads(connection: duckdb.DuckDBPyConnection, file: _File, canonical: Column, column: str) -> bool:
+    """Whether a run would read every value of a column, without a format."""
+    sources = {canonical.name: ColumnSource(column=column)}
+    return read_values(connection, file.first_rows, file.contract, sources)[canonical.name].are_all_read
 
 
 def _is_key(connection: duckdb.DuckDBPyConnection, file: _File, column: str) -> bool:
@@ -289,47 +309,23 @@ def _understand(connection: duckdb.DuckDBPyConnection, file: _File) -> None:
         guess = file.guesses.get(column.name)
         if guess is None or guess.source.column is None:
             continue
-        if column.type in ("TIMESTAMP", "DATE"):
-            _state_format(connection, file, column, guess, TIME_FORMATS)
-        elif column.type in NUMBER_TYPES:
-            _state_format(connection, file, column, guess, tuple(NUMBER_FORMATS))
-        elif column.allowed_values:
+        if column.allowed_values:
             _translate(connection, file, column, guess)
+        elif column.type in FORMATTED_TYPES:
+            _state_format(connection, file, column, guess)
 
 
-def _state_format(
-    connection: duckdb.DuckDBPyConnection, file: _File, column: Column, guess: _Guess, formats: Sequence[str]
-) -> None:
+def _state_format(connection: duckdb.DuckDBPyConnection, file: _File, column: Column, guess: _Guess) -> None:
     """The one format that reads every value; of several, a person has to say which."""
     source = str(guess.source.column)
-    if file.table.columns[source] != "VARCHAR" or _reads(connection, file, column.type, source, ()):
+    if file.table.columns[source] != "VARCHAR" or _reads(connection, file, column, source):
         return
-    fitting = [each for each in formats if _reads(connection, file, column.type, source, (each,))]
+    fitting = formats_that_read(connection, file.first_rows, file.contract, column, source)
     if not fitting:
         return
     note = guess.note if len(fitting) == 1 else f"it may be any of {', '.join(fitting)}: the values do not tell"
     stated = fitting[0] if len(fitting) == 1 else TO_BE_NAMED
     file.guesses[column.name] = _Guess(guess.source.model_copy(update={"format": (stated,)}), note)
-
-
-def _reads(
-    connection: duckdb.DuckDBPyConnection, file: _File, type_: str, column: str, formats: tuple[str, ...]
-) -> bool:
-    """Whether a run would read every value of a column, and times as those of our days."""
-    source = ColumnSource(column=column, format=formats)
-    canonical = next((each.name for each in file.contract.columns if each.type == type_), None)
-    if canonical is None:
-        return False
-    entity = MappedEntity(entity=file.contract.entity, where=None, columns={canonical: source}, attributes=())
-    (read,) = Harmonizer(connection, file.first_rows).columns(entity, file.contract)
-    values, wrong, first, last = connection.execute(
-        f"select count({read.typed}), count(*) filter (where {read.uncastable or 'false'}), "
-        f"min({read.typed}), max({read.typed}) from {file.first_rows.relation}"
-    ).fetchall()[0]
-    if wrong or not values:
-        return False
-    is_time = type_ in ("TIMESTAMP", "DATE")
-    return not is_time or PLAUSIBLE_YEARS[0] < first.year <= last.year < PLAUSIBLE_YEARS[1]
 
 
 def _translate(connection: duckdb.DuckDBPyConnection, file: _File, column: Column, guess: _Guess) -> None:
@@ -382,6 +378,7 @@ def _text(file: _File) -> str:
         "# Left of each colon stands our column, right of it yours.",
         "extract:",
         f"  files: {quoted(glob.escape(file.name))}",
+        *([f"  encoding: {encoding}"] if (encoding := file.table.extract.mapping.extract.encoding) != "utf-8" else []),
         "entities:",
         f"  {file.contract.entity}:",
         "    columns:",
