@@ -143,9 +143,11 @@ def plot_segment_profiles(profiles: pl.DataFrame, names: Mapping[str, str]) -> b
         colors = [_color(place) if label in own and own[label]["is_marker"] else _QUIET for label in labels]
         axes.barh(range(len(labels)), effects, color=colors)
         axes.axvline(0, color=_INK, linewidth=0.8)
-        axes.set_yticks(
-            range(len(labels)), [_short(label, 30) for label in labels] if place == 0 else [""] * len(labels)
-        )
+        axes.set_ylim(-0.75, len(labels) - 0.25)
+        if place == 0:  # one panel bears the labels of all: making room for them is what a picture takes longest for
+            axes.set_yticks(range(len(labels)), [_short(label, 30) for label in labels])
+        else:
+            axes.set_yticks([])
         axes.tick_params(labelsize=6)
         axes.set_title(_short(names.get(persona, persona), 22), fontsize=7, color=_INK)
     figure.supxlabel("deviation from everybody, in standard deviations (coloured: marker variables)", fontsize=7)

@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dagster_dbt import DbtCliInvocation, DbtCliResource, DbtProject
+from dagster_dbt import DbtCliResource, DbtProject
 from packaging.version import Version
 
 import orchestration
@@ -105,7 +105,7 @@ class InstalledDbt(DbtCliResource):
     """dbt of this environment, which is not asked for what is known or hardly ever needed.
 
     `dbt --version`, which Dagster calls once per run, costs a start of dbt and looks for newer releases on the network.
-    The adapter, which it makes for each call of dbt, takes more than a second, and only tracing columns needs it.
+    The adapter, which it makes for each call of dbt, takes seconds and is not needed: `column_lineage` asks nobody.
     """
 
     @cached_property
@@ -114,11 +114,6 @@ class InstalledDbt(DbtCliResource):
 
     def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> Any:
         return None
-
-    def give_adapter(self, invocation: DbtCliInvocation, arguments: Sequence[str]) -> None:
-        """Let a run of dbt look at the columns it made."""
-        if invocation.adapter is None:
-            invocation.adapter = super()._initialize_dbt_core_adapter(arguments)
 
 
 def dbt_resource(workspace: Workspace) -> InstalledDbt:
