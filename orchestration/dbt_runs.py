@@ -58,14 +58,17 @@ def vars_argument(workspace: Workspace) -> str:
 
 
 def prepare_manifest(workspace: Workspace) -> Path:
-    """dbt's manifest for this workspace, parsed again only when the project or the settings changed.
+    """dbt's manifest for this workspace, parsed again only when the project, the settings or the folder changed.
+
+    dbt takes nothing of what it parsed for a warehouse elsewhere: without a parse here, a workspace that was moved or
+    copied would have both calls of dbt parse everything, in every run.
 
     Raises:
         DbtParseFailed: the project does not parse; dbt's own words are in the message.
     """
     target = workspace.dbt_target_folder
     manifest, stamp = target / "manifest.json", target / "manifest.stamp"
-    wanted = hashlib.sha256((project_hash() + vars_argument(workspace)).encode()).hexdigest()
+    wanted = _parsed_from(workspace)
     _remove_old_runs(target)
     if manifest.is_file() and stamp.is_file() and stamp.read_text() == wanted:
         return manifest
@@ -92,6 +95,12 @@ def prepare_manifest(workspace: Workspace) -> Path:
         raise DbtParseFailed(done.stdout + done.stderr)
     stamp.write_text(wanted)
     return manifest
+
+
+def _parsed_from(workspace: Workspace) -> str:
+    """A hash of what a parse depends on."""
+    environment = json.dumps(dbt_environment(workspace), sort_keys=True)
+    return hashlib.sha256((project_hash() + vars_argument(workspace) + environment).encode()).hexdigest()
 
 
 def _remove_old_runs(target: Path) -> None:

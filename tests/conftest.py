@@ -19,7 +19,7 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
-# What takes minutes goes first, the longest before the others, so that neither core has to wait for the other at the end.
+# What takes minutes goes first, the longest at the head, so that neither core waits for the other at the end.
 LONGEST_FIRST = (
     "demo_run",
     "tests/end_to_end/test_all_targets.py",
