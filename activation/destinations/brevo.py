@@ -47,7 +47,7 @@ class Brevo(Vendor):
     base_url = "https://api.brevo.com/v3/"
     wait_header = "x-sib-ratelimit-reset"
     field_types = dict.fromkeys(FieldType, "text") | OTHER_TYPES
-    capabilities = Capabilities(frozenset(Operation), reads_back_payload=True)
+    capabilities = Capabilities(frozenset(Operation))
     limits = Limits(
         batch_rows={Operation.JOIN: 10_000, Operation.UPSERT: 10_000, Operation.LEAVE: 150, Operation.DELETE: 1},
         batch_bytes=4_000_000,  # of payload; 8 MB with the envelopes are advised, 10 MB the limit

@@ -43,11 +43,11 @@ from activation.sync.protocol import (
     Held,
     Limits,
     Operation,
-    Payload,
     PlanShape,
     Refused,
     Row,
     RowResult,
+    Scalar,
     Suppression,
     Window,
 )
@@ -84,7 +84,7 @@ class Ghost(Vendor):
 
     vendor = "Ghost"
     list_kind = "label"
-    capabilities = Capabilities(frozenset(Operation), reads_back_payload=True)
+    capabilities = Capabilities(frozenset(Operation))
     limits = Limits(
         batch_rows={Operation.JOIN: AT_ONCE, Operation.UPSERT: AT_ONCE, Operation.LEAVE: AT_ONCE, Operation.DELETE: 10},
         windows={"*": (Window(20, 1.0),)},  # none is documented for one's own server
@@ -121,8 +121,8 @@ class Ghost(Vendor):
         """
         if _KEY.fullmatch(api_key.reveal()) is None:
             raise ValueError("A key of Ghost's Admin API is an id, a colon and a secret, in hexadecimal digits")
-        super().__init__(name, api_key, f"{site_url.rstrip('/')}/ghost/api/admin/", transport, label_prefix)
-        self._consent_field = consent_field
+        address = f"{site_url.rstrip('/')}/ghost/api/admin/"
+        super().__init__(name, api_key, address, transport, label_prefix, consent_field)
         self._slugs: dict[str, str] = {}
         self._label_ids: dict[str, str] = {}
 
@@ -179,7 +179,9 @@ class Ghost(Vendor):
         if name not in self._label_ids:
             for _ in self._lists([name]):
                 pass
-        return self._label_ids.get(name) or self._create_list(name)
+        if name not in self._label_ids:
+            self._label_ids[name] = self._create_list(name)
+        return self._label_ids[name]
 
     def _add_label(self, label_id: str, member_ids: Sequence[str]) -> bool:
         """Add a label to members who lack it; whether that was done for all of them, and once."""
@@ -247,13 +249,16 @@ class Ghost(Vendor):
         """The label's members."""
         label_id = self._list_id(segment)
         for page in self._members(f"label:{_text(self._slugs[label_id])}"):
-            yield [Held(one.address, one.id, self._told(one)) for one in page]
+            yield [Held(one.address, one.id, {**one.fields, **self._told(one.labels)}) for one in page]
 
-    def _told(self, member: _Member) -> Payload | None:
-        if self._consent_field in self._mapped:
-            return None  # it is told by nothing; fields are not compared then
-        labels = dict(_split(name) for name in member.labels if ": " in name)
-        return {**member.fields, **labels}
+    def _told(self, labels: Mapping[str, str]) -> dict[str, str]:
+        """The values that labels stand for, by field; both of a field that has two, which is no value of ours."""
+        asked_for = {label_id: name for name, label_id in self._label_ids.items()}  # in other letters, it may be
+        told: dict[str, str] = {}
+        for label in sorted(asked_for.get(label_id, name) for name, label_id in labels.items()):
+            name, _, value = label.partition(": ")
+            told[name] = f"{told[name]}, {value}" if name in told else value
+        return told
 
     # Changes
 
@@ -341,9 +346,9 @@ class Ghost(Vendor):
 
     def _value_labels(self, row: Row) -> list[str]:
         return [
-            _value_label(name, value)
-            for name, value in row.payload.items()
-            if self._is_label(name) and value is not None
+            f"{name}: {text}"
+            for name, text in ((name, _label_text(value)) for name, value in row.payload.items())
+            if self._is_label(name) and text
         ]
 
     def _write_labels(self, batch: Batch, pairs: Sequence[tuple[Row, _Member]]) -> bool:
@@ -352,12 +357,14 @@ class Ghost(Vendor):
         removed: dict[str, list[str]] = defaultdict(list)
         for row, one in pairs:
             segment = self._list_prefix + batch.segment
-            wanted = {*self._value_labels(row), *({segment} if batch.operation is Operation.JOIN else ())}
-            for name in sorted(wanted - one.labels.keys()):
-                added[self._label_id(name)].append(one.id)
+            names = [*self._value_labels(row), *([segment] if batch.operation is Operation.JOIN else ())]
+            wanted = [self._label_id(name) for name in names]
+            for label_id in wanted:
+                if label_id not in one.labels.values():
+                    added[label_id].append(one.id)
             ours = tuple(f"{name}: " for name in row.payload if self._is_label(name))
             for name, label_id in sorted(one.labels.items()):
-                if ours and name.startswith(ours) and name not in wanted and label_id != self._list_ids[batch.segment]:
+                if ours and name.startswith(ours) and label_id not in (*wanted, self._list_ids[batch.segment]):
                     removed[label_id].append(one.id)
         done = [self._remove_label(label_id, ids) for label_id, ids in removed.items()]
         done += [self._add_label(label_id, ids) for label_id, ids in added.items()]
@@ -426,10 +433,5 @@ def _own(row: Row) -> dict[str, str]:
     return {name: str(row.payload[name] or "") for name in MEMBER_FIELDS if name in row.payload}
 
 
-def _value_label(name: str, value: object) -> str:
-    return f"{name}: {str(value).lower() if isinstance(value, bool) else str(value).strip()}"
-
-
-def _split(label: str) -> tuple[str, str]:
-    name, _, value = label.partition(": ")
-    return name, value
+def _label_text(value: Scalar) -> str:
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value).strip()

@@ -62,7 +62,7 @@ class HubSpot(Vendor):
     base_url = "https://api.hubapi.com"
     looked_up_at_once = AT_ONCE
     field_types = TYPES
-    capabilities = Capabilities(frozenset(Operation), reads_back_payload=True)
+    capabilities = Capabilities(frozenset(Operation))
     limits = Limits(
         batch_rows=dict.fromkeys(Operation, AT_ONCE),
         windows={"search": (Window(4, 1.0),), "*": (Window(190, 10.0),)},

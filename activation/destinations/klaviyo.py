@@ -61,7 +61,7 @@ class Klaviyo(Vendor):
 
     vendor = "Klaviyo"
     base_url = "https://a.klaviyo.com"
-    capabilities = Capabilities(frozenset(Operation), reads_back_payload=True)
+    capabilities = Capabilities(frozenset(Operation))
     limits = Limits(
         batch_rows={Operation.JOIN: 10_000, Operation.UPSERT: 10_000, Operation.LEAVE: 1000, Operation.DELETE: 1},
         batch_bytes=3_000_000,  # of payload; the envelope of each profile comes on top, and 5 MB are the limit
@@ -193,11 +193,7 @@ def _profile(row: Row) -> dict[str, object]:
 
 def _held(profile: Mapping[str, Any]) -> Held:
     attributes = profile["attributes"]
-    fields = {
-        name: value
-        for name, value in {**attributes, **(attributes.get("properties") or {})}.items()
-        if value is None or isinstance(value, str | int | float | bool)
-    }
+    fields = {**attributes, **(attributes.get("properties") or {})}
     return Held(str(attributes["email"]), str(profile["id"]), fields)
 
 

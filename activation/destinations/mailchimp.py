@@ -54,7 +54,7 @@ class Mailchimp(Vendor):
     vendor = "Mailchimp"
     list_kind = "static segment"
     field_types = dict.fromkeys(FieldType, "text") | {FieldType.NUMBER: "number"}
-    capabilities = Capabilities(frozenset(Operation), reads_back_payload=True)
+    capabilities = Capabilities(frozenset(Operation))
     limits = Limits(
         batch_rows={Operation.JOIN: AT_ONCE, Operation.UPSERT: 50, Operation.LEAVE: AT_ONCE, Operation.DELETE: 10},
         windows={"*": (Window(10, 1.0),)},
@@ -91,9 +91,8 @@ class Mailchimp(Vendor):
         if base_url is None and centre is None:
             raise ValueError("A key of Mailchimp ends with its data centre, as in -us19")
         address = base_url or f"https://{centre[1] if centre else ''}.api.mailchimp.com/3.0/"
-        super().__init__(name, api_key, address, transport, segment_prefix)
+        super().__init__(name, api_key, address, transport, segment_prefix, consent_field)
         self._list = f"lists/{list_id}"
-        self._consent_field = consent_field
 
     def _headers(self, api_key: Secret) -> Mapping[str, str]:
         return {"Authorization": "Basic " + base64.b64encode(f"key:{api_key.reveal()}".encode()).decode()}
@@ -210,11 +209,7 @@ class Mailchimp(Vendor):
             "include_unsubscribed": "true",
         }
         for page in self._pages("segment_members", path, "members", asked):
-            yield [Held(str(one["email_address"]), str(one["id"]), self._told(one["merge_fields"])) for one in page]
-
-    def _told(self, fields: Mapping[str, Any]) -> dict[str, Any] | None:
-        # A time of consent is not told among the fields; where one is mapped, fields are not compared.
-        return None if self._consent_field else dict(fields)
+            yield [Held(str(one["email_address"]), str(one["id"]), one["merge_fields"]) for one in page]
 
     def _pages(
         self, operation: str, path: str, rows: str, asked: Mapping[str, str] | None = None

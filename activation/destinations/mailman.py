@@ -11,7 +11,8 @@ What is special here:
 - A member whose delivery is disabled stays as they are.
 - Lists we make are for announcements, unadvertised, unarchived and without welcome; lists that are there stay as
   they are. Taking people off says nothing to them.
-- One field is taken, `display_name`; it belongs to the address, on all lists.
+- One field is taken, `display_name`; it belongs to the address, on all lists. Where an address has none, Mailman tells
+  that of the account it belongs to: a name that is to be cleared is cleared there, too.
 """
 
 import base64
@@ -32,6 +33,7 @@ from activation.sync.protocol import (
     Held,
     Limits,
     Operation,
+    Payload,
     PlanShape,
     Refused,
     Row,
@@ -64,8 +66,7 @@ class Mailman(Vendor):
 
     vendor = "Mailman"
     list_kind = "list"
-    # It tells display names, but not when somebody consented, which is always mapped: fields are not compared.
-    capabilities = Capabilities(frozenset(Operation), reads_back_payload=False)
+    capabilities = Capabilities(frozenset(Operation))
     limits = Limits(
         batch_rows={Operation.JOIN: 50, Operation.UPSERT: 50, Operation.LEAVE: 100, Operation.DELETE: 10},
         windows={"*": (Window(50, 1.0),)},  # it has no limits of its own
@@ -102,9 +103,8 @@ class Mailman(Vendor):
             list_prefix: Before a segment, the name of its list.
         """
         self._user = user
-        super().__init__(name, api_key, f"{base_url.rstrip('/')}/", transport, list_prefix)
+        super().__init__(name, api_key, f"{base_url.rstrip('/')}/", transport, list_prefix, consent_field)
         self._domain = mail_domain
-        self._consent_field = consent_field
 
     def _headers(self, api_key: Secret) -> Mapping[str, str]:
         return {"Authorization": "Basic " + base64.b64encode(f"{self._user}:{api_key.reveal()}".encode()).decode()}
@@ -189,7 +189,7 @@ class Mailman(Vendor):
         """The list's members, whether their delivery is enabled or not."""
         asked = {"list_id": self._list_id(segment), "role": "member"}
         for page in self._entries("find members", "members/find", asked):
-            yield [Held(str(one["email"]), str(one["member_id"])) for one in page]
+            yield [Held(str(one["email"]), str(one["member_id"]), _told(one)) for one in page]
 
     # Members
 
@@ -198,7 +198,7 @@ class Mailman(Vendor):
         return Applied([self._write(row, list_id if batch.operation is Operation.JOIN else None) for row in batch.rows])
 
     def _write(self, row: Row, joins: str | None) -> RowResult:
-        if joins is not None and not row.payload.get(self._consent_field):
+        if joins is not None and not row.payload.get(self._consent_field or ""):
             return refused(row, Refused("no dated consent to be put on a list", code="no_dated_consent"))
         try:
             if joins is not None:
@@ -206,13 +206,23 @@ class Mailman(Vendor):
                 self._change("subscribe", "POST", "members", form, expect=(201, 409))
                 self._mark(row, joins)
             if DISPLAY_NAME in row.payload:
-                name = {DISPLAY_NAME: str(row.payload[DISPLAY_NAME] or "")}
-                answer = self._change("name address", "PATCH", _address(row), name, expect=(204, 404))
-                if answer.status_code == 404:
+                if not self._name(row, str(row.payload[DISPLAY_NAME] or "")):
                     return not_told(row, 404)
         except Refused as error:
             return refused(row, error)
         return confirmed(row)
+
+    def _name(self, row: Row, name: str) -> bool:
+        """Name an address; whether it is there. Where that has no name Mailman takes the account's, which goes too."""
+        answer = self._change("name address", "PATCH", _address(row), {DISPLAY_NAME: name}, expect=(204, 404))
+        user = self._user_of(row) if not name and answer.status_code == 204 else None
+        if user and user.get(DISPLAY_NAME):
+            path = f"users/{user['user_id']}"
+            self._change("name user", "PATCH", path, {DISPLAY_NAME: ""}, expect=(204, 404))
+        return answer.status_code == 204
+
+    def _user_of(self, row: Row) -> dict[str, Any] | None:
+        return self._client.find("find user", f"{_address(row)}/user")
 
     def _mark(self, row: Row, list_id: str) -> None:
         form = {
@@ -239,7 +249,7 @@ class Mailman(Vendor):
 
     def _delete(self, batch: Batch) -> Applied:
         for row in batch.rows:
-            user = self._client.find("find user", f"{_address(row)}/user")
+            user = self._user_of(row)
             if user is not None:
                 path = f"users/{user['user_id']}"
                 addresses = self._client.find("find addresses", f"{path}/addresses")
@@ -247,6 +257,11 @@ class Mailman(Vendor):
                     self._client.call("delete user", "DELETE", path, expect=(204, 404))
             self._client.call("delete address", "DELETE", _address(row), expect=(204, 404))
         return Applied([confirmed(row) for row in batch.rows])
+
+
+def _told(member: Mapping[str, Any]) -> Payload | None:
+    """What a member is called; nothing of somebody who is on the list by their account, which has a name of its own."""
+    return {DISPLAY_NAME: member["display_name"]} if member["subscription_mode"] == "as_address" else None
 
 
 def _address(row: Row) -> str:

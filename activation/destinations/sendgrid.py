@@ -6,7 +6,8 @@ What is special here:
   fields in one country's notation.
 - A PUT of contacts is a job. It says how many rows failed, and which only in a file behind another address.
 - Leaving a list needs contact ids, 100 addresses per look-up, and is accepted, not confirmed: the read-back decides.
-- Members are read back by an export, the one way to see a whole list. The first 50 of a search are no list.
+- Members are read back by an export, the one way to see a whole list. The first 50 of a search are no list. It is not
+  described that an export tells `external_id`.
 - It is not described how a value is cleared, so `nulls: clear` is refused.
 """
 
@@ -65,7 +66,7 @@ class SendGrid(Vendor):
     base_url = "https://api.sendgrid.com"
     wait_header = "X-RateLimit-Reset-In"
     field_types = dict.fromkeys(FieldType, "Text") | {FieldType.NUMBER: "Number"}
-    capabilities = Capabilities(frozenset(Operation), reads_back_payload=True, clears_fields=False)
+    capabilities = Capabilities(frozenset(Operation), never_told=frozenset({"external_id"}), clears_fields=False)
     limits = Limits(
         batch_rows={Operation.JOIN: 20_000, Operation.UPSERT: 20_000, Operation.LEAVE: 100, Operation.DELETE: 100},
         batch_bytes=3_500_000,  # of payload; each contact's envelope comes on top, and 6 MB are the limit

@@ -5,6 +5,7 @@ belongs to its own module, which fills in the methods below "What differs"; thos
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, TypeVar
 
 import httpx
@@ -58,6 +59,7 @@ class Vendor(HttpConnector):
         base_url: str | None = None,
         transport: httpx.BaseTransport | None = None,
         list_prefix: str = "",
+        consent_field: str | None = None,
     ) -> None:
         """Store the account.
 
@@ -67,8 +69,13 @@ class Vendor(HttpConnector):
             base_url: Where the interface is elsewhere than `base_url` of the class, and for tests.
             transport: For tests.
             list_prefix: Before the segment, the name of the list.
+            consent_field: The mapped field that tells when somebody consented; no field there, and never told back.
         """
         self.name = name
+        self._consent_field = consent_field
+        if consent_field:
+            never_told = self.capabilities.never_told | {consent_field}
+            self.capabilities = replace(self.capabilities, never_told=never_told)
         self._list_prefix = list_prefix
         self._list_ids: dict[str, str] = {}
         self._mapped: Mapping[str, MappedField] = {}

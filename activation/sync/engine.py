@@ -474,16 +474,16 @@ class _Run:
         for audience in self._audiences:
             receipt = self._read_segment(audience)
             if self._capabilities.reads_back:
-                correct_snapshot(self.state, audience.segment, Operation.DELETE in self._capabilities.operations)
+                correct_snapshot(self.state, self._run_id, audience, self._capabilities)
             receipts.append(self._published(receipt))
         self._receipts = tuple(receipts)
 
     def _read_segment(self, audience: GatedAudience) -> Receipt:
         if not self._capabilities.reads_back:
-            return make_receipt(self.state, audience, reads_back=False)
+            return make_receipt(self.state, audience, self._capabilities)
         for reading in range(self._settings.read_backs):
             stage_held(self.state, audience.segment, self._destination.read_back(audience.segment), audience.mapping)
-            receipt = make_receipt(self.state, audience, reads_back=True)
+            receipt = make_receipt(self.state, audience, self._capabilities)
             if receipt.differences == 0 or self._destination.limits.settle_seconds == 0:
                 break
             if reading + 1 < self._settings.read_backs:
@@ -499,7 +499,7 @@ class _Run:
             if aside:
                 self._outcomes += RecordedOutcomes(rejected=aside)
         self._receipts = tuple(
-            self._published(make_receipt(self.state, audience, reads_back=True)) for audience in self._audiences
+            self._published(make_receipt(self.state, audience, self._capabilities)) for audience in self._audiences
         )
 
     def _published(self, receipt: Receipt) -> Receipt:

@@ -99,6 +99,11 @@ class GhostSite:
         (member,) = self._rows("select id from members where lower(email) = ?", address)
         self._do("PUT", f"members/{member[0]}/", {"members": [{"newsletters": []}]})
 
+    def change(self, address: str, name: str, *labels: str) -> None:
+        (member,) = self._rows("select id from members where lower(email) = ?", address)
+        changed = {"name": name, "labels": [{"name": one} for one in labels]}
+        self._do("PUT", f"members/{member[0]}/", {"members": [changed]})
+
     def unsubscribe_in_bulk(self, label: str) -> None:
         self._do("PUT", f"members/bulk/?filter=label:{label}", {"bulk": {"action": "unsubscribe", "meta": {}}})
 
@@ -185,6 +190,21 @@ class MailmanServer:
     def join(self, list_name: str, address: str) -> None:
         approved = dict.fromkeys(("pre_verified", "pre_confirmed", "pre_approved"), "true")
         self._do("POST", "members", {"list_id": f"{list_name}.{DOMAIN}", "subscriber": address, **approved})
+
+    def name(self, address: str, name: str) -> None:
+        self._do("PATCH", f"addresses/{address}", {"display_name": name})
+
+    def make_account(self, address: str, name: str, joins: str = "") -> None:
+        """Somebody has an account with a name of its own, and may be on a list by it."""
+        self._do("POST", "users", {"email": address, "display_name": name})
+        user = self.operator.get(f"addresses/{address}/user").raise_for_status().json()["user_id"]
+        self.name(address, "")
+        if joins:
+            self._do("POST", f"addresses/{address}/verify")
+            self._do("POST", f"users/{user}/preferred_address", {"email": address})
+            approved = dict.fromkeys(("pre_verified", "pre_confirmed", "pre_approved"), "true")
+            self._do("POST", "lists", {"fqdn_listname": f"{joins}@{DOMAIN}"})
+            self._do("POST", "members", {"list_id": f"{joins}.{DOMAIN}", "subscriber": str(user), **approved})
 
     def ban(self, address: str) -> None:
         self._do("POST", "bans", {"email": address})
