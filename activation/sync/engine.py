@@ -137,8 +137,8 @@ def sync(
 
     Args:
         connection: The warehouse, writable, with nobody else on it.
-        destination: The connector; or one that was asked already whom it suppresses, as is due before a gate judges. It
-            is closed at the end.
+        destination: The connector, which is closed at the end; or one that was asked already whom it suppresses, as is
+            due before a gate judges, which whoever asked it closes.
         audiences: All that go to this destination, as the gate sealed them. Segments that are not among them stay as
             they are.
         erased: Identifiers of people to be erased; they get a tombstone and never come back.
@@ -177,7 +177,8 @@ def sync(
     try:
         result = run.carry_out()
     finally:
-        connector.close()
+        if asked is None:
+            connector.close()
         run.state.forget_staging()
     if not dry_run:
         tell_changes(run.state, result.run_id, result.state, result.reason, channels)
