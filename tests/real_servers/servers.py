@@ -216,7 +216,8 @@ class MailmanServer:
     def held(self, list_name: str) -> dict[str, dict[str, Any]]:
         """A list's members with their display names."""
         rows = self._rows(
-            "select a.email, a.display_name from member as m inner join address as a on a.id = m.address_id "
+            "select a.email, a.display_name from member as m left join user as u on u.id = m.user_id "
+            "inner join address as a on a.id = coalesce(m.address_id, u._preferred_address_id) "
             "where m.list_id = ? and m.role = ?",
             f"{list_name}.{DOMAIN}",
             self._member_role(),
