@@ -13,7 +13,6 @@ What is special here:
 - A contact in a compliance state, or one that was forgotten, is a refused row and not a refused batch.
 """
 
-import base64
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -21,8 +20,9 @@ from typing import Any
 
 import httpx
 
-from activation.destinations.vendor import Vendor, confirmed, confirmed_where, not_told, refused
+from activation.destinations.vendor import Vendor, confirmed, confirmed_where, named, not_told, refused
 from activation.sync.gated import Batch
+from activation.sync.http import basic
 from activation.sync.protocol import (
     Applied,
     Capabilities,
@@ -95,12 +95,10 @@ class Mailchimp(Vendor):
         self._list = f"lists/{list_id}"
 
     def _headers(self, api_key: Secret) -> Mapping[str, str]:
-        return {"Authorization": "Basic " + base64.b64encode(f"key:{api_key.reveal()}".encode()).decode()}
+        return basic("key", api_key)
 
     def _lists(self, names: Collection[str]) -> Iterator[tuple[str, str]]:
-        for page in self._pages("segments", f"{self._list}/segments", "segments", {"type": "static"}):
-            for one in page:
-                yield str(one["name"]), str(one["id"])
+        return named(self._pages("segments", f"{self._list}/segments", "segments", {"type": "static"}))
 
     def _create_list(self, name: str) -> str:
         body = {"name": name, "static_segment": []}
@@ -139,11 +137,9 @@ class Mailchimp(Vendor):
         removed = self._change_members(batch.segment, "members_to_remove", "members_removed", batch.rows)
         return Applied(confirmed_where(lambda row: row.identifier in removed, batch.rows))
 
-    def _delete(self, batch: Batch) -> Applied:
-        for row in batch.rows:
-            path = f"{self._list}/members/{_hash(row.identifier)}/actions/delete-permanent"
-            self._client.call("delete_permanent", "POST", path, expect=(204, 404))
-        return Applied([confirmed(row) for row in batch.rows])
+    def _erase(self, row: Row) -> None:
+        path = f"{self._list}/members/{_hash(row.identifier)}/actions/delete-permanent"
+        self._client.call("delete_permanent", "POST", path, expect=(204, 404))
 
     def _create(self, rows: Sequence[Row]) -> Iterator[RowResult]:
         """Create who is new and update who is there; yields those that were refused."""
@@ -163,7 +159,7 @@ class Mailchimp(Vendor):
                 yield updated
 
     def _member(self, row: Row) -> dict[str, object]:
-        consented_at = row.payload.get(self._consent_field) if self._consent_field else None
+        consented_at = self._consented_at(row)
         member: dict[str, object] = {
             "email_address": row.identifier,
             "status": "subscribed" if consented_at else "transactional",

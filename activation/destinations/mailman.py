@@ -15,16 +15,15 @@ What is special here:
   that of the account it belongs to: a name that is to be cleared is cleared there, too.
 """
 
-import base64
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import httpx
 
-from activation.destinations.vendor import Vendor, confirmed, not_told, refused
+from activation.destinations.vendor import Vendor, confirmed, named, not_told, refused, without_consent
 from activation.sync.gated import Batch
-from activation.sync.http import json_object
+from activation.sync.http import basic, json_object
 from activation.sync.protocol import (
     Applied,
     Capabilities,
@@ -53,12 +52,14 @@ ANNOUNCEMENTS = {
     "send_welcome_message": "false",
     "subscription_policy": "confirm",
 }
+MARK = {"role": "nonmember", "delivery_status": "by_moderator"}
 APPROVED = {
     "pre_verified": "true",
     "pre_confirmed": "true",
     "pre_approved": "true",
     "send_welcome_message": "false",
 }
+Form = Mapping[str, str | Sequence[str]]
 
 
 class Mailman(Vendor):
@@ -107,34 +108,22 @@ class Mailman(Vendor):
         self._domain = mail_domain
 
     def _headers(self, api_key: Secret) -> Mapping[str, str]:
-        return {"Authorization": "Basic " + base64.b64encode(f"{self._user}:{api_key.reveal()}".encode()).decode()}
+        return basic(self._user, api_key)
 
     def _said(self, answer: httpx.Response) -> tuple[str, str]:
         return "", str(json_object(answer).get("description", ""))
 
     def _change(
-        self,
-        operation: str,
-        method: str,
-        path: str,
-        form: Mapping[str, str | Sequence[str]],
-        expect: Collection[int],
+        self, operation: str, method: str, path: str, form: Form, expect: Collection[int] = (204,)
     ) -> httpx.Response:
-        content = urlencode(form, doseq=True).encode()
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        return self._client.call(operation, method, path, content=content, headers=headers, expect=expect)
+        return self._client.call(operation, method, path, **_written(form), expect=expect)
 
     def _entries(
         self, operation: str, path: str, asked: Mapping[str, str] | None = None
     ) -> Iterator[list[dict[str, Any]]]:
-        page = 1
-        while True:
-            params: dict[str, str | int] = {**(asked or {}), "count": PAGE, "page": page}
-            found = self._client.call(operation, "GET", path, params=params).json().get("entries") or []
-            yield found
-            if len(found) < PAGE:
-                return
-            page += 1
+        return self._client.pages_by_offset(
+            operation, path, "entries", PAGE, asked, size_name="count", page_name="page", is_left_out_when_empty=True
+        )
 
     # Lists
 
@@ -151,19 +140,13 @@ class Mailman(Vendor):
         return super().prepare(shape)
 
     def _lists(self, names: Collection[str]) -> Iterator[tuple[str, str]]:
-        for page in self._entries("find lists", f"domains/{quote(self._domain)}/lists"):
-            for one in page:
-                yield str(one["list_name"]), str(one["list_id"])
+        return named(self._entries("find lists", f"domains/{quote(self._domain)}/lists"), "list_name", "list_id")
 
     def _create_list(self, name: str) -> str:
         form = {"fqdn_listname": f"{name}@{self._domain}", "style_name": "legacy-announce"}
-        try:
-            self._change("create list", "POST", "lists", form, expect=(201,))
-        except Refused as error:
-            if LIST_THERE not in str(error):  # made by a call whose answer was lost
-                raise
+        self._client.create("create list", "lists", LIST_THERE, **_written(form))
         list_id = f"{name}.{self._domain}"
-        self._change("configure list", "PATCH", f"lists/{quote(list_id)}/config", ANNOUNCEMENTS, expect=(204,))
+        self._change("configure list", "PATCH", f"lists/{quote(list_id)}/config", ANNOUNCEMENTS)
         return list_id
 
     def _addresses(self, list_id: str, asked: Mapping[str, str]) -> set[str]:
@@ -198,8 +181,8 @@ class Mailman(Vendor):
         return Applied([self._write(row, list_id if batch.operation is Operation.JOIN else None) for row in batch.rows])
 
     def _write(self, row: Row, joins: str | None) -> RowResult:
-        if joins is not None and not row.payload.get(self._consent_field or ""):
-            return refused(row, Refused("no dated consent to be put on a list", code="no_dated_consent"))
+        if joins is not None and not self._consented_at(row):
+            return without_consent(row)
         try:
             if joins is not None:
                 form = {"list_id": joins, "subscriber": row.identifier, **APPROVED}
@@ -225,17 +208,8 @@ class Mailman(Vendor):
         return self._client.find("find user", f"{_address(row)}/user")
 
     def _mark(self, row: Row, list_id: str) -> None:
-        form = {
-            "list_id": list_id,
-            "subscriber": row.identifier,
-            "role": "nonmember",
-            "delivery_status": "by_moderator",
-        }
-        try:
-            self._change("mark", "POST", "members", form, expect=(201,))
-        except Refused as error:
-            if ALREADY_MARKED not in str(error):
-                raise
+        form = {"list_id": list_id, "subscriber": row.identifier, **MARK}
+        self._client.create("mark", "members", ALREADY_MARKED, **_written(form))
 
     def _leave(self, batch: Batch) -> Applied:
         list_id = quote(self._list_id(batch.segment))
@@ -247,16 +221,20 @@ class Mailman(Vendor):
         self._change("unsubscribe", "DELETE", f"lists/{list_id}/roster/member", form, expect=(200,))
         return Applied([confirmed(row) for row in batch.rows])  # those it does not know are not on the list either
 
-    def _delete(self, batch: Batch) -> Applied:
-        for row in batch.rows:
-            user = self._user_of(row)
-            if user is not None:
-                path = f"users/{user['user_id']}"
-                addresses = self._client.find("find addresses", f"{path}/addresses")
-                if addresses is not None and addresses["total_size"] == 1:
-                    self._client.call("delete user", "DELETE", path, expect=(204, 404))
-            self._client.call("delete address", "DELETE", _address(row), expect=(204, 404))
-        return Applied([confirmed(row) for row in batch.rows])
+    def _erase(self, row: Row) -> None:
+        user = self._user_of(row)
+        if user is not None:
+            path = f"users/{user['user_id']}"
+            addresses = self._client.find("find addresses", f"{path}/addresses")
+            if addresses is not None and addresses["total_size"] == 1:
+                self._client.call("delete user", "DELETE", path, expect=(204, 404))
+        self._client.call("delete address", "DELETE", _address(row), expect=(204, 404))
+
+
+def _written(form: Form) -> dict[str, Any]:
+    """The body of a call: Mailman takes forms."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    return {"content": urlencode(form, doseq=True).encode(), "headers": headers}
 
 
 def _told(member: Mapping[str, Any]) -> Payload | None:
