@@ -8,6 +8,7 @@ What is special here:
   they are `subscribed`, with that time.
 - A segment ignores unknown addresses without a word: only those it names as added are confirmed, of the others the
   read-back decides.
+- What goes out unasked, persona and class, has merge tags of its own (`TAGS`), for its names are none.
 - Tags are not touched: setting them takes others away.
 - Deleting for good forbids the address for ever, which is what erasure asks for and nothing else gets.
 - A contact in a compliance state, or one that was forgotten, is a refused row and not a refused batch.
@@ -21,6 +22,7 @@ from typing import Any
 import httpx
 
 from activation.destinations.vendor import Vendor, confirmed, confirmed_where, named, not_told, refused
+from activation.fields import DEFAULT_FIELDS
 from activation.sync.gated import Batch
 from activation.sync.http import basic
 from activation.sync.protocol import (
@@ -44,6 +46,7 @@ from activation.sync.secrets import Secret
 
 AT_ONCE, PAGE = 500, 1000
 EXISTS = "ERROR_CONTACT_EXISTS"
+TAGS = dict(zip(DEFAULT_FIELDS, ("PERSONA_ID", "PERSONA", "ADOPTION"), strict=True))
 _TAG = re.compile(r"[A-Z][A-Z0-9_]{0,9}", re.ASCII)
 _KEY = re.compile(r"[!-~]+-([a-z]{2,4}\d{1,3})", re.ASCII)
 
@@ -108,14 +111,20 @@ class Mailchimp(Vendor):
         return field == self._consent_field
 
     def _fields(self, names: Collection[str]) -> Mapping[str, str]:
-        for name in names:
-            if not _TAG.fullmatch(name):
+        tags = {name: _tag(name) for name in names}
+        for name, tag in tags.items():
+            if not _TAG.fullmatch(tag):
                 raise Fatal(f"{name} cannot be a merge tag: upper-case letters, digits and _, at most ten of them")
-        pages = self._pages("merge_fields", f"{self._list}/merge-fields", "merge_fields")
-        return {str(one["tag"]): str(one["type"]) for page in pages for one in page}
+            if tag != name and tag in tags:
+                raise Fatal(
+                    f"{tag} is the merge tag of {name}, which goes out unasked; map another"
+                )
+        there = dict(named(self._pages("merge_fields", f"{self._list}/merge-fields", "merge_fields"), "tag", "type"))
+        return {name: there[tag] for name, tag in tags.items() if tag in there}
 
     def _create_field(self, field: MappedField, vendor_type: str) -> None:
-        body = {"tag": field.name, "name": field.name, "type": vendor_type, "required": False, "public": False}
+        tag = _tag(field.name)
+        body = {"tag": tag, "name": field.name, "type": vendor_type, "required": False, "public": False}
         self._client.call("create_merge_field", "POST", f"{self._list}/merge-fields", json=body)
 
     def pull_suppressions(self) -> Iterator[Sequence[Suppression]]:
@@ -171,7 +180,7 @@ class Mailchimp(Vendor):
 
     def _merge_fields(self, payload: Payload) -> dict[str, object]:
         return {
-            name: "" if value is None else str(value).lower() if isinstance(value, bool) else value
+            _tag(name): "" if value is None else str(value).lower() if isinstance(value, bool) else value
             for name, value in payload.items()
             if name != self._consent_field
         }
@@ -205,12 +214,19 @@ class Mailchimp(Vendor):
             "include_unsubscribed": "true",
         }
         for page in self._pages("segment_members", path, "members", asked):
-            yield [Held(str(one["email_address"]), str(one["id"]), one["merge_fields"]) for one in page]
+            yield [Held(str(one["email_address"]), str(one["id"]), self._told(one["merge_fields"])) for one in page]
+
+    def _told(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: fields.get(_tag(name)) for name in self._mapped}
 
     def _pages(
         self, operation: str, path: str, rows: str, asked: Mapping[str, str] | None = None
     ) -> Iterator[list[dict[str, Any]]]:
         return self._client.pages_by_offset(operation, path, rows, PAGE, asked, size_name="count")
+
+
+def _tag(field: str) -> str:
+    return TAGS.get(field, field)
 
 
 def _hash(address: str) -> str:

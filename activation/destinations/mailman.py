@@ -12,7 +12,8 @@ What is special here:
 - Lists we make are for announcements, unadvertised, unarchived and without welcome; lists that are there stay as
   they are. Taking people off says nothing to them.
 - One field is taken, `display_name`; it belongs to the address, on all lists. Where an address has none, Mailman tells
-  that of the account it belongs to: a name that is to be cleared is cleared there, too.
+  that of the account it belongs to: a name that is to be cleared is cleared there, too. What other destinations get
+  unasked, persona and class, stays here.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from urllib.parse import quote, urlencode
 import httpx
 
 from activation.destinations.vendor import Vendor, confirmed, named, not_told, refused, without_consent
+from activation.fields import DEFAULT_FIELDS
 from activation.sync.gated import Batch
 from activation.sync.http import basic, json_object
 from activation.sync.protocol import (
@@ -67,7 +69,7 @@ class Mailman(Vendor):
 
     vendor = "Mailman"
     list_kind = "list"
-    capabilities = Capabilities(frozenset(Operation))
+    capabilities = Capabilities(frozenset(Operation), never_told=frozenset(DEFAULT_FIELDS))
     limits = Limits(
         batch_rows={Operation.JOIN: 50, Operation.UPSERT: 50, Operation.LEAVE: 100, Operation.DELETE: 10},
         windows={"*": (Window(50, 1.0),)},  # it has no limits of its own
@@ -135,7 +137,7 @@ class Mailman(Vendor):
         """
         for one in shape.segments:
             for mapped in one.fields:
-                if mapped.name not in (DISPLAY_NAME, self._consent_field):
+                if mapped.name not in (DISPLAY_NAME, self._consent_field, *DEFAULT_FIELDS):
                     raise Fatal(f"Mailman has no field {mapped.name}, only {DISPLAY_NAME}")
         return super().prepare(shape)
 
