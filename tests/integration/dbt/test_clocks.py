@@ -67,8 +67,9 @@ def test_an_addition_tells_what_the_calendar_tells(
         connection.execute("set timezone = 'UTC'")
         sql = local_time_sql(connection, timezone, first_day, last_day)
         off = connection.execute(
-            f"select count(*), count(*) filter ({sql} is distinct from timezone(?, timezone('UTC', instant))) from ("
-            "select unnest(generate_series(?::date - interval 4 day, ?::date + interval 4 day, interval 5 minute)) as instant)",
+            f"select count(*), count(*) filter ({sql} is distinct from timezone(?, timezone('UTC', instant))) "
+            "from (select unnest(generate_series("
+            "?::date - interval 4 day, ?::date + interval 4 day, interval 5 minute)) as instant)",
             [timezone, first_day, last_day],
         ).fetchone()
         assert off is not None and off[0] > 1000
