@@ -2,11 +2,12 @@
    since when its first human answers are known. Keyed by contact, so that a merge of people never rewrites it.
 
    Joins are by numbers that stand for texts within this statement: there are tens of millions of rows. #}
+{%- set history = ref('int_message_history') -%}
 {%- set reach = ['1970-01-01', '1970-01-01'] -%}
 {%- if execute -%}
     {# Asked before, and not joined: what lies before is then not even read. #}
     {%- set reach = run_query(
-        "select coalesce(min(from_at), '1970-01-01'), coalesce(max(as_of_at), '1970-01-01') from " ~ ref('int_message_history')
+        "select coalesce(min(from_at), '1970-01-01'), coalesce(max(as_of_at), '1970-01-01') from " ~ history
     ).rows[0] -%}
 {%- endif -%}
 {%- set is_within_reach -%}
