@@ -8,6 +8,7 @@ was erased, and what is told of a sync beside the engine's own result. What is c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -131,49 +132,45 @@ def sync_destination(
     connection.execute(TABLES)
     if send:
         _refuse_older_weeks(connection, week, name)
-    connector = connector_of(workspace, name)
-    channels = channels_of(workspace, name)
     settings = workspace.activation_file.destinations[name]
-    if not _goes_anywhere(connection, workspace, name):
-        connector.close()
-        return DestinationSync(name, settings.kind, week)
-    # Before the gate judges: whom the destination suppresses is refused there, and whoever came back is not.
-    asked = ask_destination(connection, connector, call_deadline_seconds=settings.retry_minutes * 60, clock=clock)
-    judged = JudgedWeek(connection, workspace, week)
-    try:
-        if send and not judged.is_told():
-            judged.tell()
-        sealed = judged.sealed(name)
-        left = _sealed_as_nobody(connection, judged, name)
-        given = [_given(one, judged.states[one.segment]) for one in sealed]
-        given += [SentAudience(one.segment, WITHDRAWN) for one in left]
-        if not given:
-            connector.close()
-            return DestinationSync(name, settings.kind, week, _held_back(judged, name))
-        result = sync(
-            connection,
-            asked,
-            [*sealed, *left],
-            erased=_erased(connection, name),
-            settings=SyncSettings(
-                guards=settings.guards.guards(),
-                call_deadline_seconds=settings.retry_minutes * 60,
-                job_deadline_seconds=settings.job_minutes * 60,
-            ),
-            clock=clock,
-            channels=channels,
-            dry_run=not send,
-            allow_mass_removal=allow_mass_removal,
-            full=full,
-            on_progress=on_progress,
-        )
-    finally:
-        judged.close()
+    with closing(connector_of(workspace, name)) as connector:
+        channels = channels_of(workspace, name)
+        if not _goes_anywhere(connection, workspace, name):
+            return DestinationSync(name, settings.kind, week)
+        # Before the gate judges: whom the destination suppresses is refused there, and whoever came back is not.
+        asked = ask_destination(connection, connector, call_deadline_seconds=settings.retry_minutes * 60, clock=clock)
+        with closing(JudgedWeek(connection, workspace, week)) as judged:
+            if send and not judged.is_told():
+                judged.tell()
+            sealed = judged.sealed(name)
+            left = _sealed_as_nobody(connection, judged, name)
+            given = [_given(one, judged.states[one.segment]) for one in sealed]
+            given += [SentAudience(one.segment, WITHDRAWN) for one in left]
+            held_back = _held_back(judged, name)
+            if not given:
+                return DestinationSync(name, settings.kind, week, held_back)
+            result = sync(
+                connection,
+                asked,
+                [*sealed, *left],
+                erased=_erased(connection, name),
+                settings=SyncSettings(
+                    guards=settings.guards.guards(),
+                    call_deadline_seconds=settings.retry_minutes * 60,
+                    job_deadline_seconds=settings.job_minutes * 60,
+                ),
+                clock=clock,
+                channels=channels,
+                dry_run=not send,
+                allow_mass_removal=allow_mass_removal,
+                full=full,
+                on_progress=on_progress,
+            )
     return DestinationSync(
         name,
         settings.kind,
         week,
-        (*given, *_held_back(judged, name)),
+        (*given, *held_back),
         result,
         _operations(connection, result.run_id),
         _rejected(connection, result.run_id),

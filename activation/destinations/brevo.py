@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from activation.destinations.vendor import Vendor, confirmed, confirmed_where, started
+from activation.destinations.vendor import Vendor, confirmed_where, named, started
 from activation.sync.gated import Batch
 from activation.sync.http import json_object
 from activation.sync.protocol import (
@@ -47,7 +47,7 @@ class Brevo(Vendor):
     base_url = "https://api.brevo.com/v3/"
     wait_header = "x-sib-ratelimit-reset"
     field_types = dict.fromkeys(FieldType, "text") | OTHER_TYPES
-    capabilities = Capabilities(frozenset(Operation), reads_back_payload=True)
+    capabilities = Capabilities(frozenset(Operation))
     limits = Limits(
         batch_rows={Operation.JOIN: 10_000, Operation.UPSERT: 10_000, Operation.LEAVE: 150, Operation.DELETE: 1},
         batch_bytes=4_000_000,  # of payload; 8 MB with the envelopes are advised, 10 MB the limit
@@ -67,9 +67,7 @@ class Brevo(Vendor):
         return {"api-key": api_key.reveal(), "Accept": "application/json"}
 
     def _lists(self, names: Collection[str]) -> Iterator[tuple[str, str]]:
-        for page in self._pages("getLists", "contacts/lists", "lists", 50):
-            for one in page:
-                yield str(one["name"]), str(one["id"])
+        return named(self._pages("getLists", "contacts/lists", "lists", 50))
 
     def _create_list(self, name: str) -> str:
         body = {"name": name, "folderId": self._folder()}
@@ -77,10 +75,9 @@ class Brevo(Vendor):
         return str(created.json()["id"])
 
     def _folder(self) -> int:
-        for page in self._pages("getFolders", "contacts/folders", "folders", 50):
-            for one in page:
-                if one["name"] == FOLDER:
-                    return int(one["id"])
+        for name, folder in named(self._pages("getFolders", "contacts/folders", "folders", 50)):
+            if name == FOLDER:
+                return int(folder)
         created = self._client.call("createFolder", "POST", "contacts/folders", json={"name": FOLDER}, expect=(201,))
         return int(created.json()["id"])
 
@@ -132,12 +129,9 @@ class Brevo(Vendor):
         removed = {str(one).lower() for one in (json_object(answer).get("contacts") or {}).get("success") or []}
         return Applied(confirmed_where(lambda row: row.identifier in removed, batch.rows, answer.status_code))
 
-    def _delete(self, batch: Batch) -> Applied:
-        for row in batch.rows:
-            path = f"contacts/{quote(row.identifier, safe='')}"
-            params = {"identifierType": "email_id"}
-            self._client.call("deleteContact", "DELETE", path, params=params, expect=(204, 404))
-        return Applied([confirmed(row) for row in batch.rows])
+    def _erase(self, row: Row) -> None:
+        path, params = f"contacts/{quote(row.identifier, safe='')}", {"identifierType": "email_id"}
+        self._client.call("deleteContact", "DELETE", path, params=params, expect=(204, 404))
 
     def poll(self, job: Job) -> JobState:
         """Ask whether the process is done. What became of its rows is asked by the read-back."""

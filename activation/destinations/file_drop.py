@@ -99,7 +99,6 @@ class FileDrop(Deliveries):
         self.capabilities = Capabilities(
             frozenset({Operation.JOIN, Operation.UPSERT, Operation.LEAVE}),
             reads_back=stays and contents is Contents.FULL,
-            reads_back_payload=True,
             pulls_suppressions=False,
             whole=contents is Contents.FULL,
             is_case_sensitive=is_case_sensitive,

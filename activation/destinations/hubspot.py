@@ -18,6 +18,7 @@ import httpx
 
 from activation.destinations.vendor import Vendor, confirmed, in_pieces, not_told, refused
 from activation.sync.gated import Batch
+from activation.sync.http import bearer
 from activation.sync.payload import scalar_text
 from activation.sync.protocol import (
     Applied,
@@ -62,7 +63,7 @@ class HubSpot(Vendor):
     base_url = "https://api.hubapi.com"
     looked_up_at_once = AT_ONCE
     field_types = TYPES
-    capabilities = Capabilities(frozenset(Operation), reads_back_payload=True)
+    capabilities = Capabilities(frozenset(Operation))
     limits = Limits(
         batch_rows=dict.fromkeys(Operation, AT_ONCE),
         windows={"search": (Window(4, 1.0),), "*": (Window(190, 10.0),)},
@@ -88,7 +89,7 @@ class HubSpot(Vendor):
         super().__init__(name, token, base_url, transport, list_prefix)
 
     def _headers(self, api_key: Secret) -> Mapping[str, str]:
-        return {"Authorization": f"Bearer {api_key.reveal()}"}
+        return bearer(api_key)
 
     def _lists(self, names: Collection[str]) -> Iterator[tuple[str, str]]:
         for name in names:
@@ -186,30 +187,25 @@ class HubSpot(Vendor):
 
     def _join(self, segment: str, rows: Sequence[Row], results: Mapping[str, RowResult]) -> dict[str, RowResult]:
         ids = {key: str(one.vendor_id) for key, one in results.items() if one.outcome is Outcome.CONFIRMED}
-        missing = self._change_members(segment, list(ids.values()), []) if ids else set()
+        missing = self._change_members(self._list_id(segment), list(ids.values()), []) if ids else set()
         unsure = {row.key: not_told(row, vendor_id=ids[row.key]) for row in rows if ids.get(row.key) in missing}
         return {**results, **unsure}
 
-    def _change_members(self, segment: str, add: Sequence[str], remove: Sequence[str]) -> set[str]:
+    def _change_members(self, list_id: str, add: Sequence[str], remove: Sequence[str]) -> set[str]:
         """Change a list and return the ids that HubSpot does not know."""
-        body = {"recordIdsToAdd": list(add), "recordIdsToRemove": list(remove)}
-        path = f"{LISTS}/{self._list_id(segment)}/memberships/add-and-remove"
+        body = {"recordIdsToAdd": add, "recordIdsToRemove": remove}
+        path = f"{LISTS}/{list_id}/memberships/add-and-remove"
         answer = self._client.call("change_members", "PUT", path, json=body).json()
         return {str(one) for one in answer.get("recordIdsMissing") or []}
 
-    def _leave(self, batch: Batch) -> Applied:
-        ids = self._ids(batch.rows)
-        if ids:
-            self._change_members(batch.segment, [], list(ids.values()))
-        # Who is no contact is in no list.
-        return Applied([confirmed(row, vendor_id=ids.get(row.identifier)) for row in batch.rows])
+    def _remove(self, list_id: str, ids: Sequence[str]) -> None:
+        self._change_members(list_id, [], ids)
 
     def _delete(self, batch: Batch) -> Applied:
-        ids = self._ids(batch.rows)
-        for vendor_id in ids.values():
+        for vendor_id in self._ids(batch.rows).values():
             body = {"objectId": vendor_id}
             self._client.call("gdpr_delete", "POST", f"{CONTACTS}/gdpr-delete", json=body, expect=(204,))
-        return Applied([confirmed(row, vendor_id=ids.get(row.identifier)) for row in batch.rows])
+        return Applied([confirmed(row) for row in batch.rows])
 
     def _look_up(self, addresses: Sequence[str]) -> Iterator[tuple[str, str]]:
         for one in self._read(addresses, "email"):

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from activation.destinations.vendor import Vendor, confirmed, started
+from activation.destinations.vendor import Vendor, started
 from activation.sync.gated import Batch
 from activation.sync.protocol import (
     Applied,
@@ -61,7 +61,7 @@ class Klaviyo(Vendor):
 
     vendor = "Klaviyo"
     base_url = "https://a.klaviyo.com"
-    capabilities = Capabilities(frozenset(Operation), reads_back_payload=True)
+    capabilities = Capabilities(frozenset(Operation))
     limits = Limits(
         batch_rows={Operation.JOIN: 10_000, Operation.UPSERT: 10_000, Operation.LEAVE: 1000, Operation.DELETE: 1},
         batch_bytes=3_000_000,  # of payload; the envelope of each profile comes on top, and 5 MB are the limit
@@ -115,30 +115,16 @@ class Klaviyo(Vendor):
         )
         return started(answer.json()["data"]["id"], batch)
 
-    def _leave(self, batch: Batch) -> Applied:
-        ids = self._ids(batch.rows)
-        # Klaviyo knows no profile of the others, so they are in no list either.
-        if ids:
-            self._client.call(
-                "remove_profiles_from_list",
-                "DELETE",
-                f"/api/lists/{self._list_id(batch.segment)}/relationships/profiles",
-                json={"data": [{"type": "profile", "id": found} for found in ids.values()]},
-                expect=(204,),
-            )
-        return Applied([confirmed(row, vendor_id=ids.get(row.identifier)) for row in batch.rows])
+    def _remove(self, list_id: str, ids: Sequence[str]) -> None:
+        body = {"data": [{"type": "profile", "id": one} for one in ids]}
+        path = f"/api/lists/{list_id}/relationships/profiles"
+        self._client.call("remove_profiles_from_list", "DELETE", path, json=body, expect=(204,))
 
-    def _delete(self, batch: Batch) -> Applied:
-        for row in batch.rows:
-            profile = {"type": "profile", "attributes": {"email": row.identifier}}
-            self._client.call(
-                "request_profile_deletion",
-                "POST",
-                "/api/data-privacy-deletion-jobs",
-                json={"data": {"type": "data-privacy-deletion-job", "attributes": {"profile": {"data": profile}}}},
-                expect=(202,),
-            )
-        return Applied([confirmed(row, 202) for row in batch.rows])
+    def _erase(self, row: Row) -> None:
+        profile = {"type": "profile", "attributes": {"email": row.identifier}}
+        data = {"type": "data-privacy-deletion-job", "attributes": {"profile": {"data": profile}}}
+        path = "/api/data-privacy-deletion-jobs"
+        self._client.call("request_profile_deletion", "POST", path, json={"data": data}, expect=(202,))
 
     def _look_up(self, addresses: Sequence[str]) -> Iterator[tuple[str, str]]:
         listed = json.dumps(addresses, ensure_ascii=False)
@@ -193,11 +179,7 @@ def _profile(row: Row) -> dict[str, object]:
 
 def _held(profile: Mapping[str, Any]) -> Held:
     attributes = profile["attributes"]
-    fields = {
-        name: value
-        for name, value in {**attributes, **(attributes.get("properties") or {})}.items()
-        if value is None or isinstance(value, str | int | float | bool)
-    }
+    fields = {**attributes, **(attributes.get("properties") or {})}
     return Held(str(attributes["email"]), str(profile["id"]), fields)
 
 

@@ -8,12 +8,12 @@ What is special here:
   they are `subscribed`, with that time.
 - A segment ignores unknown addresses without a word: only those it names as added are confirmed, of the others the
   read-back decides.
+- What goes out unasked, persona and class, has merge tags of its own (`TAGS`), for its names are none.
 - Tags are not touched: setting them takes others away.
 - Deleting for good forbids the address for ever, which is what erasure asks for and nothing else gets.
 - A contact in a compliance state, or one that was forgotten, is a refused row and not a refused batch.
 """
 
-import base64
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -21,8 +21,10 @@ from typing import Any
 
 import httpx
 
-from activation.destinations.vendor import Vendor, confirmed, confirmed_where, not_told, refused
+from activation.destinations.vendor import Vendor, confirmed, confirmed_where, named, not_told, refused
+from activation.fields import DEFAULT_FIELDS
 from activation.sync.gated import Batch
+from activation.sync.http import basic
 from activation.sync.protocol import (
     Applied,
     Capabilities,
@@ -44,6 +46,7 @@ from activation.sync.secrets import Secret
 
 AT_ONCE, PAGE = 500, 1000
 EXISTS = "ERROR_CONTACT_EXISTS"
+TAGS = dict(zip(DEFAULT_FIELDS, ("PERSONA_ID", "PERSONA", "ADOPTION"), strict=True))
 _TAG = re.compile(r"[A-Z][A-Z0-9_]{0,9}", re.ASCII)
 _KEY = re.compile(r"[!-~]+-([a-z]{2,4}\d{1,3})", re.ASCII)
 
@@ -54,7 +57,7 @@ class Mailchimp(Vendor):
     vendor = "Mailchimp"
     list_kind = "static segment"
     field_types = dict.fromkeys(FieldType, "text") | {FieldType.NUMBER: "number"}
-    capabilities = Capabilities(frozenset(Operation), reads_back_payload=True)
+    capabilities = Capabilities(frozenset(Operation))
     limits = Limits(
         batch_rows={Operation.JOIN: AT_ONCE, Operation.UPSERT: 50, Operation.LEAVE: AT_ONCE, Operation.DELETE: 10},
         windows={"*": (Window(10, 1.0),)},
@@ -91,17 +94,14 @@ class Mailchimp(Vendor):
         if base_url is None and centre is None:
             raise ValueError("A key of Mailchimp ends with its data centre, as in -us19")
         address = base_url or f"https://{centre[1] if centre else ''}.api.mailchimp.com/3.0/"
-        super().__init__(name, api_key, address, transport, segment_prefix)
+        super().__init__(name, api_key, address, transport, segment_prefix, consent_field)
         self._list = f"lists/{list_id}"
-        self._consent_field = consent_field
 
     def _headers(self, api_key: Secret) -> Mapping[str, str]:
-        return {"Authorization": "Basic " + base64.b64encode(f"key:{api_key.reveal()}".encode()).decode()}
+        return basic("key", api_key)
 
     def _lists(self, names: Collection[str]) -> Iterator[tuple[str, str]]:
-        for page in self._pages("segments", f"{self._list}/segments", "segments", {"type": "static"}):
-            for one in page:
-                yield str(one["name"]), str(one["id"])
+        return named(self._pages("segments", f"{self._list}/segments", "segments", {"type": "static"}))
 
     def _create_list(self, name: str) -> str:
         body = {"name": name, "static_segment": []}
@@ -111,14 +111,20 @@ class Mailchimp(Vendor):
         return field == self._consent_field
 
     def _fields(self, names: Collection[str]) -> Mapping[str, str]:
-        for name in names:
-            if not _TAG.fullmatch(name):
+        tags = {name: _tag(name) for name in names}
+        for name, tag in tags.items():
+            if not _TAG.fullmatch(tag):
                 raise Fatal(f"{name} cannot be a merge tag: upper-case letters, digits and _, at most ten of them")
-        pages = self._pages("merge_fields", f"{self._list}/merge-fields", "merge_fields")
-        return {str(one["tag"]): str(one["type"]) for page in pages for one in page}
+            if tag != name and tag in tags:
+                raise Fatal(
+                    f"{tag} is the merge tag of {name}, which goes out unasked; map another"
+                )
+        there = dict(named(self._pages("merge_fields", f"{self._list}/merge-fields", "merge_fields"), "tag", "type"))
+        return {name: there[tag] for name, tag in tags.items() if tag in there}
 
     def _create_field(self, field: MappedField, vendor_type: str) -> None:
-        body = {"tag": field.name, "name": field.name, "type": vendor_type, "required": False, "public": False}
+        tag = _tag(field.name)
+        body = {"tag": tag, "name": field.name, "type": vendor_type, "required": False, "public": False}
         self._client.call("create_merge_field", "POST", f"{self._list}/merge-fields", json=body)
 
     def pull_suppressions(self) -> Iterator[Sequence[Suppression]]:
@@ -140,11 +146,9 @@ class Mailchimp(Vendor):
         removed = self._change_members(batch.segment, "members_to_remove", "members_removed", batch.rows)
         return Applied(confirmed_where(lambda row: row.identifier in removed, batch.rows))
 
-    def _delete(self, batch: Batch) -> Applied:
-        for row in batch.rows:
-            path = f"{self._list}/members/{_hash(row.identifier)}/actions/delete-permanent"
-            self._client.call("delete_permanent", "POST", path, expect=(204, 404))
-        return Applied([confirmed(row) for row in batch.rows])
+    def _erase(self, row: Row) -> None:
+        path = f"{self._list}/members/{_hash(row.identifier)}/actions/delete-permanent"
+        self._client.call("delete_permanent", "POST", path, expect=(204, 404))
 
     def _create(self, rows: Sequence[Row]) -> Iterator[RowResult]:
         """Create who is new and update who is there; yields those that were refused."""
@@ -164,7 +168,7 @@ class Mailchimp(Vendor):
                 yield updated
 
     def _member(self, row: Row) -> dict[str, object]:
-        consented_at = row.payload.get(self._consent_field) if self._consent_field else None
+        consented_at = self._consented_at(row)
         member: dict[str, object] = {
             "email_address": row.identifier,
             "status": "subscribed" if consented_at else "transactional",
@@ -176,7 +180,7 @@ class Mailchimp(Vendor):
 
     def _merge_fields(self, payload: Payload) -> dict[str, object]:
         return {
-            name: "" if value is None else str(value).lower() if isinstance(value, bool) else value
+            _tag(name): "" if value is None else str(value).lower() if isinstance(value, bool) else value
             for name, value in payload.items()
             if name != self._consent_field
         }
@@ -212,14 +216,17 @@ class Mailchimp(Vendor):
         for page in self._pages("segment_members", path, "members", asked):
             yield [Held(str(one["email_address"]), str(one["id"]), self._told(one["merge_fields"])) for one in page]
 
-    def _told(self, fields: Mapping[str, Any]) -> dict[str, Any] | None:
-        # A time of consent is not told among the fields; where one is mapped, fields are not compared.
-        return None if self._consent_field else dict(fields)
+    def _told(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: fields.get(_tag(name)) for name in self._mapped}
 
     def _pages(
         self, operation: str, path: str, rows: str, asked: Mapping[str, str] | None = None
     ) -> Iterator[list[dict[str, Any]]]:
         return self._client.pages_by_offset(operation, path, rows, PAGE, asked, size_name="count")
+
+
+def _tag(field: str) -> str:
+    return TAGS.get(field, field)
 
 
 def _hash(address: str) -> str:

@@ -11,19 +11,21 @@ What is special here:
 - A member whose delivery is disabled stays as they are.
 - Lists we make are for announcements, unadvertised, unarchived and without welcome; lists that are there stay as
   they are. Taking people off says nothing to them.
-- One field is taken, `display_name`; it belongs to the address, on all lists.
+- One field is taken, `display_name`; it belongs to the address, on all lists. Where an address has none, Mailman tells
+  that of the account it belongs to: a name that is to be cleared is cleared there, too. What other destinations get
+  unasked, persona and class, stays here.
 """
 
-import base64
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import httpx
 
-from activation.destinations.vendor import Vendor, confirmed, not_told, refused
+from activation.destinations.vendor import Vendor, confirmed, named, not_told, refused, without_consent
+from activation.fields import DEFAULT_FIELDS
 from activation.sync.gated import Batch
-from activation.sync.http import json_object
+from activation.sync.http import basic, json_object
 from activation.sync.protocol import (
     Applied,
     Capabilities,
@@ -32,6 +34,7 @@ from activation.sync.protocol import (
     Held,
     Limits,
     Operation,
+    Payload,
     PlanShape,
     Refused,
     Row,
@@ -51,12 +54,14 @@ ANNOUNCEMENTS = {
     "send_welcome_message": "false",
     "subscription_policy": "confirm",
 }
+MARK = {"role": "nonmember", "delivery_status": "by_moderator"}
 APPROVED = {
     "pre_verified": "true",
     "pre_confirmed": "true",
     "pre_approved": "true",
     "send_welcome_message": "false",
 }
+Form = Mapping[str, str | Sequence[str]]
 
 
 class Mailman(Vendor):
@@ -64,8 +69,7 @@ class Mailman(Vendor):
 
     vendor = "Mailman"
     list_kind = "list"
-    # It tells display names, but not when somebody consented, which is always mapped: fields are not compared.
-    capabilities = Capabilities(frozenset(Operation), reads_back_payload=False)
+    capabilities = Capabilities(frozenset(Operation), never_told=frozenset(DEFAULT_FIELDS))
     limits = Limits(
         batch_rows={Operation.JOIN: 50, Operation.UPSERT: 50, Operation.LEAVE: 100, Operation.DELETE: 10},
         windows={"*": (Window(50, 1.0),)},  # it has no limits of its own
@@ -102,39 +106,26 @@ class Mailman(Vendor):
             list_prefix: Before a segment, the name of its list.
         """
         self._user = user
-        super().__init__(name, api_key, f"{base_url.rstrip('/')}/", transport, list_prefix)
+        super().__init__(name, api_key, f"{base_url.rstrip('/')}/", transport, list_prefix, consent_field)
         self._domain = mail_domain
-        self._consent_field = consent_field
 
     def _headers(self, api_key: Secret) -> Mapping[str, str]:
-        return {"Authorization": "Basic " + base64.b64encode(f"{self._user}:{api_key.reveal()}".encode()).decode()}
+        return basic(self._user, api_key)
 
     def _said(self, answer: httpx.Response) -> tuple[str, str]:
         return "", str(json_object(answer).get("description", ""))
 
     def _change(
-        self,
-        operation: str,
-        method: str,
-        path: str,
-        form: Mapping[str, str | Sequence[str]],
-        expect: Collection[int],
+        self, operation: str, method: str, path: str, form: Form, expect: Collection[int] = (204,)
     ) -> httpx.Response:
-        content = urlencode(form, doseq=True).encode()
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        return self._client.call(operation, method, path, content=content, headers=headers, expect=expect)
+        return self._client.call(operation, method, path, **_written(form), expect=expect)
 
     def _entries(
         self, operation: str, path: str, asked: Mapping[str, str] | None = None
     ) -> Iterator[list[dict[str, Any]]]:
-        page = 1
-        while True:
-            params: dict[str, str | int] = {**(asked or {}), "count": PAGE, "page": page}
-            found = self._client.call(operation, "GET", path, params=params).json().get("entries") or []
-            yield found
-            if len(found) < PAGE:
-                return
-            page += 1
+        return self._client.pages_by_offset(
+            operation, path, "entries", PAGE, asked, size_name="count", page_name="page", is_left_out_when_empty=True
+        )
 
     # Lists
 
@@ -146,24 +137,18 @@ class Mailman(Vendor):
         """
         for one in shape.segments:
             for mapped in one.fields:
-                if mapped.name not in (DISPLAY_NAME, self._consent_field):
+                if mapped.name not in (DISPLAY_NAME, self._consent_field, *DEFAULT_FIELDS):
                     raise Fatal(f"Mailman has no field {mapped.name}, only {DISPLAY_NAME}")
         return super().prepare(shape)
 
     def _lists(self, names: Collection[str]) -> Iterator[tuple[str, str]]:
-        for page in self._entries("find lists", f"domains/{quote(self._domain)}/lists"):
-            for one in page:
-                yield str(one["list_name"]), str(one["list_id"])
+        return named(self._entries("find lists", f"domains/{quote(self._domain)}/lists"), "list_name", "list_id")
 
     def _create_list(self, name: str) -> str:
         form = {"fqdn_listname": f"{name}@{self._domain}", "style_name": "legacy-announce"}
-        try:
-            self._change("create list", "POST", "lists", form, expect=(201,))
-        except Refused as error:
-            if LIST_THERE not in str(error):  # made by a call whose answer was lost
-                raise
+        self._client.create("create list", "lists", LIST_THERE, **_written(form))
         list_id = f"{name}.{self._domain}"
-        self._change("configure list", "PATCH", f"lists/{quote(list_id)}/config", ANNOUNCEMENTS, expect=(204,))
+        self._change("configure list", "PATCH", f"lists/{quote(list_id)}/config", ANNOUNCEMENTS)
         return list_id
 
     def _addresses(self, list_id: str, asked: Mapping[str, str]) -> set[str]:
@@ -189,7 +174,7 @@ class Mailman(Vendor):
         """The list's members, whether their delivery is enabled or not."""
         asked = {"list_id": self._list_id(segment), "role": "member"}
         for page in self._entries("find members", "members/find", asked):
-            yield [Held(str(one["email"]), str(one["member_id"])) for one in page]
+            yield [Held(str(one["email"]), str(one["member_id"]), _told(one)) for one in page]
 
     # Members
 
@@ -198,34 +183,35 @@ class Mailman(Vendor):
         return Applied([self._write(row, list_id if batch.operation is Operation.JOIN else None) for row in batch.rows])
 
     def _write(self, row: Row, joins: str | None) -> RowResult:
-        if joins is not None and not row.payload.get(self._consent_field):
-            return refused(row, Refused("no dated consent to be put on a list", code="no_dated_consent"))
+        if joins is not None and not self._consented_at(row):
+            return without_consent(row)
         try:
             if joins is not None:
                 form = {"list_id": joins, "subscriber": row.identifier, **APPROVED}
                 self._change("subscribe", "POST", "members", form, expect=(201, 409))
                 self._mark(row, joins)
             if DISPLAY_NAME in row.payload:
-                name = {DISPLAY_NAME: str(row.payload[DISPLAY_NAME] or "")}
-                answer = self._change("name address", "PATCH", _address(row), name, expect=(204, 404))
-                if answer.status_code == 404:
+                if not self._name(row, str(row.payload[DISPLAY_NAME] or "")):
                     return not_told(row, 404)
         except Refused as error:
             return refused(row, error)
         return confirmed(row)
 
+    def _name(self, row: Row, name: str) -> bool:
+        """Name an address; whether it is there. Where that has no name Mailman takes the account's, which goes too."""
+        answer = self._change("name address", "PATCH", _address(row), {DISPLAY_NAME: name}, expect=(204, 404))
+        user = self._user_of(row) if not name and answer.status_code == 204 else None
+        if user and user.get(DISPLAY_NAME):
+            path = f"users/{user['user_id']}"
+            self._change("name user", "PATCH", path, {DISPLAY_NAME: ""}, expect=(204, 404))
+        return answer.status_code == 204
+
+    def _user_of(self, row: Row) -> dict[str, Any] | None:
+        return self._client.find("find user", f"{_address(row)}/user")
+
     def _mark(self, row: Row, list_id: str) -> None:
-        form = {
-            "list_id": list_id,
-            "subscriber": row.identifier,
-            "role": "nonmember",
-            "delivery_status": "by_moderator",
-        }
-        try:
-            self._change("mark", "POST", "members", form, expect=(201,))
-        except Refused as error:
-            if ALREADY_MARKED not in str(error):
-                raise
+        form = {"list_id": list_id, "subscriber": row.identifier, **MARK}
+        self._client.create("mark", "members", ALREADY_MARKED, **_written(form))
 
     def _leave(self, batch: Batch) -> Applied:
         list_id = quote(self._list_id(batch.segment))
@@ -237,16 +223,25 @@ class Mailman(Vendor):
         self._change("unsubscribe", "DELETE", f"lists/{list_id}/roster/member", form, expect=(200,))
         return Applied([confirmed(row) for row in batch.rows])  # those it does not know are not on the list either
 
-    def _delete(self, batch: Batch) -> Applied:
-        for row in batch.rows:
-            user = self._client.find("find user", f"{_address(row)}/user")
-            if user is not None:
-                path = f"users/{user['user_id']}"
-                addresses = self._client.find("find addresses", f"{path}/addresses")
-                if addresses is not None and addresses["total_size"] == 1:
-                    self._client.call("delete user", "DELETE", path, expect=(204, 404))
-            self._client.call("delete address", "DELETE", _address(row), expect=(204, 404))
-        return Applied([confirmed(row) for row in batch.rows])
+    def _erase(self, row: Row) -> None:
+        user = self._user_of(row)
+        if user is not None:
+            path = f"users/{user['user_id']}"
+            addresses = self._client.find("find addresses", f"{path}/addresses")
+            if addresses is not None and addresses["total_size"] == 1:
+                self._client.call("delete user", "DELETE", path, expect=(204, 404))
+        self._client.call("delete address", "DELETE", _address(row), expect=(204, 404))
+
+
+def _written(form: Form) -> dict[str, Any]:
+    """The body of a call: Mailman takes forms."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    return {"content": urlencode(form, doseq=True).encode(), "headers": headers}
+
+
+def _told(member: Mapping[str, Any]) -> Payload | None:
+    """What a member is called; nothing of somebody who is on the list by their account, which has a name of its own."""
+    return {DISPLAY_NAME: member["display_name"]} if member["subscription_mode"] == "as_address" else None
 
 
 def _address(row: Row) -> str:

@@ -6,7 +6,8 @@ What is special here:
   fields in one country's notation.
 - A PUT of contacts is a job. It says how many rows failed, and which only in a file behind another address.
 - Leaving a list needs contact ids, 100 addresses per look-up, and is accepted, not confirmed: the read-back decides.
-- Members are read back by an export, the one way to see a whole list. The first 50 of a search are no list.
+- Members are read back by an export, the one way to see a whole list. The first 50 of a search are no list. It is not
+  described that an export tells `external_id`.
 - It is not described how a value is cleared, so `nulls: clear` is refused.
 """
 
@@ -19,8 +20,9 @@ from typing import Any
 
 import httpx
 
-from activation.destinations.vendor import Vendor, confirmed, not_told, started
+from activation.destinations.vendor import Vendor, confirmed, named, started
 from activation.sync.gated import Batch
+from activation.sync.http import bearer
 from activation.sync.protocol import (
     Applied,
     Capabilities,
@@ -64,8 +66,9 @@ class SendGrid(Vendor):
     vendor = "SendGrid"
     base_url = "https://api.sendgrid.com"
     wait_header = "X-RateLimit-Reset-In"
+    tells_removals = False
     field_types = dict.fromkeys(FieldType, "Text") | {FieldType.NUMBER: "Number"}
-    capabilities = Capabilities(frozenset(Operation), reads_back_payload=True, clears_fields=False)
+    capabilities = Capabilities(frozenset(Operation), never_told=frozenset({"external_id"}), clears_fields=False)
     limits = Limits(
         batch_rows={Operation.JOIN: 20_000, Operation.UPSERT: 20_000, Operation.LEAVE: 100, Operation.DELETE: 100},
         batch_bytes=3_500_000,  # of payload; each contact's envelope comes on top, and 6 MB are the limit
@@ -82,12 +85,10 @@ class SendGrid(Vendor):
     )
 
     def _headers(self, api_key: Secret) -> Mapping[str, str]:
-        return {"Authorization": f"Bearer {api_key.reveal()}", "Accept": "application/json"}
+        return bearer(api_key) | {"Accept": "application/json"}
 
     def _lists(self, names: Collection[str]) -> Iterator[tuple[str, str]]:
-        for page in self._client.pages("ListMarketingList", LISTS, "result", {"page_size": 1000}, _following):
-            for one in page:
-                yield str(one["name"]), str(one["id"])
+        return named(self._client.pages("ListMarketingList", LISTS, "result", {"page_size": 1000}, _following))
 
     def _create_list(self, name: str) -> str:
         created = self._client.call("CreateMarketingList", "POST", LISTS, json={"name": name}, expect=(201,))
@@ -124,18 +125,9 @@ class SendGrid(Vendor):
         answer = self._client.call("UpdateContact", "PUT", CONTACTS, json=body, expect=(202,))
         return started(answer.json()["job_id"], batch)
 
-    def _leave(self, batch: Batch) -> Applied:
-        ids = self._ids(batch.rows)
-        if ids:
-            path = f"{LISTS}/{self._list_id(batch.segment)}/contacts"
-            listed = {"contact_ids": ",".join(ids.values())}
-            self._client.call("DeleteContact", "DELETE", path, params=listed, expect=(202,))
-        return Applied(
-            [
-                not_told(row, 202, ids[row.identifier]) if row.identifier in ids else confirmed(row, 404)
-                for row in batch.rows
-            ]
-        )
+    def _remove(self, list_id: str, ids: Sequence[str]) -> None:
+        listed = {"contact_ids": ",".join(ids)}
+        self._client.call("DeleteContact", "DELETE", f"{LISTS}/{list_id}/contacts", params=listed, expect=(202,))
 
     def _delete(self, batch: Batch) -> Applied:
         ids = self._ids(batch.rows)

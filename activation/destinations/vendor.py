@@ -5,6 +5,7 @@ belongs to its own module, which fills in the methods below "What differs"; thos
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, TypeVar
 
 import httpx
@@ -26,6 +27,7 @@ from activation.sync.protocol import (
     Refused,
     Row,
     RowResult,
+    Scalar,
 )
 from activation.sync.secrets import Secret
 
@@ -42,6 +44,7 @@ class Vendor(HttpConnector):
         wait_header: Where it says how many seconds to wait, beside `Retry-After`.
         field_types: What it calls the types of its fields; None where fields need not be made.
         looked_up_at_once: How many addresses it takes in one look-up of ids.
+        tells_removals: Whether it confirms that people were taken out of a list, or only accepts it.
     """
 
     vendor: ClassVar[str]
@@ -50,6 +53,7 @@ class Vendor(HttpConnector):
     wait_header: ClassVar[str] = "Retry-After"
     field_types: ClassVar[Mapping[FieldType, str] | None] = None
     looked_up_at_once: ClassVar[int] = 100
+    tells_removals: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -58,6 +62,7 @@ class Vendor(HttpConnector):
         base_url: str | None = None,
         transport: httpx.BaseTransport | None = None,
         list_prefix: str = "",
+        consent_field: str | None = None,
     ) -> None:
         """Store the account.
 
@@ -67,8 +72,13 @@ class Vendor(HttpConnector):
             base_url: Where the interface is elsewhere than `base_url` of the class, and for tests.
             transport: For tests.
             list_prefix: Before the segment, the name of the list.
+            consent_field: The mapped field that tells when somebody consented; no field there, and never told back.
         """
         self.name = name
+        self._consent_field = consent_field
+        if consent_field:
+            never_told = self.capabilities.never_told | {consent_field}
+            self.capabilities = replace(self.capabilities, never_told=never_told)
         self._list_prefix = list_prefix
         self._list_ids: dict[str, str] = {}
         self._mapped: Mapping[str, MappedField] = {}
@@ -111,12 +121,12 @@ class Vendor(HttpConnector):
         """Carry out joins or upserts."""
         raise NotImplementedError
 
-    def _leave(self, batch: Batch) -> Applied:
-        """Take people out of their list."""
+    def _remove(self, list_id: str, ids: Sequence[str]) -> None:
+        """Take people out of a list, by the vendor's ids."""
         raise NotImplementedError
 
-    def _delete(self, batch: Batch) -> Applied:
-        """Erase people."""
+    def _erase(self, row: Row) -> None:
+        """Erase one person, who may not be there."""
         raise NotImplementedError
 
     def _look_up(self, addresses: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -165,12 +175,29 @@ class Vendor(HttpConnector):
             raise Fatal(f"{self.vendor} has no {self.list_kind} for {segment}")
         return self._list_ids[segment]
 
+    def _consented_at(self, row: Row) -> Scalar:
+        """When somebody consented, where that is mapped."""
+        return row.payload.get(self._consent_field) if self._consent_field else None
+
     def _apply(self, batch: Batch) -> Applied:
         if batch.operation is Operation.LEAVE:
             return self._leave(batch)
         if batch.operation is Operation.DELETE:
             return self._delete(batch)
         return self._send(batch)
+
+    def _leave(self, batch: Batch) -> Applied:
+        """Take people out of their list; whom the vendor does not know is in none."""
+        ids = self._ids(batch.rows)
+        if ids:
+            self._remove(self._list_id(batch.segment), list(ids.values()))
+        return Applied(confirmed_where(lambda row: self.tells_removals or row.identifier not in ids, batch.rows))
+
+    def _delete(self, batch: Batch) -> Applied:
+        """Erase people, one by one."""
+        for row in batch.rows:
+            self._erase(row)
+        return Applied([confirmed(row) for row in batch.rows])
 
     def _ids(self, rows: Sequence[Row]) -> dict[str, str]:
         """The vendor's ids of rows, by identifier; whom it does not know is not there, nor whom nobody asked for."""
@@ -181,6 +208,15 @@ class Vendor(HttpConnector):
             for address, vendor_id in self._look_up(some)
         }
         return {address: found[address] for address in addresses if address in found}
+
+
+def named(
+    pages: Iterable[Iterable[Mapping[str, object]]], name: str = "name", identity: str = "id"
+) -> Iterator[tuple[str, str]]:
+    """Names and ids of what is told in pages."""
+    for page in pages:
+        for one in page:
+            yield str(one[name]), str(one[identity])
 
 
 def in_pieces(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
@@ -207,6 +243,11 @@ def not_told(row: Row, status: int | None = None, vendor_id: str | None = None) 
 def confirmed_where(is_told: Callable[[Row], bool], rows: Sequence[Row], status: int | None = None) -> list[RowResult]:
     """Rows the vendor names as done are confirmed; of the others it tells nothing."""
     return [confirmed(row) if is_told(row) else not_told(row, status) for row in rows]
+
+
+def without_consent(row: Row) -> RowResult:
+    """Nobody may be written to who did not consent at a known time."""
+    return refused(row, Refused("no dated consent to be written to", code="no_dated_consent"))
 
 
 def refused(row: Row, error: Refused) -> RowResult:

@@ -39,6 +39,8 @@ def ask_destination(
 ) -> AskedDestination:
     """Connect a destination, and take over whom it suppresses now: all of them or, if one cannot be had, none.
 
+    Whoever asks closes it when all is done.
+
     Args:
         connection: The warehouse, writable, with nobody else on it.
         destination: The connector.

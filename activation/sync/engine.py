@@ -137,8 +137,8 @@ def sync(
 
     Args:
         connection: The warehouse, writable, with nobody else on it.
-        destination: The connector; or one that was asked already whom it suppresses, as is due before a gate judges. It
-            is closed at the end.
+        destination: The connector, which is closed at the end; or one that was asked already whom it suppresses, as is
+            due before a gate judges, which whoever asked it closes.
         audiences: All that go to this destination, as the gate sealed them. Segments that are not among them stay as
             they are.
         erased: Identifiers of people to be erased; they get a tombstone and never come back.
@@ -177,7 +177,8 @@ def sync(
     try:
         result = run.carry_out()
     finally:
-        connector.close()
+        if asked is None:
+            connector.close()
         run.state.forget_staging()
     if not dry_run:
         tell_changes(run.state, result.run_id, result.state, result.reason, channels)
@@ -474,16 +475,16 @@ class _Run:
         for audience in self._audiences:
             receipt = self._read_segment(audience)
             if self._capabilities.reads_back:
-                correct_snapshot(self.state, audience.segment, Operation.DELETE in self._capabilities.operations)
+                correct_snapshot(self.state, self._run_id, audience, self._capabilities)
             receipts.append(self._published(receipt))
         self._receipts = tuple(receipts)
 
     def _read_segment(self, audience: GatedAudience) -> Receipt:
         if not self._capabilities.reads_back:
-            return make_receipt(self.state, audience, reads_back=False)
+            return make_receipt(self.state, audience, self._capabilities)
         for reading in range(self._settings.read_backs):
             stage_held(self.state, audience.segment, self._destination.read_back(audience.segment), audience.mapping)
-            receipt = make_receipt(self.state, audience, reads_back=True)
+            receipt = make_receipt(self.state, audience, self._capabilities)
             if receipt.differences == 0 or self._destination.limits.settle_seconds == 0:
                 break
             if reading + 1 < self._settings.read_backs:
@@ -499,7 +500,7 @@ class _Run:
             if aside:
                 self._outcomes += RecordedOutcomes(rejected=aside)
         self._receipts = tuple(
-            self._published(make_receipt(self.state, audience, reads_back=True)) for audience in self._audiences
+            self._published(make_receipt(self.state, audience, self._capabilities)) for audience in self._audiences
         )
 
     def _published(self, receipt: Receipt) -> Receipt:

@@ -5,6 +5,7 @@ errors of `protocol`: later may help (`Retryable`, which the pacer retries), the
 everything is (`Fatal`).
 """
 
+import base64
 import json as json_text
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -17,6 +18,7 @@ import httpx
 from activation.sync.protocol import Fatal, Refused, Retryable
 from activation.sync.rates import Pacer, retry_after_seconds
 from activation.sync.redaction import redact
+from activation.sync.secrets import Secret
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 LARGEST_DOWNLOAD = 2_000_000_000
@@ -130,6 +132,37 @@ class VendorClient:
 
         return self._pacer.call(operation, once)
 
+    def create(
+        self,
+        operation: str,
+        path: str,
+        already: str,
+        *,
+        json: object = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response | None:
+        """Create something, unless it is there, as after a call whose answer was lost; nothing then.
+
+        Args:
+            operation: As in `call`.
+            path: As in `call`.
+            already: How the vendor says that it is there.
+            json: As in `call`.
+            content: As in `call`.
+            headers: As in `call`.
+        """
+        try:
+            return self.call(operation, "POST", path, json=json, content=content, headers=headers, expect=(201,))
+        except Refused as error:
+            if already not in str(error):
+                raise
+            return None
+
+    def retried(self, operation: str) -> int:
+        """How often calls of an operation were made again in this run: what they did may be done twice."""
+        return self._pacer.retries[operation] if self._pacer else 0
+
     def find(self, operation: str, path: str) -> dict[str, Any] | None:
         """Ask for one thing of which the vendor may know nothing; its JSON, or nothing where the answer is 404."""
         answer = self.call(operation, "GET", path, expect=(200, 404))
@@ -169,6 +202,7 @@ class VendorClient:
         size: int,
         params: Mapping[str, str | int] | None = None,
         size_name: str = "limit",
+        page_name: str | None = None,
         is_left_out_when_empty: bool = False,
     ) -> Iterator[list[dict[str, Any]]]:
         """The pages of a list that is asked for by how many rows were seen; a page that is not full is the last.
@@ -180,11 +214,13 @@ class VendorClient:
             size: Rows of a page.
             params: Beside size and offset.
             size_name: What the vendor calls the size.
+            page_name: What it calls the number of a page, from 1 on, where that is asked for in the place of an offset.
             is_left_out_when_empty: Whether an answer without the name stands for no rows.
         """
         offset = 0
         while True:
-            asked: dict[str, str | int] = {**(params or {}), size_name: size, "offset": offset}
+            place = {page_name: offset // size + 1} if page_name else {"offset": offset}
+            asked: dict[str, str | int] = {**(params or {}), size_name: size, **place}
             answer = _answered(operation, self.call(operation, "GET", path, params=asked))
             found = [] if is_left_out_when_empty and rows not in answer else _rows(operation, answer, rows)
             yield found
@@ -246,6 +282,16 @@ class VendorClient:
         parts = urlsplit(path)
         if (parts.scheme or parts.netloc) and httpx.URL(path).host != self._client.base_url.host:
             raise Fatal("The vendor sent us to another host; credentials do not go there")
+
+
+def bearer(token: Secret) -> dict[str, str]:
+    """The header that opens an account by a token."""
+    return {"Authorization": f"Bearer {token.reveal()}"}
+
+
+def basic(user: str, password: Secret) -> dict[str, str]:
+    """The header that opens an account by user and password."""
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password.reveal()}".encode()).decode()}
 
 
 def check_address(url: str) -> None:

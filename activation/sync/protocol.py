@@ -154,7 +154,8 @@ class Capabilities:
     Attributes:
         operations: The operations it has. A plan that needs another is refused before any call.
         reads_back: Whether it can be asked for the members of a segment.
-        reads_back_payload: Whether it then also tells the mapped fields.
+        never_told: Mapped fields that it takes and never tells back, such as a time of consent; a read-back compares
+            all others.
         pulls_suppressions: Whether it can be asked whom it suppresses.
         whole: Whether each delivery replaces the one before. Then all desired rows are sent for every new week and
             whenever there is a difference.
@@ -166,7 +167,7 @@ class Capabilities:
 
     operations: frozenset[Operation]
     reads_back: bool = True
-    reads_back_payload: bool = False
+    never_told: frozenset[str] = frozenset()
     pulls_suppressions: bool = True
     whole: bool = False
     is_case_sensitive: bool = False

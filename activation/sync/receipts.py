@@ -10,7 +10,18 @@ import polars as pl
 
 from activation.sync.gated import GatedAudience
 from activation.sync.payload import canonical_json, key_sql, text_literal
-from activation.sync.protocol import NOT_HELD, FieldMapping, Held, Mode, NullPolicy
+from activation.sync.protocol import (
+    NOT_HELD,
+    NOT_TOLD,
+    Capabilities,
+    FieldMapping,
+    Held,
+    MappedField,
+    Mode,
+    NullPolicy,
+    Operation,
+    Payload,
+)
 from activation.sync.state import SyncState
 
 RECEIPT_TABLES = """
@@ -66,28 +77,30 @@ def stage_held(state: SyncState, segment: str, pages: Iterator[Sequence[Held]], 
     )
     connection.execute("delete from sync_held where segment = ?", [segment])
     mapped = {field.name for field in fields.fields}
+
+    def told(payload: Payload) -> str:
+        # A structure is nothing that we wrote.
+        return canonical_json(
+            {name: value for name, value in payload.items() if name in mapped and not isinstance(value, (dict, list))}
+        )
+
     for page in pages:
         frame = pl.DataFrame(  # noqa: F841 - read by DuckDB
             {
                 "segment": [segment] * len(page),
                 "identifier": [held.identifier for held in page],
                 "vendor_id": [held.vendor_id for held in page],
-                "payload": [
-                    None
-                    if held.payload is None
-                    else canonical_json({name: value for name, value in held.payload.items() if name in mapped})
-                    for held in page
-                ],
+                "payload": [None if held.payload is None else told(held.payload) for held in page],
             },
             schema={"segment": pl.String, "identifier": pl.String, "vendor_id": pl.String, "payload": pl.String},
         )
         connection.execute("insert into sync_held select * from frame")
 
 
-def make_receipt(state: SyncState, audience: GatedAudience, reads_back: bool) -> Receipt:
+def make_receipt(state: SyncState, audience: GatedAudience, capabilities: Capabilities) -> Receipt:
     """Compare one segment and leave the rows in the temporary table `sync_receipt`. `sync_desired` must be there."""
     connection = state.connection
-    if not reads_back:
+    if not capabilities.reads_back:
         connection.execute(
             "create temp table if not exists sync_held "
             "(segment varchar, identifier varchar, vendor_id varchar, payload varchar)"
@@ -98,12 +111,12 @@ def make_receipt(state: SyncState, audience: GatedAudience, reads_back: bool) ->
         _COMPARE.format(
             held_key=key_sql(state.identifier_sql("identifier")),
             held_spelled=state.identifier_sql("identifier"),
-            fields=_fields_sql(audience),
+            fields=_fields_sql(_told_fields(audience, capabilities), audience.mode),
         ),
         {
             "destination": state.destination,
             "segment": audience.segment,
-            "reads_back": reads_back,
+            "reads_back": capabilities.reads_back,
             "adds": adds,
             "removes": removes,
         },
@@ -112,30 +125,46 @@ def make_receipt(state: SyncState, audience: GatedAudience, reads_back: bool) ->
     return Receipt(audience.segment, people)
 
 
-def _fields_sql(audience: GatedAudience) -> str:
+def _told_fields(audience: GatedAudience, capabilities: Capabilities) -> list[MappedField]:
+    return [field for field in audience.mapping.fields if field.name not in capabilities.never_told]
+
+
+def _fields_sql(fields: Sequence[MappedField], mode: Mode) -> str:
     """SQL that says whether the held fields are the desired ones; a mode that refreshes nothing promises nothing."""
-    if audience.mode not in (Mode.MIRROR, Mode.UPSERT, Mode.UPDATE_ONLY):
+    if mode not in (Mode.MIRROR, Mode.UPSERT, Mode.UPDATE_ONLY):
         return "true"
     same = []
-    for field in audience.mapping.fields:
+    for field in fields:
         path = text_literal(f'$."{field.name}"')
         wanted, found = f"(d.payload ->> {path})", f"nullif(h.payload ->> {path}, '')"
-        same.append(
-            f"({wanted} is null or {wanted} is not distinct from {found})"
-            if field.nulls is NullPolicy.SKIP
-            else f"({wanted} is not distinct from {found})"
+        # Vendors take blanks at the ends away. A `case`, so that only what differs is looked at more closely.
+        is_same = (
+            f"case when {wanted} is not distinct from {found} then true "
+            f"else {_without_blank_ends(wanted)} is not distinct from {_without_blank_ends(found)} end"
         )
+        same.append(f"({wanted} is null or {is_same})" if field.nulls is NullPolicy.SKIP else f"({is_same})")
     return " and ".join(same) or "true"
 
 
-def correct_snapshot(state: SyncState, segment: str, can_delete: bool) -> int:
+def _without_blank_ends(text: str) -> str:
+    return f"nullif(regexp_replace({text}, '^[\\s\\pZ]+|[\\s\\pZ]+$', '', 'g'), '')"
+
+
+def correct_snapshot(state: SyncState, run_id: str, audience: GatedAudience, capabilities: Capabilities) -> int:
     """Let the snapshot say what `sync_receipt` found, and return how many rows that changed.
 
     A row that is not as confirmed is in doubt again, with its identifier, so that the next diff sets it right. A row
     that was in doubt and of which the destination now says what it is, is so no longer, unless an open job holds it.
+    Where a mapped field is never told, the others are enough for a row that the destination accepted in this run; what
+    nobody answered is sent again.
     """
-    connection = state.connection
+    connection, segment = state.connection, audience.segment
     now = state.now()
+    tells_all = len(_told_fields(audience, capabilities)) == len(audience.mapping.fields)
+    was_accepted = (
+        "exists (select 1 from activation.sync_changelog as l where l.run_id = $run_id and l.segment = $segment "
+        "and l.key = r.key and l.payload_hash = r.desired_hash and l.code = $not_told)"
+    )
     # Not to be in a segment is not yet to be erased: only a confirmed erasure ends that doubt.
     with state.transaction():
         connection.execute(
@@ -143,12 +172,18 @@ def correct_snapshot(state: SyncState, segment: str, can_delete: bool) -> int:
             "coalesce(s.is_member, false) as was_member, s.payload_hash, "
             "r.key in (select j.key from activation.sync_job_rows as j where j.destination = $destination) "
             "or ($can_delete and r.key in (select t.key from activation.sync_tombstones as t "
-            "where t.destination = $destination) and coalesce(s.is_in_doubt, false)) as stays_in_doubt "
+            "where t.destination = $destination) and coalesce(s.is_in_doubt, false)) as stays_in_doubt, "
+            f"r.tells_fields and {'true' if tells_all else was_accepted} as tells_enough "
             "from sync_receipt as r left join activation.sync_snapshot as s "
             "on s.destination = $destination and s.segment = $segment and s.key = r.key "
             "where r.outcome != 'foreign' and (s.key is null or s.is_in_doubt or s.is_member != r.is_held "
             "or (r.is_held and not r.has_desired_fields))",
-            {"destination": state.destination, "segment": segment, "can_delete": can_delete},
+            {
+                "destination": state.destination,
+                "segment": segment,
+                "can_delete": Operation.DELETE in capabilities.operations,
+                **({} if tells_all else {"run_id": run_id, "not_told": NOT_TOLD}),
+            },
         )
         connection.execute(
             "delete from activation.sync_rejections as o using sync_receipt as r where o.destination = ? "
@@ -164,7 +199,7 @@ def correct_snapshot(state: SyncState, segment: str, can_delete: bool) -> int:
         connection.execute(
             "update activation.sync_snapshot as s set is_member = c.is_held, "
             "identifier = coalesce(c.spelled, s.identifier), vendor_id = coalesce(c.vendor_id, s.vendor_id), "
-            "payload_hash = case when c.is_held and c.is_desired and c.tells_fields and c.has_desired_fields "
+            "payload_hash = case when c.is_held and c.is_desired and c.tells_enough and c.has_desired_fields "
             "then c.desired_hash when c.is_held and c.was_member and c.has_desired_fields then s.payload_hash end, "
             "is_in_doubt = c.stays_in_doubt, changed_at = $now "
             "from corrections as c where c.is_known and s.destination = $destination and s.segment = $segment "

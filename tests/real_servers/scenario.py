@@ -30,6 +30,8 @@ class Membership(Protocol):
 
     def put_there_by_hand(self, segment: str, address: str) -> None: ...
 
+    def change_fields(self, segment: str, address: str) -> None: ...
+
     def knows(self, address: str) -> bool: ...
 
     def wrong_fields(self, person: Person, held: Mapping[str, Any]) -> list[str]: ...
@@ -90,7 +92,7 @@ class Scenario:
         return {one.address: one for one in self.table(week) if one.address not in kept_out}
 
     def between(self, week: int) -> None:
-        """What people do there before a week: somebody unsubscribes, somebody is put there by hand."""
+        """What people do there before a week: unsubscribe, put somebody there by hand, change what we wrote."""
         if week == 0:
             return
         leaves = self.address(self.size - week)  # desired this week too, and held
@@ -99,6 +101,7 @@ class Scenario:
         stranger = f"stranger{week}.{self.tag}@example.com"
         self.there.put_there_by_hand(self.segment, stranger)
         self.by_hand.add(stranger)
+        self.there.change_fields(self.segment, self.address(self.size - 5))  # held, and desired with the same fields
         if week == 1:
             self.erased.append(self.address(self.size - 3))  # desired in both weeks that follow
 

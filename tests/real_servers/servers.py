@@ -99,6 +99,11 @@ class GhostSite:
         (member,) = self._rows("select id from members where lower(email) = ?", address)
         self._do("PUT", f"members/{member[0]}/", {"members": [{"newsletters": []}]})
 
+    def change(self, address: str, name: str, *labels: str) -> None:
+        (member,) = self._rows("select id from members where lower(email) = ?", address)
+        changed = {"name": name, "labels": [{"name": one} for one in labels]}
+        self._do("PUT", f"members/{member[0]}/", {"members": [changed]})
+
     def unsubscribe_in_bulk(self, label: str) -> None:
         self._do("PUT", f"members/bulk/?filter=label:{label}", {"bulk": {"action": "unsubscribe", "meta": {}}})
 
@@ -186,6 +191,21 @@ class MailmanServer:
         approved = dict.fromkeys(("pre_verified", "pre_confirmed", "pre_approved"), "true")
         self._do("POST", "members", {"list_id": f"{list_name}.{DOMAIN}", "subscriber": address, **approved})
 
+    def name(self, address: str, name: str) -> None:
+        self._do("PATCH", f"addresses/{address}", {"display_name": name})
+
+    def make_account(self, address: str, name: str, joins: str = "") -> None:
+        """Somebody has an account with a name of its own, and may be on a list by it."""
+        self._do("POST", "users", {"email": address, "display_name": name})
+        user = self.operator.get(f"addresses/{address}/user").raise_for_status().json()["user_id"]
+        self.name(address, "")
+        if joins:
+            self._do("POST", f"addresses/{address}/verify")
+            self._do("POST", f"users/{user}/preferred_address", {"email": address})
+            approved = dict.fromkeys(("pre_verified", "pre_confirmed", "pre_approved"), "true")
+            self._do("POST", "lists", {"fqdn_listname": f"{joins}@{DOMAIN}"})
+            self._do("POST", "members", {"list_id": f"{joins}.{DOMAIN}", "subscriber": str(user), **approved})
+
     def ban(self, address: str) -> None:
         self._do("POST", "bans", {"email": address})
 
@@ -196,7 +216,8 @@ class MailmanServer:
     def held(self, list_name: str) -> dict[str, dict[str, Any]]:
         """A list's members with their display names."""
         rows = self._rows(
-            "select a.email, a.display_name from member as m inner join address as a on a.id = m.address_id "
+            "select a.email, a.display_name from member as m left join user as u on u.id = m.user_id "
+            "inner join address as a on a.id = coalesce(m.address_id, u._preferred_address_id) "
             "where m.list_id = ? and m.role = ?",
             f"{list_name}.{DOMAIN}",
             self._member_role(),

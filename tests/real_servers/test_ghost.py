@@ -29,6 +29,9 @@ class GhostMembership:
     def put_there_by_hand(self, segment: str, address: str) -> None:
         self.site.sign_up(address, segment)
 
+    def change_fields(self, segment: str, address: str) -> None:
+        self.site.change(address, "Theirs", segment, "persona: theirs", "persona: another")
+
     def knows(self, address: str) -> bool:
         return self.site.knows(address)
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -29,6 +30,7 @@ from activation.destinations.mailman import Mailman
 from activation.destinations.object_store import ObjectStore
 from activation.destinations.sftp import SftpFolder
 from activation.gate import Gate, Terms
+from activation.sync.asked import ask_destination
 from activation.sync.engine import SyncSettings, sync
 from activation.sync.gated import GatedAudience
 from activation.sync.guards import Guards
@@ -246,16 +248,15 @@ def carry_out(week: Week) -> Ended:
     """Sync one week in this process."""
     folder, death = Path(week.folder), Death(week.dies_at)
     connection = duckdb.connect(str(folder / "warehouse.duckdb"), config={"threads": 1})
-    audience = gated(connection, week)
-    result = sync(
-        MortalConnection(connection, death),  # type: ignore[arg-type]
-        connector(week, death),
-        [audience],
-        erased=week.erased,
-        settings=SyncSettings(guards=GUARDS, seed=week.number, call_deadline_seconds=120),
-        channels=(),
-    )
-    connection.close()
+    mortal: Any = MortalConnection(connection, death)
+    settings = SyncSettings(guards=GUARDS, seed=week.number, call_deadline_seconds=120)
+    with closing(connection), closing(connector(week, death)) as destination:
+        # Asked before the gate judges, as `personae sync` does: who came back goes out with this sync.
+        asked = ask_destination(
+            mortal, destination, seed=settings.seed, call_deadline_seconds=settings.call_deadline_seconds
+        )
+        audience = gated(connection, week)
+        result = sync(mortal, asked, [audience], erased=week.erased, settings=settings, channels=())
     return Ended(
         state=result.state,
         reason=result.reason,

@@ -55,11 +55,11 @@ class Account:
         self.vendor = Vendor()
         for name in ("KLAVIYO_API_KEY", "BREVO_API_KEY"):
             monkeypatch.setenv(name, "a-key-of-the-account")
-        self.made_for: list[str] = []
+        self.connectors: list[ScriptedDestination] = []
 
         def connector_of(workspace, name):
-            self.made_for.append(name)
-            return ScriptedDestination(self.vendor, name=name, batch_rows=50)
+            self.connectors.append(ScriptedDestination(self.vendor, name=name, batch_rows=50))
+            return self.connectors[-1]
 
         monkeypatch.setattr(sync_week, "connector_of", connector_of)
 
@@ -208,6 +208,23 @@ def test_a_week_that_the_last_run_was_not_for_is_refused(account):
     account.company.runs(SECOND)
     with pytest.raises(GateError, match="run that week again first"):
         account.syncs(FIRST)
+    assert account.vendor.calls == ["suppressions"]
+
+
+def test_a_connector_is_closed_whatever_comes_of_it(account, monkeypatch):
+    account.company.runs(FIRST)
+    account.syncs(FIRST)
+    account.syncs(FIRST, "other")
+    account.syncs(FIRST, send=False)
+    with pytest.raises(GateError):
+        account.syncs(SECOND)
+    monkeypatch.setattr(sync_week, "sync", lambda *given, **options: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        account.syncs(FIRST)
+    monkeypatch.setattr(sync_week, "channels_of", lambda *given: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        account.syncs(FIRST)
+    assert len(account.connectors) == 6 and all(connector.closed for connector in account.connectors)
 
 
 def test_who_was_erased_is_erased_at_the_destination(account):

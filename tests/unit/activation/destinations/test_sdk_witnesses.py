@@ -16,7 +16,7 @@ from activation.destinations.mailchimp import Mailchimp
 from activation.sync.engine import SyncSettings, sync
 from activation.sync.guards import Guards
 from activation.sync.payload import key_of
-from activation.sync.protocol import FieldMapping, MappedField
+from activation.sync.protocol import FieldMapping, FieldType, MappedField
 from activation.sync.secrets import Secret
 from tests.unit.activation.sync.scripted import MAPPING, FakeClock, gated
 from tests.vendors.hubspot import LocalHubSpot
@@ -270,6 +270,21 @@ def test_mailchimps_sdk_has_every_call_we_make(monkeypatch):
         compared.add((method, name))
     print(f"compared with the SDK: {sorted(compared)}")
     assert compared == calls.keys()
+
+
+def test_a_field_changed_at_mailchimp_is_set_right_though_a_consent_is_mapped():
+    server = LocalMailchimp()
+    warehouse = duckdb.connect(config={"threads": 1})
+    mapping = FieldMapping(
+        "1", (MappedField("PERSONA", "persona"), MappedField("CONSENTED", "score", FieldType.NUMBER))
+    )
+    for operations in (1, 0, 0):
+        connector = Mailchimp("newsletter", Secret("canary-us19", "env:K"), "L1", "CONSENTED", transport=server)
+        audience = gated(warehouse, {"ada@example.com": ("owl", 1.0)}, mapping=mapping)
+        result = sync(warehouse, connector, [audience], clock=FakeClock(), channels=())
+        assert (result.state, result.plan.operations) == ("done", operations)
+        assert server.held("loyal") == {"ada@example.com": {"persona": "owl"}}
+        server.contacts["ada@example.com"]["merge_fields"]["PERSONA"] = "theirs"
 
 
 def test_mailchimp_subscribes_nobody_without_a_dated_consent():

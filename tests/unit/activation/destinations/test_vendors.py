@@ -19,6 +19,7 @@ from activation.destinations.hubspot import HubSpot
 from activation.destinations.klaviyo import Klaviyo
 from activation.destinations.mailchimp import Mailchimp
 from activation.destinations.sendgrid import SendGrid
+from activation.fields import DEFAULT_FIELDS
 from activation.sync.engine import SyncResult, SyncSettings, sync
 from activation.sync.gated import NotGated
 from activation.sync.guards import Guards
@@ -182,6 +183,17 @@ def test_every_fault_at_every_call_ends_as_desired(vendor, fault):
         assert account.sync(1).state == "done"
         account.check(1)
         counted[f"{vendor.name} faults"] += 1
+
+
+def test_what_goes_out_unasked_is_taken_and_told(vendor):
+    account = Account(vendor)
+    mapping = FieldMapping("1", tuple(MappedField(name, "persona") for name in DEFAULT_FIELDS))
+    for operations in (1, 0):
+        audience = gated(account.warehouse, {"p1@example.com": ("owl", 1.0)}, mapping=mapping)
+        connector = vendor.connector(account.server)
+        result = sync(account.warehouse, connector, [audience], settings=SETTINGS, clock=account.clock, channels=())
+        assert (result.state, result.plan.operations) == ("done", operations)
+        assert list(account.server.held("loyal")["p1@example.com"].values()).count("owl") == 3
 
 
 def test_who_is_suppressed_there_is_not_sent_and_leaves(vendor):

@@ -3,7 +3,7 @@ match."""
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -163,6 +163,7 @@ class ScriptedDestination:
         jobs: bool = False,
         operations: frozenset[Operation] = frozenset(Operation),
         reads_back: bool = True,
+        never_told: frozenset[str] = frozenset(),
         batch_rows: int = 3,
         concurrency: int = 1,
         name: str = "newsletter",
@@ -171,7 +172,7 @@ class ScriptedDestination:
         self.vendor = vendor
         self.death = death or Death()
         self.jobs = jobs
-        self.capabilities = Capabilities(operations, reads_back=reads_back, reads_back_payload=reads_back)
+        self.capabilities = Capabilities(operations, reads_back=reads_back, never_told=never_told)
         self.limits = Limits(
             batch_rows=dict.fromkeys(Operation, batch_rows),
             windows={"*": (Window(10, 1.0), Window(150, 60.0))},
@@ -206,8 +207,11 @@ class ScriptedDestination:
     def read_back(self, segment: str) -> Iterator[Sequence[Held]]:
         yield self._call(
             "read back",
-            lambda fault: [Held(one, payload=dict(held)) for one, held in self.vendor.members(segment).items()],
+            lambda fault: [Held(one, payload=self._told(held)) for one, held in self.vendor.members(segment).items()],
         )
+
+    def _told(self, held: Mapping[str, object]) -> dict[str, object]:
+        return {name: value for name, value in held.items() if name not in self.capabilities.never_told}
 
     def close(self) -> None:
         self.closed = True

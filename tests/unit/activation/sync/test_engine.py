@@ -3,6 +3,7 @@
 import json
 import logging
 from collections import deque
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import duckdb
@@ -293,12 +294,51 @@ def test_a_member_whom_somebody_removed_there_is_missed_and_added_again():
     assert company.sync(PEOPLE).state == "done" and company.held == set(PEOPLE)
 
 
-def test_fields_that_somebody_changed_there_are_set_right():
-    company = Company()
+@pytest.mark.parametrize("never_told", [frozenset(), frozenset({"score"})], ids=["all are told", "one is never told"])
+def test_fields_that_somebody_changed_there_are_set_right(never_told):
+    company = Company(never_told=never_told)
     company.sync(PEOPLE)
     company.vendor.members("loyal")[PEOPLE[0]]["persona"] = "theirs"
-    assert company.sync(PEOPLE).state == "done"
-    assert company.vendor.members("loyal")[PEOPLE[0]]["persona"] == "loyal"
+    company.vendor.members("loyal")[PEOPLE[1]]["persona"] = {"not": "ours"}
+    result = company.sync(PEOPLE)
+    assert (result.state, dict(result.receipts[0].people)) == ("done", {"as desired": 200})
+    assert [company.vendor.members("loyal")[one]["persona"] for one in PEOPLE[:2]] == ["loyal", "loyal"]
+    assert company.sync(PEOPLE).plan.operations == 0
+
+
+def test_blanks_at_the_ends_are_no_difference():
+    company = Company()
+    company.sync({"ada@example.com": ("\u00a0 loyal ", 1.0)})
+    company.vendor.members("loyal")["ada@example.com"]["persona"] = "loyal"
+    assert company.sync({"ada@example.com": ("\u00a0 loyal ", 1.0)}).state == "done"
+    assert company.applied() == ["apply join"]
+
+
+@pytest.mark.parametrize("jobs", [False, True], ids=["answers at once", "answers with jobs"])
+@pytest.mark.parametrize("fault", ["ok", "silent", "partial", "job lost", "500 after", "duplicate"])
+def test_a_field_that_is_never_told_is_sent_until_it_was_taken_and_then_no_more(fault, jobs):
+    company = Company(never_told=frozenset({"score"}), jobs=jobs)
+    company.sync(PEOPLE[:5])
+    changed = dict.fromkeys(PEOPLE[:5], ("loyal", 0.75))
+    company.vendor.faults = deque(["ok", "ok", fault])  # suppressions, prepare, the first batch
+    assert company.sync(changed).state == "done"
+    assert {held["score"] for held in company.vendor.members("loyal").values()} == {0.75}
+    before = len(company.applied())
+    assert company.sync(changed).state == "done" and len(company.applied()) == before
+
+
+def test_a_vendor_that_accepts_and_tells_of_no_row_is_not_sent_a_field_it_never_tells_again_and_again():
+    class TellsNothing(ScriptedDestination):
+        def poll(self, job):
+            return replace(super().poll(job), unattributed=1)
+
+    company = Company()
+    for expected in (["apply join"], []):
+        before = len(company.applied())
+        destination = TellsNothing(company.vendor, jobs=True, batch_rows=50, never_told=frozenset({"score"}))
+        audience = gated(company.warehouse, PEOPLE[:5])
+        ended = sync(company.warehouse, destination, [audience], clock=company.clock, channels=())
+        assert ended.state == "done" and company.applied()[before:] == expected
 
 
 def test_a_destination_that_cannot_be_asked_says_so():
