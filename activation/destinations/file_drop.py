@@ -7,7 +7,6 @@ is written as it is: the reader is a machine, and a name that begins with `=` is
 """
 
 import csv
-import io
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TextIO
 
-from activation.destinations.deliveries import MANIFEST, Deliveries, FileStore
+from activation.destinations.deliveries import MANIFEST, Deliveries, FileStore, as_text
 from activation.sync.gated import Batch
 from activation.sync.payload import canonical_json, scalar_text
 from activation.sync.protocol import (
@@ -201,7 +200,7 @@ class FileDrop(Deliveries):
         return sorted(name for name in whole if name[len(prefix) :].count("_") == 1)
 
     def _held(self, pieces: Iterator[bytes], kind: str) -> Iterator[Held]:
-        lines = io.TextIOWrapper(io.BufferedReader(_Pieces(pieces)), encoding="utf-8", newline="")
+        lines = as_text(pieces)
         rows: Iterator[Mapping[str, Scalar]] = (
             csv.DictReader(lines) if kind == FileFormat.CSV else map(json.loads, lines)
         )
@@ -213,28 +212,6 @@ class FileDrop(Deliveries):
                 written = row[self._payload_column]
                 fields = json.loads(written) if isinstance(written, str) else written  # type: ignore[assignment]
             yield Held(str(row[self._identifier_column]), payload=fields)
-
-
-class _Pieces(io.RawIOBase):
-    """Pieces of bytes as a file."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._left = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while not self._left:
-            following = next(self._pieces, None)
-            if following is None:
-                return 0
-            self._left = bytes(following)
-        taken = self._left[: len(buffer)]
-        self._left = self._left[len(buffer) :]
-        buffer[: len(taken)] = taken
-        return len(taken)
 
 
 def _in_pages(held: Iterator[Held]) -> Iterator[list[Held]]:
