@@ -17,7 +17,7 @@ from typing import TextIO
 
 from activation.destinations.deliveries import MANIFEST, Deliveries, FileStore, as_text
 from activation.sync.gated import Batch
-from activation.sync.payload import canonical_json, scalar_text
+from activation.sync.payload import canonical_json, plain_text
 from activation.sync.protocol import (
     Applied,
     Capabilities,
@@ -158,7 +158,7 @@ class FileDrop(Deliveries):
     def _write(self, draft: _Draft, row: Row, operation: str) -> None:
         payload = row.payload
         if self._format is FileFormat.CSV:
-            given: dict[str, str] = {name: _cell(value) for name, value in payload.items()}
+            given: dict[str, str] = {name: plain_text(value) for name, value in payload.items()}
             if self._payload_column:
                 given = {self._payload_column: canonical_json(payload)}
             given |= {self._identifier_column: row.identifier, OPERATION_COLUMN: operation}
@@ -222,9 +222,3 @@ def _in_pages(held: Iterator[Held]) -> Iterator[list[Held]]:
             yield page
             page = []
     yield page
-
-
-def _cell(value: Scalar) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else scalar_text(value)
