@@ -76,17 +76,24 @@ def comparable(records: pl.DataFrame, rules: MatchingRules) -> pl.DataFrame:
     Returns:
         `record_key` and the columns as text; dates and codes without anything but letters and digits.
     """
-    expressions = []
+    frame = records.select(RECORD, *(pl.col(column).cast(pl.String) for column in rules.columns))
     for column, kind in rules.columns.items():
-        text = pl.col(column).cast(pl.String).str.to_lowercase().str.replace_all("ß", "ss")
-        text = text.str.normalize("NFKD").str.replace_all(r"\p{M}", "")
-        if kind in ("date", "code"):
-            text = text.str.replace_all(r"[^\p{L}\p{N}]", "")
-        elif kind != "email":
-            text = text.str.replace_all(r"[^\p{L}\p{N}]+", " ")
-        text = text.str.strip_chars()
-        expressions.append(pl.when(text != "").then(text).alias(column))
-    return records.select(RECORD, *expressions)
+        # What is there once is spelled once: few values are many contacts'.
+        spelled = frame.select(pl.col(column).unique()).with_columns(_spelled=_spelled(pl.col(column), kind))
+        frame = frame.join(spelled, on=column, how="left", nulls_equal=True, maintain_order="left")
+        frame = frame.with_columns(pl.col("_spelled").alias(column)).drop("_spelled")
+    return frame
+
+
+def _spelled(text: pl.Expr, kind: Kind) -> pl.Expr:
+    text = text.str.to_lowercase().str.replace_all("ß", "ss")
+    text = text.str.normalize("NFKD").str.replace_all(r"\p{M}", "")
+    if kind in ("date", "code"):
+        text = text.str.replace_all(r"[^\p{L}\p{N}]", "")
+    elif kind != "email":
+        text = text.str.replace_all(r"[^\p{L}\p{N}]+", " ")
+    text = text.str.strip_chars()
+    return text.replace("", None)
 
 
 def train_matching(records: pl.DataFrame, rules: MatchingRules, database: Any = None) -> ModelContent | None:
@@ -226,9 +233,9 @@ def update_matches(
     """
     known = records.select(RECORD, "contact_id", "known_from_at")
     before = no_matches() if previous is None else previous
-    compared_keys = before.filter(pl.col("other_record_key").is_null())[RECORD]
-    is_compared = pl.col(RECORD).is_in(compared_keys.implode())
-    new, compared = comparable(records.filter(~is_compared), rules), comparable(records.filter(is_compared), rules)
+    compared_keys = before.filter(pl.col("other_record_key").is_null()).select(RECORD)
+    new = comparable(records.join(compared_keys, on=RECORD, how="anti", maintain_order="left"), rules)
+    compared = comparable(records.join(compared_keys, on=RECORD, how="semi", maintain_order="left"), rules)
     pairs = match_contacts(new, model, compared, min(0.5, rules.match_probability), database)
     names = {RECORD: "record_key_l", "other_record_key": "record_key_r"}
     pairs = pl.concat(

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
@@ -135,20 +136,28 @@ def plot_segment_profiles(profiles: pl.DataFrame, names: Mapping[str, str]) -> b
     )
     labels = telling["label"].head(MOST_FEATURES).to_list()[::-1]
     personas = sorted(marked["persona_id"].unique().to_list())
-    figure, panels = _canvas(1.9 + 1.3 * max(len(personas), 1), 1.2 + 0.19 * max(len(labels), 1), max(len(personas), 1))
+    written = [_short(label, 30) for label in labels]
+    # Drawn for every week, and with the most text of all: places are reckoned, not tried out, and bars are one artist.
+    width, height = 1.9 + 1.3 * max(len(personas), 1), 1.2 + 0.19 * max(len(labels), 1)
+    figure, panels = _canvas(width, height, max(len(personas), 1), layout=None)
+    left = 0.2 + 0.06 * max((len(label) for label in written), default=0)
+    figure.subplots_adjust(left / width, 0.55 / height, 1 - 0.1 / width, 1 - 0.3 / height, wspace=0.12)
     for place, persona in enumerate(personas):
         axes = panels[place]
         own = {row["label"]: row for row in marked.filter(pl.col("persona_id") == persona).iter_rows(named=True)}
         effects = [own[label]["effect_size"] or 0.0 if label in own else 0.0 for label in labels]
         colors = [_color(place) if label in own and own[label]["is_marker"] else _QUIET for label in labels]
-        axes.barh(range(len(labels)), effects, color=colors)
+        corners = [[(0, y - 0.4), (x, y - 0.4), (x, y + 0.4), (0, y + 0.4)] for y, x in enumerate(effects)]
+        axes.add_collection(PolyCollection(corners, facecolors=colors))
+        axes.autoscale_view()
         axes.axvline(0, color=_INK, linewidth=0.8)
-        axes.set_yticks(
-            range(len(labels)), [_short(label, 30) for label in labels] if place == 0 else [""] * len(labels)
-        )
+        axes.set_ylim(-0.75, len(labels) - 0.25)
+        axes.set_yticks(range(len(labels)), written) if place == 0 else axes.set_yticks([])
         axes.tick_params(labelsize=6)
         axes.set_title(_short(names.get(persona, persona), 22), fontsize=7, color=_INK)
-    figure.supxlabel("deviation from everybody, in standard deviations (coloured: marker variables)", fontsize=7)
+    figure.supxlabel(
+        "deviation from everybody, in standard deviations (coloured: marker variables)", fontsize=7, y=0.12 / height
+    )
     return _picture(figure, "profiles")
 
 
@@ -240,8 +249,10 @@ def _short(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _canvas(width: float, height: float, panels: int = 1, columns: int | None = None) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+def _canvas(
+    width: float, height: float, panels: int = 1, columns: int | None = None, layout: str | None = "constrained"
+) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(width, height), dpi=110, layout=layout)  # type: ignore[arg-type]
     FigureCanvasAgg(figure)
     columns = columns or panels
     drawn = figure.subplots(-(-panels // columns), columns, squeeze=False, sharey=False).ravel().tolist()

@@ -1,14 +1,14 @@
 """What Dagster is told of a table that dbt made: how many rows, which columns, and which columns those come from.
 
-Tracing columns through SQL costs several seconds of a run, and the same SQL over the same columns comes from the same
-columns: what was traced is kept beside dbt's manifest and told again until one of the two changes.
+The same SQL over the same columns comes from the same columns: what was traced is kept beside dbt's manifest and told
+again until one of the two changes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,16 @@ import dagster as dg
 import duckdb
 from dagster import deserialize_value, serialize_value
 from dagster_dbt import DbtCliInvocation
-from dagster_dbt.core.dbt_event_iterator import DbtEventIterator
+from sqlglot.errors import SqlglotError
 
-COLUMN_METADATA = ("dagster/column_schema", "dagster/column_lineage")
+from orchestration.column_lineage import Tables, trace_columns
+
+COLUMN_SCHEMA, COLUMN_LINEAGE = "dagster/column_schema", "dagster/column_lineage"
 ROW_COUNT, STORAGE_KIND = "dagster/row_count", "dagster/storage_kind"
 
 
 def events_with_metadata(
-    invocation: DbtCliInvocation, connection_of: Any, memory: ColumnMemory, prepare_tracing: Callable[[], None]
+    invocation: DbtCliInvocation, connection_of: Any, memory: ColumnMemory
 ) -> Iterator[dg.Output[Any] | dg.AssetMaterialization | Any]:
     """The events of a finished dbt run, those of models with rows and columns.
 
@@ -32,7 +34,6 @@ def events_with_metadata(
         invocation: a dbt run that has ended.
         connection_of: gives a context manager of a read-only connection to the warehouse.
         memory: what was traced before.
-        prepare_tracing: is called before columns are traced, if any are.
     """
     events = list(invocation.stream())
     with connection_of() as connection:
@@ -46,9 +47,7 @@ def events_with_metadata(
         key = _key(invocation, node, columns)
         told = memory.recall(node["unique_id"], key)
         if told is None:
-            prepare_tracing()
-            (traced,) = DbtEventIterator(iter([event]), invocation).fetch_column_metadata()
-            told = {name: traced.metadata[name] for name in COLUMN_METADATA if name in traced.metadata}
+            told = _trace(invocation, node, columns)
             memory.keep(node["unique_id"], key, told)
         counted = rows.get(node["unique_id"])
         figures: dict[str, Any] = {} if counted is None else {ROW_COUNT: counted, STORAGE_KIND: "duckdb"}
@@ -109,23 +108,61 @@ def _row_counts(
     }
 
 
-def _columns(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """The columns of each table and their types, as one text by `schema.table`."""
-    return dict(
-        connection.execute(
-            "select schema_name || '.' || table_name, "
-            "string_agg(column_name || ' ' || data_type, ',' order by column_index) "
-            "from duckdb_columns() where not internal group by all"
-        ).fetchall()
-    )
+def _columns(connection: duckdb.DuckDBPyConnection) -> Tables:
+    """By `schema.table` the type of each column."""
+    tables: dict[str, dict[str, str]] = {}
+    for table, column, kind in connection.execute(
+        "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() where not internal "
+        "order by schema_name, table_name, column_index"
+    ).fetchall():
+        tables.setdefault(table, {})[column] = kind
+    return tables
 
 
-def _key(invocation: DbtCliInvocation, node: dict[str, Any], columns: dict[str, str]) -> str:
-    manifest = invocation.manifest
-    parents = [manifest["nodes"].get(name) or manifest["sources"][name] for name in sorted(node["depends_on"]["nodes"])]
-    tables = [
-        f"{each['schema']}.{each.get('identifier') or each.get('alias') or each['name']}" for each in [node, *parents]
-    ]
-    compiled = invocation.target_path / "compiled" / node["package_name"] / node["original_file_path"]
-    content = [compiled.read_text(encoding="utf-8"), *(f"{table}: {columns.get(table)}" for table in tables)]
+def _key(invocation: DbtCliInvocation, node: dict[str, Any], columns: Tables) -> str:
+    """A hash of what a model's columns are traced from."""
+    tables = sorted({_table(node), *_parents(invocation, node)})
+    content = [_compiled(invocation, node), *(f"{table}: {columns.get(table)}" for table in tables)]
     return hashlib.sha256("\n".join(content).encode()).hexdigest()
+
+
+def _trace(invocation: DbtCliInvocation, node: dict[str, Any], columns: Tables) -> dict[str, Any]:
+    """The columns of a model's table; and of a model in SQL that is understood, those that they come from."""
+    there = columns.get(_table(node), {})
+    schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in there.items()])
+    told: dict[str, Any] = {COLUMN_SCHEMA: dg.MetadataValue.table_schema(schema)}
+    if node["language"] != "sql":
+        return told
+    try:
+        traced = trace_columns(_compiled(invocation, node), columns)
+    except SqlglotError:
+        return told
+    keys = {
+        table: invocation.dagster_dbt_translator.get_asset_spec(
+            invocation.manifest, parent["unique_id"], invocation.project
+        ).key
+        for table, parent in _parents(invocation, node).items()
+    }
+    dependencies = {
+        column: [
+            dg.TableColumnDep(keys[table], source) for table, source in sorted(traced.get(column, ())) if table in keys
+        ]
+        for column in there
+    }
+    return told | {COLUMN_LINEAGE: dg.MetadataValue.column_lineage(dg.TableColumnLineage(dependencies))}
+
+
+def _parents(invocation: DbtCliInvocation, node: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a model reads, by `schema.table`."""
+    manifest = invocation.manifest
+    parents = [manifest["nodes"].get(name) or manifest["sources"][name] for name in node["depends_on"]["nodes"]]
+    return {_table(parent): parent for parent in parents}
+
+
+def _table(node: dict[str, Any]) -> str:
+    return f"{node['schema']}.{node.get('identifier') or node.get('alias') or node['name']}"
+
+
+def _compiled(invocation: DbtCliInvocation, node: dict[str, Any]) -> str:
+    file = invocation.target_path / "compiled" / node["package_name"] / node["original_file_path"]
+    return file.read_text(encoding="utf-8")

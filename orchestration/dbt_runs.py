@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dagster_dbt import DbtCliInvocation, DbtCliResource, DbtProject
+from dagster_dbt import DbtCliResource, DbtProject
 from packaging.version import Version
 
 import orchestration
@@ -58,14 +58,17 @@ def vars_argument(workspace: Workspace) -> str:
 
 
 def prepare_manifest(workspace: Workspace) -> Path:
-    """dbt's manifest for this workspace, parsed again only when the project or the settings changed.
+    """dbt's manifest for this workspace, parsed again only when the project, the settings or the folder changed.
+
+    dbt takes nothing of what it parsed for a warehouse elsewhere: without a parse here, a workspace that was moved or
+    copied would have both calls of dbt parse everything, in every run.
 
     Raises:
         DbtParseFailed: the project does not parse; dbt's own words are in the message.
     """
     target = workspace.dbt_target_folder
     manifest, stamp = target / "manifest.json", target / "manifest.stamp"
-    wanted = hashlib.sha256((project_hash() + vars_argument(workspace)).encode()).hexdigest()
+    wanted = _parsed_from(workspace)
     _remove_old_runs(target)
     if manifest.is_file() and stamp.is_file() and stamp.read_text() == wanted:
         return manifest
@@ -94,6 +97,12 @@ def prepare_manifest(workspace: Workspace) -> Path:
     return manifest
 
 
+def _parsed_from(workspace: Workspace) -> str:
+    """A hash of what a parse depends on."""
+    environment = json.dumps(dbt_environment(workspace), sort_keys=True)
+    return hashlib.sha256((project_hash() + vars_argument(workspace) + environment).encode()).hexdigest()
+
+
 def _remove_old_runs(target: Path) -> None:
     """Compiled SQL of the last runs is kept for whoever looks into them."""
     runs = sorted((path for path in target.glob("*_tables-*") if path.is_dir()), key=lambda path: path.stat().st_mtime)
@@ -105,7 +114,7 @@ class InstalledDbt(DbtCliResource):
     """dbt of this environment, which is not asked for what is known or hardly ever needed.
 
     `dbt --version`, which Dagster calls once per run, costs a start of dbt and looks for newer releases on the network.
-    The adapter, which it makes for each call of dbt, takes more than a second, and only tracing columns needs it.
+    The adapter, which it makes for each call of dbt, takes seconds and is not needed: `column_lineage` asks nobody.
     """
 
     @cached_property
@@ -114,11 +123,6 @@ class InstalledDbt(DbtCliResource):
 
     def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> Any:
         return None
-
-    def give_adapter(self, invocation: DbtCliInvocation, arguments: Sequence[str]) -> None:
-        """Let a run of dbt look at the columns it made."""
-        if invocation.adapter is None:
-            invocation.adapter = super()._initialize_dbt_core_adapter(arguments)
 
 
 def dbt_resource(workspace: Workspace) -> InstalledDbt:

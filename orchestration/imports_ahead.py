@@ -10,14 +10,15 @@ import contextlib
 import importlib
 import threading
 
-SLOW_TO_IMPORT = ("great_expectations", "sklearn.ensemble", "scipy.stats")
+SLOW_TO_IMPORT = ("sklearn.ensemble", "scipy.stats")
+SLOW_TO_IMPORT_FOR_NEW_ROWS = ("great_expectations",)
 
 
-def import_ahead() -> None:
+def import_ahead(names: tuple[str, ...] = SLOW_TO_IMPORT) -> None:
     """Begin to import them in the background; returns at once."""
 
     def import_all() -> None:
-        for name in SLOW_TO_IMPORT:
+        for name in names:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
 

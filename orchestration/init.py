@@ -1,55 +1,29 @@
 """`personae init`: a new workspace, with mappings proposed for files the company has already.
 
-What belongs here: writing the first settings and guessing which column is which. A guess is written down to be read and
-corrected; nothing is guessed at run time.
+What belongs here: writing the first settings. Which column is which is guessed in `proposals.py`.
 """
 
 from __future__ import annotations
 
-import difflib
-import glob
 import json
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
-import duckdb
 import yaml
 
 import examples
-from data_contracts.contract import ENTITIES, Contract
+from data_contracts.contract import ENTITIES
 from data_contracts.documentation import mapping_template
-from orchestration.contracts import Contracts, read_contracts
-from orchestration.ingest.reading import Extract, ExtractTable, UnreadableExtract, read_extract, reason
+from orchestration.contracts import read_contracts
 from orchestration.legal_basis import TO_BE_STATED
-from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, ExtractSettings, Mapping, slug
+from orchestration.mapping import TO_BE_NAMED, slug
+from orchestration.proposals import propose, quoted
 from orchestration.settings_file import SettingsError, nearest
 from orchestration.weeks import Week
 from orchestration.workspace import SETTINGS_FILE
 
 READY_SOURCES = Path(examples.__file__).with_name("sources")
-PROPOSED_FROM = 0.78  # similarity of names from which a column is proposed
-SYNONYMS = {
-    "contact_id": ("customer_id", "customer", "client_id", "user_id", "member_id", "person_id", "subscriber_id"),
-    "email": ("email_address", "e_mail", "mail"),
-    "order_id": ("invoice_no", "invoice", "order_number", "order_no", "transaction_id", "transaction"),
-    "ordered_at": ("order_date", "invoice_date", "purchased_at", "purchase_date", "date", "created_at", "timestamp"),
-    "order_amount": ("amount", "total", "total_price", "revenue", "value", "grand_total", "price"),
-    "order_status": ("status", "financial_status"),
-    "order_channel": ("channel", "source"),
-    "occurred_at": ("timestamp", "event_time", "event_timestamp", "time", "date", "created_at"),
-    "event_type": ("type", "event", "action", "event_name"),
-    "event_name": ("event", "name", "action"),
-    "device_id": ("user_pseudo_id", "anonymous_id", "visitor_id", "cookie_id", "domain_userid"),
-    "created_at": ("created", "signup_date", "registered_at", "create_date"),
-    "updated_at": ("updated", "modified_at", "last_modified"),
-    "account_id": ("company_id", "organization_id"),
-    "account_name": ("company", "company_name", "organization", "name"),
-    "product_id": ("sku", "stock_code", "item_id"),
-    "product_name": ("description", "item", "product"),
-    "employee_count": ("employees", "company_size"),
-    "job_title": ("title", "position"),
-}
 SETTINGS_TEMPLATE = """\
 # The settings of this workspace. Every setting has a default but company and first_week; a wrong one is named with
 # its line before anything runs.
@@ -188,28 +162,28 @@ def init_workspace(
     contracts = read_contracts(folder)
     ready = [path for name in dict.fromkeys(sources) for path in _ready_mappings(folder, name)]
     data = _common_folder(extracts) if extracts else None
-    proposals = [_propose(path.resolve(), data, contracts) for path in extracts if data is not None]
-    first = min((day for _, _, day in proposals if day), default=date.today() - timedelta(weeks=104))
-    has_orders = any(entity in ("orders", "order_lines") for entity, _, _ in proposals) or any(
+    proposals = propose(extracts, data, contracts) if data else []
+    first = min((each.earliest for each in proposals if each.earliest), default=date.today() - timedelta(weeks=104))
+    has_orders = any(each.entity in ("orders", "order_lines") for each in proposals) or any(
         "orders" in yaml.safe_load(path.read_text(encoding="utf-8"))["entities"] for path in ready
     )
     (folder / "mappings" / "examples").mkdir(parents=True, exist_ok=True)
     settings.write_text(
         SETTINGS_TEMPLATE.format(
-            company=_quoted(folder.resolve().name.replace("_", " ").title() or "Company"),
+            company=quoted(folder.resolve().name.replace("_", " ").title() or "Company"),
             timezone="UTC",
-            data=_quoted(str(data)) if data else ".",
+            data=quoted(str(data)) if data else ".",
             first_week=Week.containing(first).key,
             targets=ORDER_TARGET if has_orders else NO_TARGET,
-            legal_basis=_legal_basis(legal_basis, has_consents=any(entity == "consents" for entity, _, _ in proposals)),
+            legal_basis=_legal_basis(legal_basis, has_consents=any(each.entity == "consents" for each in proposals)),
         ),
         encoding="utf-8",
     )
     written = [settings]
     names = _distinct_names([slug(path.name.split(".")[0]) for path in extracts])
-    for name, (_, text, _) in zip(names, proposals, strict=True):
+    for name, proposal in zip(names, proposals, strict=True):
         written.append(folder / "mappings" / f"{name}.yml")
-        written[-1].write_text(text, encoding="utf-8")
+        written[-1].write_text(proposal.text, encoding="utf-8")
     for path in ready:
         written.append(folder / "mappings" / path.name)
         written[-1].write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
@@ -219,6 +193,30 @@ def init_workspace(
         written.append(folder / "mappings" / "examples" / f"{entity}.yml")
         written[-1].write_text(mapping_template(contracts[entity]), encoding="utf-8")
     return written
+
+
+def to_be_said(written: Sequence[Path]) -> list[str]:
+    """What a person has to say before a run, as `file:line: what stands there`."""
+    return [
+        f"{path}:{number}: {line.strip()}"
+        for path in written
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if TO_BE_NAMED in line or TO_BE_STATED in line
+    ]
+
+
+def in_words(written: Sequence[Path]) -> list[str]:
+    """What was written: a line per file to read, and one for all examples of mappings."""
+    lines = []
+    for path in written:
+        if path.name == SETTINGS_FILE:
+            lines.append(f"{path}: settings")
+        elif path.parent.name == "mappings":
+            lines.append(f"{path}: {', '.join(yaml.safe_load(path.read_text(encoding='utf-8'))['entities'])}")
+        elif path.parent.name != "examples":
+            lines.append(f"{path}: who goes out, and where to; rename it to use it")
+    folder = written[0].parent / "mappings" / "examples"
+    return [*lines, f"{folder}/: a mapping of each entity, to copy from"]
 
 
 def _legal_basis(statement: str | None, has_consents: bool) -> str:
@@ -251,96 +249,3 @@ def _common_folder(extracts: list[Path]) -> Path:
     if not all(each.is_relative_to(shortest) for each in folders):
         raise SettingsError(extracts[0], None, "all extracts must be in one folder or below it")
     return shortest
-
-
-def _propose(path: Path, data: Path, contracts: Contracts) -> tuple[str, str, date | None]:
-    """The entity a file seems to hold, a mapping for it, and its earliest day."""
-    name = path.relative_to(data).as_posix()
-    mapping = Mapping(
-        name=path.stem, path=path, extract=ExtractSettings(files=name), timezone="UTC", entities=(), content_hash=""
-    )
-    extract = Extract(mapping, path, name, None)
-    with duckdb.connect() as connection:
-        try:
-            table = read_extract(connection, extract)
-            columns = list(table.columns)
-            guesses = {entity: _guess(contracts[entity], columns) for entity in ENTITIES}
-            entity = max(ENTITIES, key=lambda each: _fit(contracts[each], guesses[each]))
-            guess = guesses[entity]
-            time = contracts[entity].time_column
-            earliest = _earliest_day(connection, table, guess[time]) if time in guess else None
-        except UnreadableExtract as error:
-            raise SettingsError(path, None, str(error)) from None
-    return entity, _mapping_text(glob.escape(name), contracts[entity], guess, columns), earliest
-
-
-def _earliest_day(connection: duckdb.DuckDBPyConnection, table: ExtractTable, column: str) -> date | None:
-    """The earliest day in a column, as far as its values are ISO dates."""
-    day = f"try_cast({table.column_sql(column)}::varchar as timestamp)::date"
-    try:
-        row = connection.execute(f"select min({day}) from {table.relation}").fetchall()[0]
-    except duckdb.Error as error:
-        raise table.extract.unreadable(reason(error)) from None
-    earliest: date | None = row[0]
-    return earliest
-
-
-def _guess(contract: Contract, columns: list[str]) -> dict[str, str]:
-    """The extract's column for each canonical column, where the names are near; each column is used once."""
-    scored = sorted(
-        (
-            (
-                max(_similarity(slug(column), name) for name in (canonical, *SYNONYMS.get(canonical, ()))),
-                canonical,
-                column,
-            )
-            for canonical in contract.column_names
-            for column in columns
-        ),
-        key=lambda each: (-each[0], contract.column_names.index(each[1]), columns.index(each[2])),
-    )
-    guess: dict[str, str] = {}
-    for similarity, canonical, column in scored:
-        if similarity >= PROPOSED_FROM and canonical not in guess and column not in guess.values():
-            guess[canonical] = column
-    return guess
-
-
-def _similarity(column: str, name: str) -> float:
-    return 1.0 if column == name else 0.97 * difflib.SequenceMatcher(None, column, name).ratio()
-
-
-def _fit(contract: Contract, guess: dict[str, str]) -> tuple[float, int, int]:
-    required = contract.required_columns
-    found = sum(column in guess for column in required)
-    is_complete = found == len(required)
-    return (float(is_complete), len(guess) if is_complete else found, -ENTITIES.index(contract.entity))
-
-
-def _mapping_text(name: str, contract: Contract, guess: dict[str, str], columns: list[str]) -> str:
-    lines = [
-        "# Proposed from the file's header: read every line, correct what is wrong, delete what is not meant.",
-        "extract:",
-        f"  files: {_quoted(name)}",
-        "entities:",
-        f"  {contract.entity}:",
-        "    columns:",
-    ]
-    for column in contract.columns:
-        if column.name in guess:
-            lines.append(f"      {column.name}: {_quoted(guess[column.name])}")
-        elif column.required:
-            lines.append(f"      {column.name}: TO_BE_NAMED    # required: {column.description}")
-    left = [column for column in columns if column not in guess.values()]
-    if left and contract.entity in ENTITIES_WITH_ATTRIBUTES:
-        lines.append("    attributes:    # feature, label, identifier, sensitive or ignore")
-        lines += [f"      {_quoted(column)}: ignore" for column in left]
-    elif left:
-        lines.append(f"    # not used: {', '.join(left)}")
-    return "\n".join(lines) + "\n"
-
-
-def _quoted(text: str) -> str:
-    """A YAML scalar that reads as `text`; plain where it is a word that YAML takes for nothing else."""
-    is_plain = slug(text).replace("_", "") == text.lower().replace("_", "") and yaml.safe_load(text) == text
-    return text if is_plain else json.dumps(text, ensure_ascii=False)

@@ -108,6 +108,17 @@ def check_somebody_may_be_profiled(file: SettingsFile, legal_basis: LegalBasis, 
         )
 
 
+def why_nobody_may_be_contacted(legal_basis: LegalBasis, purpose: str, entities: Iterable[str]) -> str | None:
+    """Why the outcome is certain that nobody is in a file for `purpose`; None where it is not certain."""
+    stated = any(basis.basis != "consent" for basis in legal_basis.get(purpose, {}).values())
+    if stated or "consents" in entities:
+        return None
+    return (
+        f"Nobody may be contacted for {purpose}: no mapping delivers `consents`, and `legal_basis:` in personae.yml "
+        "states none for it."
+    )
+
+
 def legal_basis_var(legal_basis: LegalBasis) -> dict[str, list[dict[str, str]]]:
     """What dbt's models need to know: per purpose a list of markets, each with its basis and statement."""
     return {

@@ -26,6 +26,8 @@ from orchestration.special_categories import (
 )
 from orchestration.sql import check_date_format, check_expression, expression_columns
 
+# Stands in a proposed mapping where a person has to say something.
+TO_BE_NAMED = "TO_BE_NAMED"
 ENTITIES_WITH_ATTRIBUTES = ("contacts", "accounts")
 # Canonical columns that are features, or texts whose words become one.
 COLUMNS_THAT_DESCRIBE = ("country", "language", "job_title", "industry", "plan")
@@ -68,9 +70,10 @@ def slug(name: str) -> str:
 
 
 def _check_format(text: str) -> str:
-    return text if text in EPOCH_FORMATS or text in NUMBER_FORMATS else check_date_format(text)
+    return text if text in {*EPOCH_FORMATS, *NUMBER_FORMATS, TO_BE_NAMED} else check_date_format(text)
 
 
+Encoding = Literal["utf-8", "latin-1", "utf-16"]
 Expression = Annotated[str, AfterValidator(check_expression)]
 Format = Annotated[str, AfterValidator(_check_format)]
 
@@ -204,7 +207,7 @@ class ExtractSettings(Part):
     connector: str | None = None
     format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
+    encoding: Encoding = "utf-8"
     timezone: TimeZoneName | None = None
     delivered_at: str | None = None
     largest_unpacked_gb: Annotated[float, Field(gt=0)] = 50
@@ -370,6 +373,12 @@ def _check_columns(file: SettingsFile, contract: Contract, entity: EntitySetting
         if column not in canonical:
             raise file.error(place, f"'{column}' is no column of {name}; {nearest(column, canonical)}")
         type_ = contract.column(column).type
+        if TO_BE_NAMED in origin.format:
+            raise file.error((*place, "format"), f"say how the file writes {column}, in place of {TO_BE_NAMED}")
+        for word, meant in origin.values.items():
+            if meant == TO_BE_NAMED:
+                hint = nearest(word, contract.column(column).allowed_values)
+                raise file.error((*place, "values", word), f"say what '{word}' is in place of {TO_BE_NAMED}; {hint}")
         for given in origin.format:
             if (given in NUMBER_FORMATS) != (type_ in NUMBER_TYPES) or type_ not in FORMATTED_TYPES:
                 raise file.error((*place, "format"), _no_format_of(given, column, type_))

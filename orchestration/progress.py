@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import dagster as dg
+from dagster._core.errors import DagsterAssetCheckFailedError
 from rich.console import Console
 from rich.text import Text
 
@@ -78,6 +79,8 @@ class RunProgress(logging.Handler):
         error = event.step_failure_data.error
         while error is not None and error.cause is not None:
             error = error.cause
+        if error is not None and error.cls_name == DagsterAssetCheckFailedError.__name__:
+            return  # the check has said what is wrong
         message = error.message.strip() if error else "no reason given"
         self.console.print(Text(f"✗ {event.step_key}: {message}", style="bold red"))
 

@@ -31,6 +31,10 @@ order by all
 """
 
 
+# Begins why `persona_index` holds figures back that would tell of fewer people than `minimum_cell`.
+TOO_FEW = "fewer than"
+
+
 def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week) -> ReportData:
     """Everything the report of `week` needs."""
     as_of = [week.as_of]
@@ -59,8 +63,9 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
             "p.index_value, p.effect_size, p.people, i.index_low, i.index_high from marts.segment_profiles as p "
             "left join marts.persona_index as i on i.as_of = p.as_of and i.segment_type = p.segment_type "
             "and i.segment_id = p.segment_id and i.characteristic = p.characteristic "
-            "where p.as_of = ? and p.segment_type = 'persona' order by all",
-            as_of,
+            "where p.as_of = ? and p.segment_type = 'persona' and not starts_with(coalesce(i.abstained_reason, ''), ?) "
+            "order by all",
+            [week.as_of, TOO_FEW],
         ),
         index=_frame(connection, "select * from marts.persona_index where as_of = ? order by all", as_of),
         market=_frame(connection, "select * from marts.market_sizes where as_of = ? order by all", as_of),

@@ -102,8 +102,11 @@ def check_date_format(text: str) -> str:
     """
     try:
         _ask("select try_strptime('', ?)", text)
+        is_format = "%" in text
     except duckdb.Error:
-        raise ValueError(f"'{text}' is no date format; write it like %d.%m.%Y %H:%M:%S") from None
+        is_format = False
+    if not is_format:
+        raise ValueError(f"'{text}' is no date format; write it like %d.%m.%Y %H:%M:%S")
     return text
 
 

@@ -264,6 +264,10 @@ class Workspace:
         Raises:
             SettingsError: anything a person has to mend, with file and line.
         """
+        if folder.is_file():
+            raise SettingsError(folder, None, "this is a file; name the folder of the workspace")
+        if not (folder / SETTINGS_FILE).is_file() and not any(folder.glob("*.y*ml")):
+            raise SettingsError(folder, None, f"there is no {SETTINGS_FILE} here; `personae init {folder}` makes one")
         folder = folder.resolve()
         file = SettingsFile(folder / SETTINGS_FILE)
         settings = file.parse(WorkspaceSettings)

@@ -19,6 +19,22 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
+# What takes minutes goes first, the longest at the head, so that neither core waits for the other at the end.
+LONGEST_FIRST = (
+    "demo_run",
+    "tests/end_to_end/test_all_targets.py",
+    "tests/end_to_end/test_examples.py",
+    "dbt",
+    "tests/end_to_end/test_consent.py",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Brings tests into the order in which they are dealt out; who runs tests by hand keeps theirs."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _place(item.nodeid.split("::")[0]))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Deals tests out to the cores by file, and files that share something expensive together."""
@@ -28,7 +44,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             return _shares(nodeid.split("::")[0])
 
+    config.option.loadscopereorder = False  # xdist would take many tests for long ones
     return TogetherWhatSharesSomethingExpensive(config, log)
+
+
+@cache
+def _place(file: str) -> int:
+    """Where a file's tests stand in the order: what takes minutes, other integration tests, everything else."""
+    shared = _shares(file)
+    if shared in LONGEST_FIRST:
+        return LONGEST_FIRST.index(shared)
+    return len(LONGEST_FIRST) + (not file.startswith("tests/integration/"))
 
 
 @cache

@@ -9,7 +9,7 @@ from math import log2
 import polars as pl
 
 from activation.report.identity import Persona
-from activation.report.portrait import Portrait, draw_portrait
+from activation.report.portrait import Portrait, draw_portrait, told_traits
 from activation.report.report_data import ReportData
 from activation.report.sizes import Sparkline, draw_sparkline
 from activation.report.words import (
@@ -90,7 +90,7 @@ def tell_personas(data: ReportData, personas: dict[str, Persona]) -> list[Person
 def _tell_persona(row: dict, data: ReportData, persona: Persona) -> PersonaCard:
     people, minimum = row["people"], data.minimum_cell
     withheld = people is None or is_small(people, minimum)
-    traits = data.profiles.clear() if withheld else data.profiles.filter(pl.col("segment_id") == persona.persona_id)
+    traits = data.profiles.clear() if withheld else told_traits(data, persona.persona_id)
     change, direction = _tell_change(row, data)
     reachable = row["reachable_people"]
     tells_share = bool(people) and reachable is not None and not is_small(reachable, minimum)

@@ -83,6 +83,12 @@ class Portrait:
     typical: list[TypicalPerson]
 
 
+def told_traits(data: ReportData, persona_id: str) -> pl.DataFrame:
+    """A persona's characteristics but those that chance may explain: of which 100 lies within the index's interval."""
+    may_be_chance = (pl.col("index_low") <= 100) & (pl.col("index_high") >= 100)
+    return data.profiles.filter((pl.col("segment_id") == persona_id) & ~may_be_chance.fill_null(False))
+
+
 def draw_portrait(row: dict, data: ReportData, persona: Persona) -> Portrait:
     """Draw one persona.
 
@@ -91,7 +97,7 @@ def draw_portrait(row: dict, data: ReportData, persona: Persona) -> Portrait:
         data: The week.
         persona: Its name and mark.
     """
-    traits = data.profiles.filter(pl.col("segment_id") == persona.persona_id)
+    traits = told_traits(data, persona.persona_id)
     heat = _heat(data, persona)
     stages = _stages(data, persona)
     sentences = [
@@ -233,7 +239,7 @@ def _heat(data: ReportData, persona: Persona) -> list[tuple[str, list[HeatCell]]
         return []
     active, is_hidden = _week(data, persona)
     most, total = active.max(), active.sum()
-    if not most:
+    if not most or is_hidden.sum() > np.count_nonzero(active):  # a few hours among hatched ones are no week
         return []
 
     def cell(day: int, hour: int) -> HeatCell:

@@ -147,9 +147,14 @@ def _words(value: str) -> str:
 
 
 def _tell_silent(data: ReportData, told: list[str]) -> list[str]:
+    """Each reason once, after the dimensions that it holds for."""
     everybody = data.preferences.filter(segment_id=EVERYBODY)
     reasons = dict(everybody.select("dimension", "abstained_reason").iter_rows())
-    return [f"{DIMENSIONS[name]}: {reasons[name]}" for name in DIMENSIONS if name not in told and reasons.get(name)]
+    silent = [name for name in DIMENSIONS if name not in told and reasons.get(name)]
+    return [
+        f"{listed([DIMENSIONS[name] for name in silent if reasons[name] == reason])}: {reason}"
+        for reason in dict.fromkeys(reasons[name] for name in silent)
+    ]
 
 
 def _tell_campaigns(data: ReportData) -> tuple[list[Campaign], str]:

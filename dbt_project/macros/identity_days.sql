@@ -136,7 +136,7 @@ localized as (
 
     select
         *,
-        {{ local_time('occurred_at') }} as local_at,
+        {{ local_time_near(first_day, last_day, 'occurred_at') }} as local_at,
         cast({{ local_time('known_from_at') }} as date) as known_on
     from nearby_events
 

@@ -147,7 +147,7 @@ web_events as (
         session_id,
         occurred_at,
         (epoch_ms(occurred_at) << 21) | (coalesce(_row_number, 0) & 2097151) as event_order,
-        cast({{ local_time('occurred_at') }} as date) as event_day,
+        cast({{ local_time_near(first_day, last_day, 'occurred_at') }} as date) as event_day,
         known_from_at,
         event_type = 'page_view' as is_page_view,
         page_url,
@@ -363,7 +363,7 @@ sessions as (
         started_at,
         ended_at,
         cast((epoch_ms(ended_at) - epoch_ms(started_at)) // 1000 as integer) as duration_seconds,
-        cast(hour({{ local_time('started_at') }}) as tinyint) as started_hour,
+        cast(hour({{ local_time_near(first_day, last_day, 'started_at') }}) as tinyint) as started_hour,
         cast(isodow(started_on) as tinyint) as started_weekday,
         {# Orders sessions by their start, those of one moment always in the same way. #}
         (epoch_ms(started_at) << 20) | cast(hash(device_id, session_key) & 1048575 as bigint) as session_order,

@@ -33,7 +33,11 @@ def preview(
     persona: Annotated[str, typer.Option(help="A persona, by id or name.")],
     week: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Any day of the week to look at; default: the latest that was run."),
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            metavar="YYYY-MM-DD",
+            help="Any day of the week to look at; default: the latest that was run.",
+        ),
     ] = None,
     data: DataFolder = None,
 ) -> None:
@@ -59,7 +63,9 @@ def sync(
     ] = None,
     week: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Any day of a week of the last run; default: the newest."),
+        typer.Option(
+            formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Any day of a week of the last run; default: the newest."
+        ),
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be sent, and send nothing.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Send every member again, changed or not.")] = False,
@@ -110,7 +116,9 @@ def lookalike(
     week: Annotated[
         datetime | None,
         typer.Option(
-            formats=["%Y-%m-%d"], help="Any day of the week to look at; default: the latest one that was run."
+            formats=["%Y-%m-%d"],
+            metavar="YYYY-MM-DD",
+            help="Any day of the week to look at; default: the latest one that was run.",
         ),
     ] = None,
     data: DataFolder = None,

@@ -31,7 +31,9 @@ def why(
     week: Annotated[
         datetime | None,
         typer.Option(
-            formats=["%Y-%m-%d"], help="Any day of the week to look at; default: the latest one that was run."
+            formats=["%Y-%m-%d"],
+            metavar="YYYY-MM-DD",
+            help="Any day of the week to look at; default: the latest one that was run.",
         ),
     ] = None,
     not_in: Annotated[
@@ -142,7 +144,11 @@ def unmerge(
     other: Annotated[str, typer.Argument(help="The id of a contact that is somebody else.")],
     from_week: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Any day of the first week it holds in; default: the last week run."),
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            metavar="YYYY-MM-DD",
+            help="Any day of the first week it holds in; default: the last week run.",
+        ),
     ] = None,
     by: Annotated[str | None, typer.Option(help="Who decided.")] = None,
     why: Annotated[str | None, typer.Option(help="For what reason.")] = None,

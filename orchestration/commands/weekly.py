@@ -26,6 +26,7 @@ from orchestration.commands.shared import (
     settings_errors,
     workspace_with_weeks,
 )
+from orchestration.legal_basis import why_nobody_may_be_contacted
 from orchestration.settings_file import SettingsError
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
@@ -45,15 +46,19 @@ def init(
     ] = None,
 ) -> None:
     """Write a commented personae.yml and example mappings."""
-    from orchestration.init import BASIS_QUESTION, init_workspace
+    from orchestration.init import BASIS_QUESTION, in_words, init_workspace, to_be_said
 
     if legal_basis is None and sys.stdin.isatty() and sys.stdout.isatty():
         legal_basis = typer.prompt(BASIS_QUESTION, default="", show_default=False) or None
     with settings_errors():
         written = init_workspace(folder, extract or [], source or [], legal_basis)
-    for path in written:
-        console.print(f"  {path}")
-    console.print(f"Edit these, then: [bold]personae run {folder}[/bold]")
+    for line in in_words(written):
+        console.print(f"  {line}", markup=False)
+    if left := to_be_said(written):
+        console.print("Only you can say:", style="yellow")
+        for line in left:
+            console.print(f"  {line}", markup=False)
+    console.print(f"Read these and correct what is wrong, then: [bold]personae run {folder}[/bold]")
 
 
 def demo(
@@ -63,7 +68,9 @@ def demo(
     seed: Annotated[int, typer.Option(help="The same seed gives the same company.")] = 7,
     last_week: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Monday of the last week; default: the last complete week."),
+        typer.Option(
+            formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Monday of the last week; default: the last complete week."
+        ),
     ] = None,
     file_format: Annotated[str, typer.Option("--format", help="csv (as systems deliver) or parquet (fast).")] = "csv",
 ) -> None:
@@ -87,7 +94,11 @@ def run(
     folder: Folder,
     week: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Any day of the week to run; default: the last complete week."),
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            metavar="YYYY-MM-DD",
+            help="Any day of the week to run; default: the last complete week.",
+        ),
     ] = None,
     weeks: Annotated[int, typer.Option(min=1, max=520, help="Backfill this many weeks, ending with --week.")] = 1,
     data: DataFolder = None,
@@ -117,7 +128,9 @@ def rollback(
     folder: Folder,
     week: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="From this week on; default: the latest one that was run."),
+        typer.Option(
+            formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="From this week on; default: the latest one that was run."
+        ),
     ] = None,
     target: Annotated[
         str | None, typer.Option(help="The target whose propensity model is meant; default: the persona model.")
@@ -214,6 +227,10 @@ def _print_outcome(workspace: Workspace, weeks: list[Week], seconds: float) -> N
     console.print(f"  activation files  {workspace.activation_folder / weeks[-1].key}/*.csv")
     console.print(f"  lineage, runs     personae ui {workspace.folder}")
     _print_audiences(workspace, weeks[-1])
+    settings = workspace.settings
+    why = why_nobody_may_be_contacted(settings.legal_basis, settings.activation.purpose, workspace.entities)
+    if why and not workspace.activation_file.activation.is_declared:
+        console.print(why, style="yellow", markup=False)
     newest = newest_row(workspace.warehouse_file)
     if newest and newest.date() < weeks[-1].monday:
         there = f"--week {Week.containing(newest.date()).key}"

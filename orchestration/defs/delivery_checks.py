@@ -123,13 +123,19 @@ def _contract_result(workspace: Workspace, entity: str, result: IngestResult) ->
         metadata["loosened by the workspace"] = dg.MetadataValue.json(loosened)
     refused = [load for load in loads if load.status == REFUSED]
     if refused:
-        files = ", ".join(load.file for load in refused[:5])
-        words = [f"Refused whole, too many rows break the contract (`personae quarantine` tells which rules): {files}"]
+        files = "; ".join(_refusal(load) for load in refused[:5])
+        words = [f"Refused whole, too many rows break the contract (`personae quarantine` tells all): {files}"]
         return _result(entity, CONTRACT, words, metadata, severity=dg.AssetCheckSeverity.ERROR)
     in_quarantine = sum(load.rows_quarantined + load.rows_unreadable for load in loads)
     words = [f"{in_quarantine:,} rows are in quarantine"] if in_quarantine else []
     words += [f"{len(failed)} expectations are not met"] if failed else []
     return _result(entity, CONTRACT, words, metadata)
+
+
+def _refusal(load: Load) -> str:
+    """A refused file, and the rule that most of its rows broke."""
+    most = max(load.broken_rules.items(), key=lambda rule: (rule[1], rule[0]), default=None)
+    return f"{load.file} ({most[0]}: {most[1]:,} rows)" if most else load.file
 
 
 def _references_result(entity: str, result: IngestResult) -> dg.AssetCheckResult:

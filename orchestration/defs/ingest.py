@@ -1,6 +1,6 @@
 """Extracts into raw tables, each delivery held to its contract; then which weeks the run is for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import dagster as dg
 
@@ -9,6 +9,7 @@ from orchestration.dbt_runs import feature_code_hash
 from orchestration.defs.delivery_checks import check_results, check_specs, drift_metadata, load_metadata
 from orchestration.defs.partitions import run_weeks, weekly
 from orchestration.erasure import finish, has_unfinished
+from orchestration.imports_ahead import SLOW_TO_IMPORT_FOR_NEW_ROWS, import_ahead
 from orchestration.ingest.ledger import Ledger
 from orchestration.ingest.load import IngestResult, ingest
 from orchestration.ingest.retention import count_past_retention
@@ -65,7 +66,7 @@ def ingest_assets(workspace: Workspace) -> dg.AssetsDefinition:
         with warehouse.connect() as connection:
             for sentence in workspace.contracts.loosened():
                 context.log.warning(sentence)
-            result = ingest(connection, workspace, progress=context.log.info)
+            result = ingest(connection, workspace, progress=_told_of(context))
         # Somebody erased whose address came back under a new id: what that id brought before goes now.
         if has_unfinished(warehouse):
             finish(workspace, context.log.info)
@@ -93,6 +94,20 @@ def ingest_assets(workspace: Workspace) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(asset_key=changed_days.key, metadata={"dagster/row_count": days})
 
     return ingest_extracts
+
+
+def _told_of(context: dg.AssetExecutionContext) -> Callable[[str], None]:
+    """Logs each file; the first one begins the import of what new rows are judged with, and no other run needs."""
+    is_first = True
+
+    def tell(sentence: str) -> None:
+        nonlocal is_first
+        if is_first:
+            import_ahead(SLOW_TO_IMPORT_FOR_NEW_ROWS)
+        is_first = False
+        context.log.info(sentence)
+
+    return tell
 
 
 def plan_asset(workspace: Workspace) -> dg.AssetsDefinition:

@@ -104,7 +104,7 @@ def _write_week(
         path = literal(str(folder / f"{table}.parquet"))
         count = connection.execute(
             f"copy (select * from marts.{identifier(table)} where as_of = {literal(week.as_of.isoformat())}::date "
-            f"order by {ordered}) to {path} (format parquet, compression zstd)"
+            f"order by {ordered}) to {path} (format parquet, compression zstd, compression_level 1)"
         ).fetchall()[0][0]
         rows[table] += count
         manifest["tables"][table] = count  # type: ignore[index]

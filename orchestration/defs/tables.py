@@ -86,11 +86,6 @@ def _build(
     invocation = dbt.cli(arguments, context=context, raise_on_error=False)
     succeeded = invocation.is_successful()
     memory = ColumnMemory.open(workspace.dbt_target_folder / "column_metadata.json")
-    yield from events_with_metadata(
-        invocation,
-        lambda: warehouse.connect(read_only=True),
-        memory,
-        prepare_tracing=lambda: dbt.give_adapter(invocation, arguments),
-    )
+    yield from events_with_metadata(invocation, lambda: warehouse.connect(read_only=True), memory)
     if not succeeded:
         raise invocation.get_error() or dg.Failure("dbt failed")

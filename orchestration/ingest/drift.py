@@ -287,19 +287,27 @@ def missing_values_jump(
 
 def kind_of_values(values: Iterable[Any]) -> str:
     """What the values of a column have in common: numbers, text, flags, dates, objects or nothing."""
-    kinds = {_kind_of_value(value) for value in values} - {"nothing"}
-    if not kinds:
-        return "nothing"
-    return kinds.pop() if len(kinds) == 1 else "text"
+    common = "nothing"
+    for value in values:
+        kind = _kind_of_value(value)
+        if kind not in ("nothing", common):
+            if kind == "text" or common != "nothing":
+                return "text"
+            common = kind
+    return common
 
 
 def _kind_of_value(value: Any) -> str:
     if not isinstance(value, str):
         return next(kind for types, kind in KINDS_OF_JSON.items() if isinstance(value, types))
     text = value.strip()
-    kinds = {"nothing": not text, "numbers": NUMBER.fullmatch(text), "dates": DATE.fullmatch(text)}
-    kinds["flags"] = text.casefold() in FLAGS
-    return next((kind for kind, holds in kinds.items() if holds), "text")
+    if not text:
+        return "nothing"
+    if NUMBER.fullmatch(text):
+        return "numbers"
+    if DATE.fullmatch(text):
+        return "dates"
+    return "flags" if text.casefold() in FLAGS else "text"
 
 
 def _kind_of_type(type_: str) -> str:

@@ -12,8 +12,9 @@ from datetime import date, datetime
 import duckdb
 
 from orchestration.contracts import CONTRACTS_FOLDER
+from orchestration.ingest.first_values import check_first_values
 from orchestration.ingest.reading import Extract, ExtractTable, UnreadableExtract, read_extract
-from orchestration.mapping import Lookup, Mapping
+from orchestration.mapping import TO_BE_NAMED, Lookup, Mapping
 from orchestration.settings_file import Location, SettingsError, SettingsFile, nearest
 from orchestration.sql import rewrite_expression
 from orchestration.weeks import local_midnight
@@ -99,6 +100,9 @@ def _delivered_at(mapping: Mapping, name: str) -> datetime | None:
 def check_extracts(workspace: Workspace, sources_loaded_before: set[str]) -> None:
     """Every mapping finds a file, every column it names is there, and every expression fits the columns' types.
 
+    Of a mapping that loaded nothing yet, the first rows can be read: afterwards a file without a readable row is a bad
+    delivery, which the run refuses.
+
     Args:
         workspace: the workspace.
         sources_loaded_before: mappings whose files were loaded in an earlier run and may have been archived since.
@@ -117,6 +121,8 @@ def check_extracts(workspace: Workspace, sources_loaded_before: set[str]) -> Non
                         _check_lookup(connection, workspace, file, mapping, lookup)
                         _check_what_is_looked_up(file, lookup, alone)
                     _check_columns(connection, file, mapping, read_extract(connection, extracts[0]))
+                    if mapping.name not in sources_loaded_before:
+                        check_first_values(connection, file, mapping, alone, workspace.contracts)
                 elif mapping.name not in sources_loaded_before and mapping.extract.connector is None:
                     raise _no_file(workspace, file, ("extract", "files"), mapping.extract.files)
             except UnreadableExtract as error:
@@ -164,6 +170,9 @@ def _check_columns(
     names = [name for name in table.columns if NAME.fullmatch(name)]
     for entity in mapping.entities:
         for column, place in entity.source_columns().items():
+            if column == TO_BE_NAMED:
+                wanted = f"say which column of {table.extract.name} is {place[-1]}, in place of {TO_BE_NAMED}"
+                raise file.error(place, f"{wanted}; {nearest('', names)}")
             if not table.has(column):
                 hint = nearest(column, names)
                 raise file.error(place, f"{table.extract.name} has no column '{column}'; {hint}")

@@ -24,6 +24,8 @@ from tests.end_to_end.demo_company import LAST_WEEK, DemoRun, published_hashes
 from tests.running import personae
 
 WEEKS = LAST_WEEK.back(2).until(LAST_WEEK)
+# How many personas there are is asked elsewhere; each number more is a model more to be fitted in each of many weeks.
+EVERY_WEEK = {"refit_every_weeks": 1, "k": (4, 6)}
 DEFINITIONS = """
 rename: {persona-01: Night owls}
 personas:
@@ -85,31 +87,38 @@ def company(demo_run: DemoRun, tmp_path: Path):
     one.connection.close()
 
 
+@pytest.fixture(scope="module")
+def refitted(demo_run: DemoRun, tmp_path_factory: pytest.TempPathFactory):
+    """The company whose model is fitted anew every week. What is run again on it has to leave it as it was."""
+    one = Company(demo_run, tmp_path_factory.mktemp("refitted"))
+    one.run(one.open(**EVERY_WEEK))
+    yield one
+    one.connection.close()
+
+
 def assert_same(before: dict[str, pl.DataFrame], after: dict[str, pl.DataFrame]) -> None:
     for table, frame in before.items():
         assert_frame_equal(frame, after[table], check_exact=True)
 
 
-def test_running_weeks_again_or_from_nothing_changes_nothing(company: Company) -> None:
-    workspace = company.open(refit_every_weeks=1)
-    company.run(workspace)
-    before = company.tables()
+def test_running_weeks_again_or_from_nothing_changes_nothing(refitted: Company) -> None:
+    workspace = refitted.open(**EVERY_WEEK)
+    before = refitted.tables()
     assert before["persona_models"].height == 3
     assert before["persona_weeks"]["code_version"].n_unique() == 1
-    company.run(workspace, [WEEKS[1]])
-    company.run(workspace, [WEEKS[0]])
-    assert_same(before, company.tables())
-    company.forget()
+    refitted.run(workspace, [WEEKS[1]])
+    refitted.run(workspace, [WEEKS[0]])
+    assert_same(before, refitted.tables())
+    refitted.forget()
     for week in WEEKS:
-        company.run(workspace, [week])
-    assert_same(before, company.tables())
+        refitted.run(workspace, [week])
+    assert_same(before, refitted.tables())
 
 
-def test_everybody_moved_stayed_or_was_redrawn_and_ids_live_on(company: Company) -> None:
-    company.run(company.open(refit_every_weeks=1))
-    told = company.read("select * from ml.persona_assignments where movement is not null")
+def test_everybody_moved_stayed_or_was_redrawn_and_ids_live_on(refitted: Company) -> None:
+    told = refitted.read("select * from ml.persona_assignments where movement is not null")
     assert set(told["movement"]) <= {"moved", "redrawn", "stayed"}
-    both = company.read(
+    both = refitted.read(
         "select now.movement, now.persona_id = before.persona_id as is_same from ml.persona_assignments as now "
         "inner join ml.persona_assignments as before on before.as_of = now.as_of - 7 "
         "and before.person_id = now.person_id and before.persona_type = now.persona_type"
@@ -117,10 +126,10 @@ def test_everybody_moved_stayed_or_was_redrawn_and_ids_live_on(company: Company)
     assert both.height == told.height
     assert (both["is_same"] == (both["movement"] == "stayed")).all()
     assert both["is_same"].mean() > 0.9
-    adopted = company.read("select * from ml.persona_models where status = 'champion' order by as_of")
+    adopted = refitted.read("select * from ml.persona_models where status = 'champion' order by as_of")
     for row in adopted.iter_rows(named=True):
         alive = set(json.loads(row["persona_ids"]).values())
-        events = company.read(f"select * from ml.persona_ledger where as_of = date '{row['as_of']}'")
+        events = refitted.read(f"select * from ml.persona_ledger where as_of = date '{row['as_of']}'")
         ended = set(events.filter(pl.col("event").is_in(["death", "merge"]))["persona_id"])
         assert alive == set(events["persona_id"]) - ended
         assert (events["reason"].str.len_chars() > 10).all()
@@ -129,7 +138,7 @@ def test_everybody_moved_stayed_or_was_redrawn_and_ids_live_on(company: Company)
 def test_a_model_somebody_turned_back_from_is_not_used_whatever_is_built_again(company: Company) -> None:
     open_gate = {"stability": 0.0, "validity": 0.0, "identity": 0.0}
     challenger = company.open().settings.personas.challenger.model_copy(update=open_gate)
-    company.run(company.open(refit_every_weeks=1, challenger=challenger))
+    company.run(company.open(**EVERY_WEEK, challenger=challenger))
     fitted = company.read("select fitted_as_of from ml.persona_weeks order by as_of")["fitted_as_of"].to_list()
     assert fitted == [week.as_of for week in WEEKS]
 
@@ -137,7 +146,7 @@ def test_a_model_somebody_turned_back_from_is_not_used_whatever_is_built_again(c
     assert (turned.fitted, turned.back_to, turned.weeks) == (WEEKS[2], WEEKS[1], 1)
     assert [one.reason for one in read_rollbacks(company.folder)] == ["the names made no sense"]
 
-    workspace = company.open(refit_every_weeks=1, challenger=challenger)
+    workspace = company.open(**EVERY_WEEK, challenger=challenger)
     company.run(workspace, [WEEKS[2]])
     after = company.tables()
     last = after["persona_models"].filter(pl.col("as_of") == WEEKS[2].as_of).row(0, named=True)
@@ -199,7 +208,7 @@ def test_membership_rests_on_what_people_did_and_without_events_on_the_model(com
 
 def test_a_refused_challenger_is_kept_with_the_reason_and_moves_nobody(company: Company) -> None:
     challenger = company.open().settings.personas.challenger.model_copy(update={"validity": 2.0})
-    company.run(company.open(refit_every_weeks=1, challenger=challenger))
+    company.run(company.open(**EVERY_WEEK, challenger=challenger))
     models = company.read("select status, reason from ml.persona_models order by as_of")
     assert models["status"].to_list() == ["champion", "rejected", "rejected"]
     assert models["reason"].str.contains("as separate as the standing ones").to_list()[1:] == [True, True]

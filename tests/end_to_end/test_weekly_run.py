@@ -13,8 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 from benchmarks.febrl import pairwise_score
 from orchestration.definitions import definitions_for
 from orchestration.workspace import Workspace
-from tests.end_to_end.demo_company import LAST_WEEK, DemoRun, published_hashes
-from tests.running import personae
+from tests.end_to_end.demo_company import LAST_WEEK, DemoRun
 
 
 def test_the_run_says_where_everything_is(demo_run: DemoRun) -> None:
@@ -225,13 +224,6 @@ def test_no_address_is_in_logs_metadata_or_published_tables(demo_run: DemoRun) -
             if path.is_file():
                 content = path.read_bytes()
                 assert not any(address in content for address in addresses), path.relative_to(demo_run.folder)
-
-
-def test_a_second_run_of_the_same_weeks_changes_nothing(demo_run: DemoRun) -> None:
-    before = published_hashes(demo_run.folder)
-    done = personae("run", demo_run.folder, "--week", LAST_WEEK.key, "--weeks", 3)
-    assert done.returncode == 0, done.stdout
-    assert published_hashes(demo_run.folder) == before
 
 
 def test_the_lineage_is_one_graph_from_extracts_to_activation_files(demo_run: DemoRun) -> None:

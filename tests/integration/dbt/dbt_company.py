@@ -16,7 +16,30 @@ WEEK_BEFORE = ("2026-02-23", "2026-02-22 23:00", True, True)
 
 ANN, BOB, EVE, SHOPPER, DELETED = person("c1"), person("c3"), person("c6"), person("c5"), person("c4")
 
+# How messages persuade, and whom to spare; test_dbt_persuasion.py tells of it.
+PERSUASION = {
+    "enabled": True,
+    "tags": [
+        {"approach": "social_proof", "property": "content", "patterns": ["story\\_%"]},
+        {"approach": "social_proof", "property": "offer", "patterns": ["reviewed"]},
+        {"approach": "scarcity", "property": "offer", "patterns": ["last seats"]},
+        {"approach": "authority", "property": "treatment_group", "patterns": ["expert"]},
+    ],
+    "tagged_by": ["content", "offer", "treatment_group"],
+    "message_columns": [],
+    "responses": ["clicked", "ordered", "opened"],
+    "order_days": 7,
+    "randomized": ["test %"],
+    "attributes": {"contacts": ["tier"], "accounts": []},
+    "spared": [
+        {"number": 1, "kind": "contacts", "name": "tier", "column": "attr_tier", "values": ["Dunning"], "numbers": [],
+         "at_least": None, "at_most": None},
+        {"number": 2, "kind": "event", "name": None, "values": ["hardship form"], "within_days": 30},
+        {"number": 4, "kind": "ticket", "name": None, "values": ["Complaint"], "within_days": 30},
+    ],
+}  # fmt: skip
 VARIABLES = {
+    "persuasion": PERSUASION,
     "affinity": {
         "enabled": True,
         "half_life_days": dict.fromkeys(SOURCES, 10),

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import polars as pl
+import pytest
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.cli.main import dbtRunner
 
 from orchestration.adoption_week import ADOPTION_TABLES
 from orchestration.affinity_week import AFFINITY_TABLES
-from orchestration.dbt_runs import DBT_COMMAND
 from orchestration.ingest.tables import make_raw_tables
 from orchestration.lookalike_week import LOOKALIKE_TABLES
 from orchestration.persuasion_week import PERSUASION_TABLES
@@ -60,6 +60,13 @@ MADE_BY_THE_PIPELINE = (
 def person(identity_id: str, kind: str = "contact") -> str:
     """The id of the person whose first contact (or only device) is `identity_id`."""
     return "p_" + hashlib.md5(f"{kind}:{identity_id}".encode()).hexdigest()[:16]
+
+
+def close_all_connections() -> None:
+    """dbt keeps what it opened for its next call, which is for another warehouse of the same name."""
+    if DuckDBConnectionManager._ENV is not None:
+        DuckDBConnectionManager._ENV.close()
+        DuckDBConnectionManager._ENV = None
 
 
 class DbtWarehouse:
@@ -119,32 +126,30 @@ class DbtWarehouse:
             connection.execute("delete from raw.changed_days")
             connection.executemany("insert into raw.changed_days values ('events', ?, ?)", days)
 
-    def dbt(self, command: str, *arguments: str) -> str:
-        """Run dbt and give its output; a failure fails the test with dbt's own words."""
-        done = subprocess.run(
-            [
-                str(DBT_COMMAND),
-                command,
-                *arguments,
-                "--project-dir",
-                str(DBT_PROJECT),
-                "--profiles-dir",
-                str(DBT_PROJECT),
-                "--target-path",
-                str(self.dbt_folder / "target"),
-                "--log-path",
-                str(self.dbt_folder / "logs"),
-                "--vars",
-                json.dumps(self.variables, sort_keys=True),
-            ],
-            cwd=self.file.parent,
-            env=os.environ | ENVIRONMENT | {"PERSONAE_WAREHOUSE": self.file.name},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+    def dbt(self, command: str, *arguments: str) -> None:
+        """Run dbt; a failure fails the test with dbt's own words.
+
+        In this process, so that its libraries are imported once. What a run starts, a process of its own, is what
+        the end-to-end tests call.
+        """
+        options = {
+            "--project-dir": DBT_PROJECT,
+            "--profiles-dir": DBT_PROJECT,
+            "--target-path": self.dbt_folder / "target",
+            "--log-path": self.dbt_folder / "logs",
+            "--vars": json.dumps(self.variables, sort_keys=True),
+        }
+        with pytest.MonkeyPatch.context() as patched:
+            for name, value in (ENVIRONMENT | {"PERSONAE_WAREHOUSE": self.file.name}).items():
+                patched.setenv(name, value)
+            patched.chdir(self.file.parent)
+            try:
+                given = [str(one) for option in options.items() for one in option]
+                done = dbtRunner().invoke([command, *arguments, *given])
+            finally:
+                close_all_connections()
+        told = [f"{one.node.unique_id}: {one.message}" for one in getattr(done.result, "results", ())]
+        assert done.success, done.exception or "\n".join(told)
 
     def read(self, query: str) -> pl.DataFrame:
         """The answer to a query."""

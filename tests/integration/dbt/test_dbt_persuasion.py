@@ -13,27 +13,6 @@ from ml.persuasion import APPROACHES
 
 MODELS = ("+int_persuasion_responses", "+int_people_spared_pressure")
 PEOPLE = ("clicker", "buyer", "opener", "robot", "twofold", "late", "fresh", "bounced", "refuses", "second", "minor")
-SETTINGS = {
-    "enabled": True,
-    "tags": [
-        {"approach": "social_proof", "property": "content", "patterns": ["story\\_%"]},
-        {"approach": "social_proof", "property": "offer", "patterns": ["reviewed"]},
-        {"approach": "scarcity", "property": "offer", "patterns": ["last seats"]},
-        {"approach": "authority", "property": "treatment_group", "patterns": ["expert"]},
-    ],
-    "tagged_by": ["content", "offer", "treatment_group"],
-    "message_columns": [],
-    "responses": ["clicked", "ordered", "opened"],
-    "order_days": 7,
-    "randomized": ["test %"],
-    "attributes": {"contacts": ["tier"], "accounts": []},
-    "spared": [
-        {"number": 1, "kind": "contacts", "name": "tier", "column": "attr_tier", "values": ["Dunning"], "numbers": [],
-         "at_least": None, "at_most": None},
-        {"number": 2, "kind": "event", "name": None, "values": ["hardship form"], "within_days": 30},
-        {"number": 4, "kind": "ticket", "name": None, "values": ["Complaint"], "within_days": 30},
-    ],
-}  # fmt: skip
 
 
 def sent(contact: str, at: str, **more: object) -> dict[str, object]:
@@ -122,9 +101,8 @@ def fill(warehouse: DbtWarehouse) -> None:
 
 
 @pytest.fixture(scope="module")
-def warehouse(tmp_path_factory: pytest.TempPathFactory) -> DbtWarehouse:
-    variables = VARIABLES | {"persuasion": SETTINGS}
-    warehouse = DbtWarehouse(tmp_path_factory.mktemp("persuasion"), tmp_path_factory.mktemp("dbt"), variables)
+def warehouse(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path) -> DbtWarehouse:
+    warehouse = DbtWarehouse(tmp_path_factory.mktemp("persuasion"), dbt_folder, VARIABLES)
     fill(warehouse)
     warehouse.run_for(THIS_WEEK, NEXT_WEEK)
     warehouse.changed_days([])

@@ -83,6 +83,16 @@ class TestWorkspaceContracts:
         assert (load.status, load.rows_loaded, load.rows_quarantined) == ("corrected", 1, 1)
         assert company.values("select rules[1] from quarantine.orders") == ["contact_id is required"]
 
+    def test_a_file_that_is_refused_whole_is_told_with_the_rule_that_most_of_its_rows_broke(
+        self, company: Company
+    ) -> None:
+        lines = [order(1, status="beamed"), order(2, status="beamed"), order(3, customer="", status="lost")]
+        result = company.map_orders().delivers("orders.csv", lines).ingest()
+        told = checks(company, "orders", result)["contract"]
+        assert not told.passed
+        rule = "order_status is none of completed, cancelled, returned, pending: 3 rows"
+        assert told.description.endswith(f"orders.csv ({rule}).")
+
     def test_a_changed_description_loads_nothing_again(self, company: Company) -> None:
         company.map_orders().delivers("orders.csv", orders(1, 2)).ingest()
         contract(company, "orders", {"name": "contact_id", "description": "Customer number."})

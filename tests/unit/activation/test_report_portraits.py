@@ -49,6 +49,22 @@ def test_what_is_not_known_is_not_spoken_of():
     assert not re.search("revenue|contacted", paragraph(replace(data, kpis=unknown)))
 
 
+def test_what_chance_alone_could_explain_is_neither_drawn_nor_told():
+    data = sample_report()
+    chance = data.profiles.with_columns(index_low=pl.lit(60.0), index_high=pl.lit(180.0))
+    card = cards(replace(data, profiles=chance))["persona-01"]
+    assert (card.more, card.less, card.portrait.preferences) == ([], [], [])
+    assert "In everything that is measured they are close to the average." in card.portrait.paragraph
+    unknown = data.profiles.with_columns(index_low=pl.lit(None, pl.Float64), index_high=pl.lit(None, pl.Float64))
+    assert cards(replace(data, profiles=unknown))["persona-01"].more
+
+
+def test_a_week_of_which_most_hours_are_hidden_is_not_drawn():
+    data = sample_report()
+    few = data.rhythms.with_columns(people=pl.when(pl.col("weekday") == 1).then(50).otherwise(3))
+    assert cards(replace(data, rhythms=few))["persona-01"].portrait.heat == []
+
+
 def test_more_or_less_revenue_than_the_number_suggests_is_said():
     assert "more than their number would suggest" in paragraph(sample_report(), "persona-02")
     assert "but only" in paragraph(sample_report(), "persona-06")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
+import yaml
 
 from data_contracts.contract import ENTITIES
 from orchestration.ingest.extracts import check_extracts
-from orchestration.init import init_workspace
+from orchestration.init import init_workspace, to_be_said
 from orchestration.mapping import Mapping
 from orchestration.settings_file import SettingsError
 from orchestration.workspace import Workspace
@@ -74,7 +76,10 @@ def test_files_of_the_same_name_get_a_mapping_each(files: Path, tmp_path: Path) 
 def test_a_required_column_that_is_not_recognized_is_left_to_be_named(files: Path, tmp_path: Path) -> None:
     init_workspace(tmp_path / "shop", [written(files / "x.csv", "order_id,blue\n1,2\n")])
     opened = Workspace.open(tmp_path / "shop")
-    with pytest.raises(SettingsError, match="has no column 'TO_BE_NAMED'"):
+    with pytest.raises(
+        SettingsError,
+        match=r"say which column of x\.csv is ordered_at, in place of TO_BE_NAMED; valid names: blue, order_id",
+    ):
         check_extracts(opened, set())
 
 
@@ -120,3 +125,69 @@ def test_the_example_of_audiences_and_destinations_opens_once_it_is_renamed(file
     workspace = Workspace.open(folder)
     assert list(workspace.activation_file.destinations) == ["newsletter"]
     assert not workspace.activation_file.destinations["newsletter"].is_weekly
+
+
+def proposal(tmp_path: Path, **files: str) -> dict[str, Mapping]:
+    paths = [written(tmp_path / f"{name}.csv", text) for name, text in files.items()]
+    init_workspace(tmp_path / "w", paths, legal_basis="customers, balanced in May")
+    opened = Workspace.open(tmp_path / "w")
+    check_extracts(opened, set())
+    return {mapping.name: mapping for mapping in opened.mappings}
+
+
+def table(header: str, rows: list[str]) -> str:
+    return "\n".join([header, *rows]) + "\n"
+
+
+class TestWhatTheHeaderDoesNotTellTheValuesMay:
+    def test_a_key_and_a_time_that_are_called_anything_are_found_and_marked(self, tmp_path: Path) -> None:
+        people = table("Ref,Mail,Tier", [f"P{n},p{n}@x.example,{'ab'[n % 2]}" for n in range(30)])
+        rows = [f"{n},P{n % 30},{n % 28 + 1:02}.03.2026 10:15,clicked,Firefox" for n in range(60)]
+        found = proposal(tmp_path, people=people, log=table("#,Member,Moment,Event,Agent", rows))
+        assert columns(found["people"]) == {"contact_id": "Ref", "email": "Mail"}
+        text = (tmp_path / "w" / "mappings" / "log.yml").read_text()
+        assert 'occurred_at: {column: Moment, format: "%d.%m.%Y %H:%M"}    # guessed from what the column holds' in text
+        assert "contact_id: Member    # guessed" in text
+
+    def test_times_and_numbers_get_the_one_format_that_reads_them_all(self, tmp_path: Path) -> None:
+        rows = [f"{n};{n % 28 + 1:02}/02/2026;1.0{n:02},50 €" for n in range(30)]
+        found = proposal(tmp_path, orders=table("order_id;order_date;amount", rows))
+        sources = found["orders"].entities[0].columns
+        assert sources["ordered_at"].format == ("%d/%m/%Y",)
+        assert sources["order_amount"].format == ("1.234,56",)
+        assert yaml.safe_load((tmp_path / "w" / "personae.yml").read_text())["first_week"] == date(2026, 1, 26)
+
+    def test_of_several_formats_a_person_has_to_say_which(self, tmp_path: Path) -> None:
+        rows = [f"{n},0{n % 9 + 1}/02/2026,5" for n in range(30)]
+        with pytest.raises(
+            SettingsError, match=r"say how the file writes ordered_at, in place of TO_BE_NAMED"
+        ) as caught:
+            proposal(tmp_path, orders=table("order_id,order_date,amount", rows))
+        line = (tmp_path / "w" / "mappings" / "orders.yml").read_text().splitlines()[(caught.value.line or 0) - 1]
+        assert "# it may be any of %d/%m/%Y, %m/%d/%Y: the values do not tell" in line
+
+    def test_words_are_translated_to_the_nearest_of_ours_and_kept_as_names(self, tmp_path: Path) -> None:
+        rows = [
+            f"2026-02-{n:02} 10:00:00,{word}" for n, word in enumerate(["Page View", "purchase", "beamed"], start=1)
+        ]
+        sources = proposal(tmp_path, log=table("when,event", rows))["log"].entities[0].columns
+        assert sources["event_type"].values == {"Page View": "page_view", "beamed": "other"}
+        assert sources["event_name"].column == "event"
+
+    def test_a_word_like_none_of_ours_is_left_to_a_person(self, tmp_path: Path) -> None:
+        with pytest.raises(SettingsError, match="say what 'beamed' is in place of TO_BE_NAMED; valid names: cancelled"):
+            proposal(tmp_path, orders=table("order_id,order_date,status", ["1,2026-02-01,beamed"]))
+
+    def test_a_file_whose_header_tells_nothing_is_what_it_is_called(self, tmp_path: Path) -> None:
+        init_workspace(tmp_path / "w", [written(tmp_path / "old_tickets.csv", "red,blue\n1,2\n")])
+        assert list(yaml.safe_load((tmp_path / "w" / "mappings" / "old_tickets.yml").read_text())["entities"]) == [
+            "tickets"
+        ]
+
+    def test_what_a_person_has_to_say_is_told_with_file_and_line(self, tmp_path: Path) -> None:
+        paths = init_workspace(tmp_path / "w", [written(tmp_path / "x.csv", "order_id,blue\n1,2\n")])
+        told = to_be_said(paths)
+        assert [line.split(": ", 1)[1].split("    #")[0] for line in told] == [
+            '"*": {basis: legitimate_interest, statement: "TO_BE_STATED"}',
+            "ordered_at: TO_BE_NAMED",
+        ]

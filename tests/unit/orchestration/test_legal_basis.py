@@ -12,7 +12,7 @@ from workspace_builder import SETTINGS, WorkspaceBuilder
 
 from orchestration.cli import EXIT_WRONG_SETTING, app
 from orchestration.init import init_workspace
-from orchestration.legal_basis import TO_BE_STATED
+from orchestration.legal_basis import TO_BE_STATED, why_nobody_may_be_contacted
 from orchestration.settings_file import SettingsError
 from orchestration.workspace import Workspace
 
@@ -94,6 +94,14 @@ def test_without_consents_and_without_a_basis_a_run_does_not_begin(workspace: Wo
 def test_a_ledger_or_a_basis_is_enough_to_begin(workspace: WorkspaceBuilder, market: str) -> None:
     workspace.orders().settings(legal_basis={"profiling": {market: BALANCED}}).open().check_before_run()
     workspace.settings().mapping("consents", CONSENTS).open().check_before_run()
+
+
+def test_that_nobody_can_be_in_a_file_is_told_where_it_is_certain(workspace: WorkspaceBuilder) -> None:
+    said = why_nobody_may_be_contacted({}, "email_marketing", ["orders"])
+    assert said is not None and said.startswith("Nobody may be contacted for email_marketing: no mapping delivers")
+    assert why_nobody_may_be_contacted({}, "email_marketing", ["orders", "consents"]) is None
+    stated = workspace.orders().settings(legal_basis={"email_marketing": "existing customers"}).open().settings
+    assert why_nobody_may_be_contacted(stated.legal_basis, "email_marketing", ["orders"]) is None
 
 
 def test_init_asks_for_the_basis_in_words_and_a_run_waits_for_the_answer(tmp_path: Path) -> None:

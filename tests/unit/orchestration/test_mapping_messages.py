@@ -215,3 +215,38 @@ def test_the_content_hash_follows_the_meaning_of_a_mapping_not_its_comments(work
 )
 def test_a_column_name_is_made_of_any_name(name: str, column: str) -> None:
     assert slug(name) == column
+
+
+def orders_of(count: int, time: str, status: str) -> str:
+    rows = [f"o{n},{time},c{n},{n},{status}" for n in range(count)]
+    return "\n".join(["order_id,ordered_at,contact_id,order_amount,order_status", *rows]) + "\n"
+
+
+class TestAMappingUnderWhichNoFirstRowCanBeRead:
+    def test_is_told_with_the_format_that_reads_them(self, workspace: WorkspaceBuilder) -> None:
+        workspace.orders().extract("orders.csv", orders_of(12, "24.12.2025 10:15", "completed"))
+        assert complaint(workspace, look_at_files=True) == (
+            "8: no value of 'ordered_at' in the first rows of orders.csv is a time; "
+            'did you mean format: "%d.%m.%Y %H:%M"?'
+        )
+
+    def test_is_told_with_our_words_where_it_holds_others(self, workspace: WorkspaceBuilder) -> None:
+        mapping = changed("contact_id: contact_id", "contact_id: contact_id\n      order_status: order_status")
+        workspace.settings().mapping("orders", mapping).extract("orders.csv", orders_of(12, "2025-12-24", "beamed"))
+        assert complaint(workspace, look_at_files=True) == (
+            "10: no value of 'order_status' in the first rows of orders.csv is one of completed, cancelled, returned, "
+            "pending; translate them: {column: order_status, values: {'their word': completed}}"
+        )
+
+    def test_is_a_bad_delivery_once_its_files_were_loaded_and_nothing_where_rows_are_few(
+        self, workspace: WorkspaceBuilder
+    ) -> None:
+        workspace.orders().extract("orders.csv", orders_of(12, "yesterday", "completed"))
+        check_extracts(workspace.open(), {"orders"})
+        workspace.extract("orders.csv", orders_of(3, "yesterday", "completed"))
+        check_extracts(workspace.open(), set())
+
+
+def test_a_format_without_a_placeholder_is_none(workspace: WorkspaceBuilder) -> None:
+    workspace.mapping("orders", changed("ordered_at: ordered_at", "ordered_at: {column: at, format: DD.MM.YYYY}"))
+    assert "'DD.MM.YYYY' is no date format; write it like %d.%m.%Y %H:%M:%S" in complaint(workspace)

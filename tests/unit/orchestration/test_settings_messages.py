@@ -76,6 +76,14 @@ def test_a_missing_or_unreadable_file_is_named(workspace: WorkspaceBuilder) -> N
     assert complaint(workspace) == "personae.yml: the file is not UTF-8 (byte 12)"
 
 
+def test_a_folder_that_is_no_workspace_says_what_makes_one(workspace: WorkspaceBuilder) -> None:
+    elsewhere = workspace.folder / "elsewhere"
+    with pytest.raises(SettingsError, match=f"there is no personae.yml here; `personae init {elsewhere}` makes one"):
+        Workspace.open(elsewhere)
+    with pytest.raises(SettingsError, match="this is a file; name the folder of the workspace"):
+        Workspace.open(workspace.orders().folder / "personae.yml")
+
+
 def test_a_workspace_without_mappings_says_what_to_do(workspace: WorkspaceBuilder) -> None:
     assert complaint(workspace) == "mappings: no mapping is here; `personae init` writes examples"
 
