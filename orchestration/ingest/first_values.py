@@ -7,7 +7,7 @@ mapping's, and a person is told before anything runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import duckdb
@@ -132,11 +132,11 @@ def check_first_values(
             condition = Harmonizer(connection, table).condition(entity) if not mapping.lookups else "true"
             found = read_values(connection, first, contract, sources, condition)
             wrong = next((name for name, each in found.items() if each.values >= FEWEST_VALUES and not each.read), None)
-            formats = _formats(connection, first, contract, wrong, sources) if wrong else []
+            hint = _hint(connection, first, contract, contract.column(wrong), sources[wrong]) if wrong else ""
         except duckdb.Error:  # an expression that fails on a row; the run tells which
             continue
         if wrong:
-            words = _in_words(contract.column(wrong), sources[wrong], table.extract.name, formats)
+            words = _in_words(contract.column(wrong), sources[wrong], table.extract.name, hint)
             raise file.error(("entities", entity.entity, "columns", wrong), words)
 
 
@@ -149,17 +149,18 @@ def _judged(mapping: Mapping, entity: MappedEntity, contract: Contract) -> Itera
             yield name, source
 
 
-def _formats(
-    connection: duckdb.DuckDBPyConnection,
-    table: ExtractTable,
-    contract: Contract,
-    name: str,
-    sources: dict[str, ColumnSource],
-) -> list[str]:
-    return formats_that_read(connection, table, contract, contract.column(name), str(sources[name].column))
+def _hint(
+    connection: duckdb.DuckDBPyConnection, table: ExtractTable, contract: Contract, column: Column, source: ColumnSource
+) -> str:
+    """What would read the values, as far as anything that is known does."""
+    plain = {column.name: ColumnSource(column=source.column)}
+    if source.format and read_values(connection, table, contract, plain)[column.name].are_all_read:
+        return "leave out the format, they are read without one"
+    formats = formats_that_read(connection, table, contract, column, str(source.column))
+    return f"did you mean format: {_listed(formats)}?" if formats else "is it another column, or does it need a format?"
 
 
-def _in_words(column: Column, source: ColumnSource, extract: str, formats: Sequence[str]) -> str:
+def _in_words(column: Column, source: ColumnSource, extract: str, hint: str) -> str:
     if column.allowed_values:
         words = ", ".join(column.allowed_values)
         return (
@@ -168,7 +169,6 @@ def _in_words(column: Column, source: ColumnSource, extract: str, formats: Seque
         )
     kind = "number" if column.type in NUMBER_TYPES else "time"
     stated = f" in the format {_listed(source.format)}" if source.format else ""
-    hint = f"did you mean format: {_listed(formats)}?" if formats else "is it another column, or does it need a format?"
     return f"no value of '{source.column}' in the first rows of {extract} is a {kind}{stated}; {hint}"
 
 

@@ -230,6 +230,13 @@ class TestAMappingUnderWhichNoFirstRowCanBeRead:
             'did you mean format: "%d.%m.%Y %H:%M"?'
         )
 
+    def test_is_told_to_need_no_format_where_one_is_too_much(self, workspace: WorkspaceBuilder) -> None:
+        mapping = changed("ordered_at: ordered_at", 'ordered_at: {column: ordered_at, format: "%d.%m.%Y"}')
+        workspace.settings().mapping("orders", mapping).extract("orders.csv", orders_of(12, "2025-12-24", "completed"))
+        assert complaint(workspace, look_at_files=True).endswith(
+            'is a time in the format "%d.%m.%Y"; leave out the format, they are read without one'
+        )
+
     def test_is_told_with_our_words_where_it_holds_others(self, workspace: WorkspaceBuilder) -> None:
         mapping = changed("contact_id: contact_id", "contact_id: contact_id\n      order_status: order_status")
         workspace.settings().mapping("orders", mapping).extract("orders.csv", orders_of(12, "2025-12-24", "beamed"))
