@@ -116,9 +116,7 @@ class Mailchimp(Vendor):
             if not _TAG.fullmatch(tag):
                 raise Fatal(f"{name} cannot be a merge tag: upper-case letters, digits and _, at most ten of them")
             if tag != name and tag in tags:
-                raise Fatal(
-                    f"{tag} is the merge tag of {name}, which goes out unasked; map another"
-                )
+                raise Fatal(f"{tag} is the merge tag of {name}, which goes out unasked; map another")
         there = dict(named(self._pages("merge_fields", f"{self._list}/merge-fields", "merge_fields"), "tag", "type"))
         return {name: there[tag] for name, tag in tags.items() if tag in there}
 
