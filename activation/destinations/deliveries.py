@@ -9,13 +9,14 @@ Here belong names, checksums, manifests and their order; what is in a file is it
 """
 
 import hashlib
+import io
 import json
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from activation.destinations.connector import Connector
 from activation.sync.protocol import Drift, Fatal, Job, JobState, PlanShape
@@ -136,3 +137,30 @@ class Deliveries(Connector):
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._store.close()
+
+
+def as_text(pieces: Iterator[bytes]) -> TextIO:
+    """A file's bytes as text, line ends as they are."""
+    return io.TextIOWrapper(io.BufferedReader(_Pieces(pieces)), encoding="utf-8", newline="")
+
+
+class _Pieces(io.RawIOBase):
+    """Pieces of bytes as a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while not self._left:
+            following = next(self._pieces, None)
+            if following is None:
+                return 0
+            self._left = bytes(following)
+        taken = self._left[: len(buffer)]
+        self._left = self._left[len(buffer) :]
+        buffer[: len(taken)] = taken
+        return len(taken)

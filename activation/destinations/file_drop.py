@@ -7,7 +7,6 @@ is written as it is: the reader is a machine, and a name that begins with `=` is
 """
 
 import csv
-import io
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,9 +15,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TextIO
 
-from activation.destinations.deliveries import MANIFEST, Deliveries, FileStore
+from activation.destinations.deliveries import MANIFEST, Deliveries, FileStore, as_text
 from activation.sync.gated import Batch
-from activation.sync.payload import canonical_json, scalar_text
+from activation.sync.payload import canonical_json, plain_text
 from activation.sync.protocol import (
     Applied,
     Capabilities,
@@ -159,7 +158,7 @@ class FileDrop(Deliveries):
     def _write(self, draft: _Draft, row: Row, operation: str) -> None:
         payload = row.payload
         if self._format is FileFormat.CSV:
-            given: dict[str, str] = {name: _cell(value) for name, value in payload.items()}
+            given: dict[str, str] = {name: plain_text(value) for name, value in payload.items()}
             if self._payload_column:
                 given = {self._payload_column: canonical_json(payload)}
             given |= {self._identifier_column: row.identifier, OPERATION_COLUMN: operation}
@@ -201,7 +200,7 @@ class FileDrop(Deliveries):
         return sorted(name for name in whole if name[len(prefix) :].count("_") == 1)
 
     def _held(self, pieces: Iterator[bytes], kind: str) -> Iterator[Held]:
-        lines = io.TextIOWrapper(io.BufferedReader(_Pieces(pieces)), encoding="utf-8", newline="")
+        lines = as_text(pieces)
         rows: Iterator[Mapping[str, Scalar]] = (
             csv.DictReader(lines) if kind == FileFormat.CSV else map(json.loads, lines)
         )
@@ -215,28 +214,6 @@ class FileDrop(Deliveries):
             yield Held(str(row[self._identifier_column]), payload=fields)
 
 
-class _Pieces(io.RawIOBase):
-    """Pieces of bytes as a file."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._left = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while not self._left:
-            following = next(self._pieces, None)
-            if following is None:
-                return 0
-            self._left = bytes(following)
-        taken = self._left[: len(buffer)]
-        self._left = self._left[len(buffer) :]
-        buffer[: len(taken)] = taken
-        return len(taken)
-
-
 def _in_pages(held: Iterator[Held]) -> Iterator[list[Held]]:
     page: list[Held] = []
     for one in held:
@@ -245,9 +222,3 @@ def _in_pages(held: Iterator[Held]) -> Iterator[list[Held]]:
             yield page
             page = []
     yield page
-
-
-def _cell(value: Scalar) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else scalar_text(value)

@@ -28,6 +28,7 @@ from activation.destinations.ghost_admin import (
 )
 from activation.destinations.vendor import Vendor, confirmed, in_pieces, not_told, refused, without_consent
 from activation.sync.gated import Batch
+from activation.sync.payload import plain_text
 from activation.sync.protocol import (
     Applied,
     Capabilities,
@@ -41,7 +42,6 @@ from activation.sync.protocol import (
     Refused,
     Row,
     RowResult,
-    Scalar,
     Suppression,
     Window,
 )
@@ -209,7 +209,7 @@ class Ghost(Vendor):
             yield refused(row, error)
 
     def _value_labels(self, row: Row) -> list[str]:
-        values = {name: _label_text(value) for name, value in row.payload.items() if self._is_label(name)}
+        values = {name: plain_text(value).strip() for name, value in row.payload.items() if self._is_label(name)}
         return [f"{name}: {value}" for name, value in values.items() if value]
 
     def _write_labels(self, batch: Batch, pairs: Sequence[tuple[Row, Member]]) -> bool:
@@ -251,7 +251,3 @@ def _new(row: Row) -> NewMember:
 def _own(row: Row) -> dict[str, str]:
     """Name and note of a payload; an absent value clears."""
     return {name: str(row.payload[name] or "") for name in MEMBER_FIELDS if name in row.payload}
-
-
-def _label_text(value: Scalar) -> str:
-    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value).strip()

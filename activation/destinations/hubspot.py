@@ -19,7 +19,7 @@ import httpx
 from activation.destinations.vendor import Vendor, confirmed, in_pieces, not_told, refused
 from activation.sync.gated import Batch
 from activation.sync.http import bearer
-from activation.sync.payload import scalar_text
+from activation.sync.payload import plain_text
 from activation.sync.protocol import (
     Applied,
     Capabilities,
@@ -33,7 +33,6 @@ from activation.sync.protocol import (
     Refused,
     Row,
     RowResult,
-    Scalar,
     Suppression,
     Window,
 )
@@ -160,7 +159,7 @@ class HubSpot(Vendor):
                 "idProperty": "email",
                 "id": row.identifier,
                 "objectWriteTraceId": str(number),
-                "properties": {name: _text(value) for name, value in row.payload.items()},
+                "properties": {name: plain_text(value) for name, value in row.payload.items()},
             }
             for number, row in enumerate(rows)
         ]
@@ -239,12 +238,6 @@ class HubSpot(Vendor):
 def _following(answer: Mapping[str, Any]) -> Mapping[str, str] | None:
     after = ((answer.get("paging") or {}).get("next") or {}).get("after")
     return {"after": str(after)} if after else None
-
-
-def _text(value: Scalar) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else scalar_text(value)
 
 
 def _row_of(result: Mapping[str, Any], rows: Sequence[Row]) -> Row | None:

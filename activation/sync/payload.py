@@ -41,6 +41,13 @@ def scalar_text(value: Scalar) -> str:
     return "0" if written in ("", "-0") else written
 
 
+def plain_text(value: Scalar) -> str:
+    """Write one value as text, where a destination takes nothing else; no value is no text."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else scalar_text(value)
+
+
 def payload_hash(payload: Payload, version: str) -> str:
     """Hash a payload together with its mapping's version: 64 hexadecimal digits."""
     return hashlib.sha256(f"{version}\n{canonical_json(payload)}".encode()).hexdigest()

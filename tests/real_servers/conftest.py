@@ -21,7 +21,8 @@ from tests.real_servers.servers import (  # noqa: E402
     sshd_program,
 )
 
-collect_ignore = [] if os.environ.get("REAL_SERVERS") else ["test_ghost.py", "test_mailman.py"]
+NEED_SERVERS = ["test_ghost.py", "test_mailman.py", "test_workspace.py"]
+collect_ignore = [] if os.environ.get("REAL_SERVERS") else NEED_SERVERS
 
 
 @pytest.fixture(scope="session")
