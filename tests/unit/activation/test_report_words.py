@@ -230,5 +230,7 @@ def test_where_nobody_is_in_the_high_band_a_card_tells_the_means_alone():
     assert not told.has_high_band
     assert tell_personas(data, recognize_personas(data))[0].likelihoods[0].has_high_band
     page = render_report(replace(data, **none))
+    assert '<th scope="col">High</th>' not in page
+    assert '<th scope="col">High</th>' in render_report(data)
     assert "in the high band" not in page.split('id="apart"')[0]
     assert re.search(r"Mean probability <b>[0-9.]+%</b>, of everybody [0-9.]+%\.", page)
