@@ -117,7 +117,10 @@ def card_markdown(card: dict[str, Any]) -> str:
             f"p = {test['p_value']:.3f}, {test['excess']:.1f} standard deviations more grouped."
         )
     if solution["stability"] is not None:
-        lines.append(f"- Stability when people are drawn anew: {solution['stability']:.2f}.")
+        lines.append(
+            f"- Stability of the published personas when people are drawn anew: {solution['stability']:.2f} "
+            "(the numbers below are compared on samples of their own, with k-means)."
+        )
     lines += ["", "## Why this many", "", card["choice"], ""]
     if card["candidates"]:
         lines += [

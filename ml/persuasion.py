@@ -21,8 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import betaln, expit, gammaln
-from scipy.stats import chi2
+from scipy.special import betaln, chdtrc, expit, gammaln  # settings name what is here: `scipy.stats` takes a second
 
 Floats = NDArray[np.float64]
 
@@ -383,7 +382,8 @@ def assignment_reason(shares: pl.DataFrame) -> str | None:
         .filter(pl.col("groups") > 1)
         .sort("approach")
     )
-    probabilities = chi2.sf(tested["statistic"].to_numpy(), tested["groups"].to_numpy() - 1) * tested.height
+    chi_squared, freedom = tested["statistic"].to_numpy(), tested["groups"].to_numpy() - 1
+    probabilities = chdtrc(freedom, chi_squared) * tested.height
     unlike = tested["approach"].filter(pl.Series(probabilities < ASSIGNED_BY_CHANCE)).to_list()
     if not unlike:
         return None

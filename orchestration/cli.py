@@ -34,6 +34,8 @@ for _command in (
     people.unmerge,
 ):
     app.command(name=_command.__name__.replace("_", "-"))(_command)
+# Options after the folder are dbt's.
+app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(data.dbt)
 
 
 def main() -> None:

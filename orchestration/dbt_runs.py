@@ -103,6 +103,25 @@ def _parsed_from(workspace: Workspace) -> str:
     return hashlib.sha256((project_hash() + vars_argument(workspace) + environment).encode()).hexdigest()
 
 
+def run_by_hand(workspace: Workspace, arguments: Sequence[str]) -> int:
+    """Run dbt with a workspace's settings, in this terminal.
+
+    Args:
+        workspace: whose warehouse is worked on.
+        arguments: a command of dbt and what belongs to it, such as `build --select tag:features`.
+
+    Returns:
+        dbt's exit status.
+    """
+    target = workspace.dbt_target_folder
+    target.mkdir(parents=True, exist_ok=True)
+    folders = ["--project-dir", str(DBT_PROJECT_FOLDER), "--profiles-dir", str(DBT_PROJECT_FOLDER)]
+    settings = ["--log-path", str(target / "logs"), "--target", BUILD_TARGET, "--vars", vars_argument(workspace)]
+    environment = os.environ | dbt_environment(workspace)
+    command = [str(DBT_COMMAND), *arguments, *folders, *settings]
+    return subprocess.run(command, env=environment, check=False).returncode  # noqa: S603
+
+
 def _remove_old_runs(target: Path) -> None:
     """Compiled SQL of the last runs is kept for whoever looks into them."""
     runs = sorted((path for path in target.glob("*_tables-*") if path.is_dir()), key=lambda path: path.stat().st_mtime)

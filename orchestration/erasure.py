@@ -14,8 +14,9 @@ run does what is left.
 from __future__ import annotations
 
 import json
+import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -32,6 +33,8 @@ from orchestration.erasure_people import attached, count_people, find, find_agai
 from orchestration.erasure_plan import FileCount, Plan, plan_erasure
 from orchestration.warehouse import Warehouse, transaction
 from orchestration.workspace import Workspace
+
+_WEEK = re.compile(r"/\d{4}-\d{2}-\d{2}/")
 
 
 class NotErased(Exception):
@@ -78,7 +81,7 @@ class Erased:
             )
         if self.already:
             lines.append(f"{_counted(len(self.already), 'identifier')} of people who were erased before.")
-        for title, counts in (("Rows in tables", self.rows), ("Rows in files", self.files)):
+        for title, counts in (("Rows in tables", self.rows), ("Rows in files", _over_all_weeks(self.files))):
             if counts:
                 lines += ["", f"{title}{': would go' if self.is_dry_run else ' that went'}"]
                 lines += [f"  {count:>9,}  {name}" for name, count in sorted(counts.items())]
@@ -89,7 +92,8 @@ class Erased:
             lines += ["", "Your own files that still hold them (they are not written; rows of theirs are dropped)"]
             for one in self.extracts:
                 with_address = f", {_counted(one.lines, 'line')} with an address" if one.lines else ""
-                lines.append(f"  {one.rows:>9,} rows{with_address}  {one.file}")
+                rows = "row" if one.rows == 1 else "rows"
+                lines.append(f"  {one.rows:>9,} {rows}{with_address}  {one.file}")
         return lines
 
     def to_dict(self) -> dict[str, object]:
@@ -283,6 +287,14 @@ def _check_unambiguous(ambiguous: Sequence[tuple[int, int]]) -> None:
             f"{_counted(len(ambiguous), 'address', 'addresses')} said of several people ({told}): say which by their "
             "contact ids. Nobody was erased"
         )
+
+
+def _over_all_weeks(files: Mapping[str, int]) -> dict[str, int]:
+    """Rows by file, those of the same file of several weeks together."""
+    weeks: dict[str, list[int]] = {}
+    for name, rows in files.items():
+        weeks.setdefault(_WEEK.sub("/*/", name), []).append(rows)
+    return {f"{name} (of {len(rows)} weeks)" if "/*/" in name else name: sum(rows) for name, rows in weeks.items()}
 
 
 def _counted(count: int | None, one: str, many: str | None = None) -> str:

@@ -6,6 +6,7 @@ What belongs here: writing the first settings. Which column is which is guessed 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ from orchestration.settings_file import SettingsError, nearest
 from orchestration.weeks import Week
 from orchestration.workspace import SETTINGS_FILE
 
+FOLDERS_OF_EVERYBODY = 2  # /, /home and the like
 READY_SOURCES = Path(examples.__file__).with_name("sources")
 SETTINGS_TEMPLATE = """\
 # The settings of this workspace. Every setting has a default but company and first_week; a wrong one is named with
@@ -241,11 +243,12 @@ def _distinct_names(names: list[str]) -> Iterator[str]:
 
 
 def _common_folder(extracts: list[Path]) -> Path:
+    """The folder that holds all extracts, at any depth; one so far up that it holds much else is none."""
     for path in extracts:
         if not path.is_file():
             raise SettingsError(path, None, "the file is missing")
     folders = [path.resolve().parent for path in extracts]
-    shortest = min(folders, key=lambda each: len(each.parts))
-    if not all(each.is_relative_to(shortest) for each in folders):
-        raise SettingsError(extracts[0], None, "all extracts must be in one folder or below it")
-    return shortest
+    common = Path(os.path.commonpath(folders))
+    if common not in folders and len(common.parts) <= FOLDERS_OF_EVERYBODY:
+        raise SettingsError(extracts[0], None, f"all extracts must be in one folder or below it, and not in {common}")
+    return common

@@ -23,7 +23,8 @@ from orchestration.lookalike_week import Lookalike, make_lookalike
 from orchestration.personas_file import DEFINED_PREFIX
 from orchestration.settings_file import SettingsError, SettingsFile
 from orchestration.weeks import Week
-from orchestration.workspace import NAME, Workspace
+from orchestration.workspace import Workspace
+from orchestration.workspace_settings import NAME
 
 COMMAND = "personae lookalike"
 AUDIENCE = "audience"

@@ -29,7 +29,8 @@ from ml.persona_value import DIFFERENCE_SCHEMA, NET_VALUE_SCHEMA, compare_person
 from orchestration.persona_store import CARD_SCHEMA, VALUE_SCHEMA
 from orchestration.sql import identifier
 from orchestration.weeks import Week
-from orchestration.workspace import PersonaSettings, Workspace
+from orchestration.workspace import Workspace
+from orchestration.workspace_settings import PersonaSettings
 
 
 def fit_settings(settings: PersonaSettings) -> FitSettings:

@@ -95,7 +95,7 @@ def judge(challenger: dict[str, Any], standing: dict[str, Any] | None, worse_at_
     surely = _relative_loss(challenger.get("log_loss_low", challenger["log_loss"]), challenger)
     if new > old * (1 + worse_at_most) and surely > old:
         return Verdict(False, f"worse than the standing model by more than {worse_at_most:.0%}: {told}")
-    return Verdict(True, f"not worse than the standing model: {told}")
+    return Verdict(True, f"not surely worse than the standing model by more than {worse_at_most:.0%}: {told}")
 
 
 def _relative_loss(loss: float, evaluation: dict[str, Any]) -> float:

@@ -10,7 +10,7 @@ import codecs
 import difflib
 import glob
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -44,6 +44,7 @@ BYTES_LOOKED_AT = 1_000_000
 PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"PK")  # gzip, zstd, Parquet, zip: no text
 FEWEST_ROWS_OF_A_KEY = 20  # with fewer rows, columns without a value twice are too common
 FOUND_AMONG_KEYS = 0.8  # share of different values from which a column names the rows of another file
+STAND_ONCE = 0.8  # share of different values from which a column may be a key
 MOST_WORDS = 30  # different values from which a column is no list of words that could be translated
 SIMILAR_WORD = 0.7
 BY_VALUES = "guessed from what the column holds"
@@ -64,7 +65,21 @@ SYNONYMS = {
     "order_amount": ("amount", "total", "total_price", "revenue", "value", "grand_total", "price"),
     "order_status": ("status", "financial_status"),
     "order_channel": ("channel", "source"),
-    "occurred_at": ("timestamp", "event_time", "event_timestamp", "time", "date", "created_at", "when", "datetime"),
+    "recorded_at": ("date", "timestamp"),
+    "consent_state": ("decision",),
+    "consent_source": ("origin",),
+    "channel": ("medium",),
+    "occurred_at": (
+        "timestamp",
+        "ts",
+        "event_time",
+        "event_timestamp",
+        "time",
+        "date",
+        "created_at",
+        "when",
+        "datetime",
+    ),
     "event_type": ("type", "event", "action", "event_name"),
     "event_name": ("event", "name", "action"),
     "page_url": ("url", "link", "page", "page_location"),
@@ -79,6 +94,24 @@ SYNONYMS = {
     "employee_count": ("employees", "company_size"),
     "job_title": ("title", "position"),
 }
+
+
+# How files of an entity are called: the beginnings of words.
+CALLED = {
+    "contacts": ("contact", "customer", "client", "people", "person", "user", "member", "subscriber", "lead", "kunde"),
+    "accounts": ("account", "compan", "organi", "firm"),
+    "events": ("event", "hit", "activit", "log", "click", "view", "visit", "track"),
+    "orders": ("order", "invoice", "purchase", "transaction", "sale", "bestell", "rechnung"),
+    "order_lines": ("line", "item", "position"),
+    "deals": ("deal", "opportunit", "pipeline"),
+    "messages": ("message", "mailing", "email", "newsletter", "campaign"),
+    "tickets": ("ticket", "support", "case"),
+    "survey_answers": ("survey", "answer", "nps", "feedback"),
+    "consents": ("consent", "preference", "permission"),
+    "ad_costs": ("ad", "ads", "cost", "spend"),
+}
+# Entities whose rows others name: what they are called alone may stand for their key.
+NAMED_ALONE = ("contact_id", "account_id", "order_id", "deal_id", "ticket_id", "message_id")
 
 
 @dataclass(frozen=True)
@@ -180,9 +213,10 @@ def _read(connection: duckdb.DuckDBPyConnection, number: int, path: Path, data: 
     if sum(bool(NAME.fullmatch(column)) for column in columns) * 2 < len(columns):
         raise SettingsError(path, 1, "this line holds no names of columns; put a header above the first row")
     guesses = {entity: _near_names(contracts[entity], columns) for entity in ENTITIES}
-    entity = max(ENTITIES, key=lambda each: _fit(contracts[each], guesses[each], slug(path.stem)))
+    first_rows = replace(table, relation=sample)
+    entity = max(ENTITIES, key=lambda each: _fit(connection, first_rows, contracts[each], guesses[each]))
     found = {name: _Guess(ColumnSource(column=column)) for name, column in guesses[entity].items()}
-    return _File(path, name, table, replace(table, relation=sample), contracts[entity], found)
+    return _File(path, name, table, first_rows, contracts[entity], found)
 
 
 def _encoding(path: Path) -> Encoding:
@@ -205,7 +239,7 @@ def _near_names(contract: Contract, columns: Sequence[str]) -> dict[str, str]:
     scored = sorted(
         (
             (
-                max(_similarity(slug(column), name) for name in (canonical, *SYNONYMS.get(canonical, ()))),
+                max(_similarity(slug(column), name) for name in _names_of(contract, canonical)),
                 canonical,
                 column,
             )
@@ -221,17 +255,46 @@ def _near_names(contract: Contract, columns: Sequence[str]) -> dict[str, str]:
     return guess
 
 
+def _names_of(contract: Contract, canonical: str) -> Iterator[str]:
+    """What files call a column: its name, synonyms, and its name without what is plain from the file."""
+    yield canonical
+    yield from SYNONYMS.get(canonical, ())
+    if canonical.endswith("_at"):
+        yield canonical.removesuffix("_at")
+    if canonical in NAMED_ALONE:
+        yield canonical.removesuffix("_id")
+    if contract.primary_key == (canonical,):
+        yield from ("id", "key")
+    elif canonical.startswith(("ticket_", "deal_", "order_", "consent_")):
+        yield canonical.partition("_")[2]
+
+
 def _similarity(column: str, name: str) -> float:
     return 1.0 if column == name else 0.97 * difflib.SequenceMatcher(None, column, name).ratio()
 
 
-def _fit(contract: Contract, guess: Mapping[str, str], file: str) -> tuple[bool, int, bool, int]:
-    """How well a file fits an entity: by what the entity needs, then by what it is called."""
-    needed = _needed(contract)
-    found = sum(column in guess for column in needed)
-    is_complete = found == len(needed)
-    is_called_so = contract.entity in file
-    return (is_complete, len(guess) if is_complete else found, is_called_so, -ENTITIES.index(contract.entity))
+def _fit(
+    connection: duckdb.DuckDBPyConnection, first_rows: ExtractTable, contract: Contract, guess: Mapping[str, str]
+) -> tuple[int, int, int]:
+    """How well a file fits an entity: by what it is called, by what the entity needs, and by how much is recognized.
+
+    A file in which a key stands again and again holds no entity of that key, but something that happened to it.
+    """
+    is_complete = all(column in guess for column in _needed(contract))
+    key = guess.get(contract.primary_key[0]) if len(contract.primary_key) == 1 else None
+    is_whole = is_complete and (key is None or _stands_once(connection, first_rows, key))
+    words = slug(first_rows.extract.path.name.split(".")[0]).split("_")
+    is_called_so = any(word.startswith(CALLED[contract.entity]) for word in words)
+    return (is_called_so + is_whole, len(guess), -ENTITIES.index(contract.entity))
+
+
+def _stands_once(connection: duckdb.DuckDBPyConnection, first_rows: ExtractTable, column: str) -> bool:
+    """Whether a column's values are, but for some versions of the same row, different from row to row."""
+    rows, different = connection.execute(
+        f"select count({first_rows.column_sql(column)}), count(distinct {first_rows.column_sql(column)}) "
+        f"from {first_rows.relation}"
+    ).fetchall()[0]
+    return bool(rows < FEWEST_ROWS_OF_A_KEY or different >= STAND_ONCE * rows)
 
 
 def _needed(contract: Contract) -> list[str]:

@@ -46,10 +46,11 @@ def plan_lines(done: DestinationSync) -> Iterator[str]:
     plan = done.result.plan if done.result else None
     if plan is None:
         return
-    calls = ", ".join(f"{count:,} {name}" for name, count in sorted(plan.calls.items())) or "none"
     of_all = sum(plan.calls.values())
-    yield f"  plan       {plan.operations:,} rows, {of_all:,} calls, {plan.minutes:.1f} minutes at least"
-    yield f"  calls      {calls}"
+    some = f"{of_all:,} {'call' if of_all == 1 else 'calls'}"
+    yield f"  plan       {plan.operations:,} rows, {some}, {plan.minutes:.1f} minutes at least"
+    if set(plan.calls) != {"*"}:  # a file is one operation, without a name
+        yield f"  calls      {', '.join(f'{count:,} {name}' for name, count in sorted(plan.calls.items())) or 'none'}"
     by_name = {one.name: one for one in done.audiences}
     for segment in plan.segments:
         yield (

@@ -25,6 +25,9 @@ def propensity_lines(
     """What is likely, target by target, and what moved it most; nothing where there are no targets."""
     rows = connection.execute(
         "select s.target, r.label, s.probability, s.band, s.abstained_reason, r.high_from, r.medium_from, "
+        # Bands that cannot be told apart are one: only where somebody is in it does one begin.
+        "(select list(distinct o.band) from ml.propensity_scores as o where o.as_of = s.as_of and o.target = s.target) "
+        "as bands, "
         "(select avg(a.probability) from ml.propensity_scores as a where a.as_of = s.as_of and a.target = s.target) "
         "as everybody from ml.propensity_scores as s left join ml.model_runs as r "
         "on r.as_of = s.as_of and r.target = s.target where s.as_of = ? and s.person_id = ? order by s.target",
@@ -42,7 +45,12 @@ def propensity_lines(
             yield f"  {label}: {because}, because: {not_eligible}"
             continue
         yield f"  {label}: {row['probability']:.1%}, {row['probability'] / row['everybody']:.1f} times everybody's mean"
-        begins = [f"{band} begins at {row[f'{band}_from']:.1%}" for band in ("high", "medium") if row[f"{band}_from"]]
+        told = row["bands"] or ()
+        begins = [
+            f"{band} begins at {row[f'{band}_from']:.1%}"
+            for band in ("high", "medium")
+            if band in told and row[f"{band}_from"]
+        ]
         if row["band"]:
             yield f"    in the band '{row['band']}'{': ' if begins else ''}{', '.join(begins)}"
         yield from _contribution_lines(connection, week, person_id, row["target"], labels)

@@ -23,7 +23,7 @@ PACKAGE = "wordllama"
 WEIGHTS = "weights/l2_supercat_256.safetensors"
 TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"
 READERS = ("safetensors", "tokenizers")
-HOW_TO_INSTALL = "pip install 'personae[semantic]'"
+HOW_TO_INSTALL = "pip install -e '.[semantic]'"
 
 
 class NoWordVectors(Exception):

@@ -11,9 +11,8 @@ from math import log2
 import polars as pl
 
 from activation.report.identity import PALETTE, Persona
-from activation.report.persona_cards import UNSAID_UNITS
 from activation.report.report_data import ReportData
-from activation.report.words import capitalized, is_small, number, percent
+from activation.report.words import capitalized, is_small, quantity
 
 WHO = {"demographic": "Who they are", "firmographic": "Where they work"}
 CARES = {
@@ -135,19 +134,19 @@ def _tell_segment(rows: pl.DataFrame, persona: Persona, data: ReportData) -> Seg
     tables = [
         (heading, estimates)
         for kind, heading in (WHO | CARES).items()
-        if (estimates := _estimates(told.filter(characteristic_type=kind)))
+        if (estimates := _estimates(told.filter(characteristic_type=kind), data.currency))
     ]
     return SegmentIndex(
         persona,
-        over=_chart(told.filter(direction="over"), "over"),
-        under=_chart(told.filter(direction="under"), "under"),
+        over=_chart(told.filter(direction="over"), "over", data.currency),
+        under=_chart(told.filter(direction="under"), "under", data.currency),
         tables=tables,
         compared=told.height,
         held_back=rows.height - told.height,
     )
 
 
-def _chart(rows: pl.DataFrame, direction: str) -> list[IndexBar]:
+def _chart(rows: pl.DataFrame, direction: str, currency: str) -> list[IndexBar]:
     """The differences of which chance leaves most, at most three of one family and three of what made the persona."""
     surely = pl.coalesce("index_low" if direction == "over" else "index_high", "index_value")
     distance = (surely - 100) if direction == "over" else (100 - surely)
@@ -164,16 +163,16 @@ def _chart(rows: pl.DataFrame, direction: str) -> list[IndexBar]:
         .filter((pl.col("place") < _OF_ONE_FAMILY) & (pl.col("input_place") <= _OF_ONE_FAMILY))
         .head(_SHOWN)
     )
-    return [_bar(row) for row in ranked.iter_rows(named=True)]
+    return [_bar(row, currency) for row in ranked.iter_rows(named=True)]
 
 
-def _bar(row: dict) -> IndexBar:
+def _bar(row: dict, currency: str) -> IndexBar:
     at = _place(row["index_value"])
     has_interval = row["index_low"] is not None
     return IndexBar(
         label=capitalized(row["label"]),
-        value=_quantity(row["segment_value"], row),
-        base=_quantity(row["base_value"], row),
+        value=quantity(row["segment_value"], row, currency),
+        base=quantity(row["base_value"], row, currency),
         index=f"{row['index_value']:,.0f}",
         interval=f"{row['index_low']:,.0f} to {row['index_high']:,.0f}" if has_interval else "",
         start=min(at, 50.0),
@@ -190,7 +189,7 @@ def _place(index: float) -> float:
     return round(50 + 50 * log2(bounded / 100) / log2(MOST / 100), 2)
 
 
-def _estimates(rows: pl.DataFrame) -> list[Estimate]:
+def _estimates(rows: pl.DataFrame, currency: str) -> list[Estimate]:
     """What sets them apart first, then what is most common among them."""
     surely = pl.when(pl.col("direction") == "over").then(pl.coalesce("index_low", "index_value"))
     ordered = rows.with_columns(rank=surely.fill_null(0)).sort(
@@ -199,9 +198,9 @@ def _estimates(rows: pl.DataFrame) -> list[Estimate]:
     return [
         Estimate(
             capitalized(row["label"]),
-            _quantity(row["segment_value"], row),
-            _between(row),
-            _quantity(row["base_value"], row),
+            quantity(row["segment_value"], row, currency),
+            _between(row, currency),
+            quantity(row["base_value"], row, currency),
             f"{row['index_value']:,.0f}",
             {"over": "more", "under": "less"}.get(row["direction"], ""),
         )
@@ -209,14 +208,7 @@ def _estimates(rows: pl.DataFrame) -> list[Estimate]:
     ]
 
 
-def _between(row: dict) -> str:
+def _between(row: dict, currency: str) -> str:
     if row["value_low"] is None:
         return ""
-    return f"{_quantity(row['value_low'], row)} to {_quantity(row['value_high'], row)}"
-
-
-def _quantity(value: float | None, row: dict) -> str:
-    if row["kind"] != "number" or row["unit"] == "share":
-        return percent(value)
-    unit = row["unit"]
-    return f"{number(value)} {unit}" if unit and unit not in UNSAID_UNITS and value is not None else number(value)
+    return f"{quantity(row['value_low'], row, currency)} to {quantity(row['value_high'], row, currency)}"

@@ -105,7 +105,7 @@ def summarize_causes(data: ReportData) -> str:
     moved = int(changed["people"].sum()) - redrawn
     alone = data.moved_by_refit_alone
     if not data.refit:
-        return f"{_people(moved, minimum)} moved. The model is last week’s, so every change is one of behaviour."
+        return "The model is last week’s, so every change is one of behaviour."
     told = f"{_people(moved, minimum)} moved; the refit by itself would have moved {people_words(alone, minimum)}"
     if redrawn:
         told += f", and did so with {people_words(redrawn, minimum)}, who behave as before"

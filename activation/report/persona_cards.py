@@ -17,13 +17,11 @@ from activation.report.words import (
     change_words,
     is_small,
     money,
-    number,
     people_words,
     percent,
+    quantity,
 )
 
-UNSAID_UNITS = ("count", "score", "ratio", "money")
-"""Units that a reader knows from the label; of money, the currency stands in the tiles."""
 _MORE, _LESS = 6, 4
 _OF_ONE_FAMILY = 3
 _NOTICEABLE = 0.1  # standard deviations; below it a difference is not worth a line
@@ -47,7 +45,10 @@ class Trait:
 
 @dataclass(frozen=True)
 class Likelihood:
-    """How likely a persona is to do what is predicted; `average` is empty where it would tell of too few people."""
+    """How likely a persona is to do what is predicted; `average` is empty where it would tell of too few people.
+
+    Where nobody at all is in the high band, for one because it is one with the next, only the means are told.
+    """
 
     label: str
     high_share: str
@@ -56,6 +57,8 @@ class Likelihood:
     average_at: float
     average: str
     mean: str
+    mean_of_all: str
+    has_high_band: bool
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ def _tell_persona(row: dict, data: ReportData, persona: Persona) -> PersonaCard:
     withheld = people is None or is_small(people, minimum)
     traits = data.profiles.clear() if withheld else told_traits(data, persona.persona_id)
     change, direction = _tell_change(row, data)
+    more, less = (_choose_traits(traits, *which, data.currency) for which in ((1, _MORE), (-1, _LESS)))
     reachable = row["reachable_people"]
     tells_share = bool(people) and reachable is not None and not is_small(reachable, minimum)
     return PersonaCard(
@@ -108,10 +112,10 @@ def _tell_persona(row: dict, data: ReportData, persona: Persona) -> PersonaCard:
         reachable_share=percent(reachable / people) if tells_share else "",
         description=row["description"] or "",
         sparkline=None if withheld else draw_sparkline(data, persona.persona_id),
-        more=_choose_traits(traits, 1, _MORE),
-        less=_choose_traits(traits, -1, _LESS),
+        more=more,
+        less=less,
         likelihoods=[] if withheld else _tell_likelihoods(data, persona.persona_id, people),
-        portrait=None if withheld else draw_portrait(row, data, persona),
+        portrait=None if withheld else draw_portrait(row, data, persona, [trait.label for trait in (*more, *less)]),
     )
 
 
@@ -128,7 +132,7 @@ def _tell_change(row: dict, data: ReportData) -> tuple[str, str]:
     return words, "up" if moved > 0 else "down" if moved < 0 else "flat"
 
 
-def _choose_traits(traits: pl.DataFrame, direction: int, wanted: int) -> list[Trait]:
+def _choose_traits(traits: pl.DataFrame, direction: int, wanted: int, currency: str) -> list[Trait]:
     """Choose what sets a persona apart most, by effect size, at most three of one family unless too few are left."""
     log_index = pl.when(pl.col("index_value") > 0).then((pl.col("index_value") / 100).log(2))
     ranked = (
@@ -140,10 +144,10 @@ def _choose_traits(traits: pl.DataFrame, direction: int, wanted: int) -> list[Tr
     chosen = pl.concat(
         [ranked.filter(pl.col("place") < _OF_ONE_FAMILY), ranked.filter(pl.col("place") >= _OF_ONE_FAMILY)]
     ).head(wanted)
-    return [_tell_trait(row) for row in chosen.sort("strength", descending=True).iter_rows(named=True)]
+    return [_tell_trait(row, currency) for row in chosen.sort("strength", descending=True).iter_rows(named=True)]
 
 
-def _tell_trait(row: dict) -> Trait:
+def _tell_trait(row: dict, currency: str) -> Trait:
     index, effect = row["index_value"], row["effect_size"]
     if index is not None and index >= 0:
         reach = log2(index / 100) / _BAR_ENDS_AT if index > 0 else -1.0
@@ -152,8 +156,8 @@ def _tell_trait(row: dict) -> Trait:
     width = 50 * min(abs(reach), 1.0)
     return Trait(
         label=capitalized(row["label"] or row["characteristic"]),
-        value=_quantity(row["segment_value"], row["kind"], row["unit"]),
-        base=_quantity(row["base_value"], row["kind"], row["unit"]),
+        value=quantity(row["segment_value"], row, currency),
+        base=quantity(row["base_value"], row, currency),
         index="" if index is None else f"{index:,.0f}",
         bar_start=round(50 if reach > 0 else 50 - width, 2),
         bar_width=round(width, 2),
@@ -166,13 +170,6 @@ def _interval(row: dict) -> str:
     """What chance leaves open of the index (95 %)."""
     low, high = row["index_low"], row["index_high"]
     return "" if low is None or high is None else f"{low:,.0f} to {high:,.0f}"
-
-
-def _quantity(value: float | None, kind: str, unit: str | None) -> str:
-    if kind != "number" or unit == "share":
-        return percent(value)
-    is_said = unit and unit not in UNSAID_UNITS and value is not None
-    return f"{number(value)} {unit}" if is_said else number(value)
 
 
 def _tell_likelihoods(data: ReportData, persona_id: str, people: int) -> list[Likelihood]:
@@ -188,6 +185,7 @@ def _tell_likelihoods(data: ReportData, persona_id: str, people: int) -> list[Li
         tells_average = everybody > 0 and not is_small(high_of_all, data.minimum_cell)
         average = high_of_all / everybody if tells_average else 0.0
         is_hidden = is_small(high, data.minimum_cell)
+        mean_of_all = float((target["mean_probability"] * target["people"]).sum()) / everybody if everybody else 0.0
         share = high / people if people else 0.0
         likelihoods.append(
             Likelihood(
@@ -198,6 +196,8 @@ def _tell_likelihoods(data: ReportData, persona_id: str, people: int) -> list[Li
                 average_at=round(100 * min(average, 1.0), 2),
                 average=percent(average) if tells_average else "",
                 mean=percent(row["mean_probability"]),
+                mean_of_all=percent(mean_of_all),
+                has_high_band=high_of_all > 0,
             )
         )
     return likelihoods

@@ -6,6 +6,7 @@ those that mean the same, so that ten cards do not read like one.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from activation.report.identity import Persona
 from activation.report.report_data import ReportData
 from activation.report.suppression import hidden_parts
-from activation.report.words import is_small, listed, number, percent
+from activation.report.words import capitalized, is_small, listed, percent, quantity
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 HOURS = range(24)
@@ -89,21 +90,22 @@ def told_traits(data: ReportData, persona_id: str) -> pl.DataFrame:
     return data.profiles.filter((pl.col("segment_id") == persona_id) & ~may_be_chance.fill_null(False))
 
 
-def draw_portrait(row: dict, data: ReportData, persona: Persona) -> Portrait:
+def draw_portrait(row: dict, data: ReportData, persona: Persona, shown: Sequence[str] = ()) -> Portrait:
     """Draw one persona.
 
     Args:
         row: Its row of `data.kpis`.
         data: The week.
         persona: Its name and mark.
+        shown: Labels of characteristics that the card shows already.
     """
     traits = told_traits(data, persona.persona_id)
     heat = _heat(data, persona)
     stages = _stages(data, persona)
     sentences = [
         _say_size(row, persona),
-        _say_more(traits, persona),
-        _say_less(traits, persona),
+        _say_more(traits, persona, data.currency),
+        _say_less(traits, persona, data.currency),
         _say_rhythm(data, persona),
         _say_stage(data, persona, row["people"]),
         _say_reach(row, data),
@@ -112,7 +114,7 @@ def draw_portrait(row: dict, data: ReportData, persona: Persona) -> Portrait:
         paragraph=" ".join(sentence for sentence in sentences if sentence),
         heat=heat,
         stages=stages,
-        preferences=_preferences(traits),
+        preferences=_preferences(traits, shown, data.currency),
         typical=_typical(data, persona),
     )
 
@@ -141,7 +143,7 @@ def _say_size(row: dict, persona: Persona) -> str:
     return f"{opening}, and about as much of the revenue ({percent(revenue)}) comes from them."
 
 
-def _say_more(traits: pl.DataFrame, persona: Persona) -> str:
+def _say_more(traits: pl.DataFrame, persona: Persona, currency: str) -> str:
     chosen = _striking(traits, 1)
     if not chosen:
         return "In everything that is measured they are close to the average."
@@ -152,20 +154,20 @@ def _say_more(traits: pl.DataFrame, persona: Persona) -> str:
         "They are known best by",
         "Nothing marks them as clearly as",
     )
-    told = f"{lead} {_trait_words(first)}"
+    told = f"{lead} {_trait_words(first, currency)}"
     if others:
         told += _turn(persona, "; they also stand out by ", "; next come ", "; typical, too, are ")
-        told += listed([_trait_words(other) for other in others[:2]])
+        told += listed([_trait_words(other, currency) for other in others[:2]])
     return f"{told}."
 
 
-def _say_less(traits: pl.DataFrame, persona: Persona) -> str:
+def _say_less(traits: pl.DataFrame, persona: Persona, currency: str) -> str:
     chosen = _striking(traits, -1)[:2]
     if not chosen:
         return ""
     lead = _turn(persona, "They are below the average in", "Less is seen of them in", "They fall behind in")
     first, *others = chosen
-    return f"{lead} {listed([_beside_everybody(first), *(_label_words(one) for one in others)])}."
+    return f"{lead} {listed([_beside_everybody(first, currency), *(_label_words(one) for one in others)])}."
 
 
 def _striking(traits: pl.DataFrame, direction: int) -> list[dict]:
@@ -188,10 +190,11 @@ def _label_words(row: dict) -> str:
     if row["kind"] == "category" and ": " in label:
         what, level = label.split(": ", 1)
         return f"the {what[:1].lower()}{what[1:]} “{level}”"
-    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
+    words = label if label[1:2].isupper() else label[:1].lower() + label[1:]
+    return f"the {words}" if words.startswith(("mean ", "share ", "trend ")) else words
 
 
-def _trait_words(row: dict) -> str:
+def _trait_words(row: dict, currency: str) -> str:
     """The same with figures: `9.1 active days in 4 weeks, twice everybody’s 4.5`."""
     label, value, base = row["label"] or row["characteristic"], row["segment_value"], row["base_value"]
     words = _label_words(row)
@@ -199,7 +202,7 @@ def _trait_words(row: dict) -> str:
         if share := _SHARE.fullmatch(label):
             return f"their {share[1]} ({percent(value)} of all they do, against {percent(base)})"
         return f"{words} ({percent(value)} against {percent(base)})"
-    own, everybody = number(value), number(base)
+    own, everybody = (quantity(one, row, currency, says_unit=False) for one in (value, base))
     is_times = base and base > 0 and value / base >= 1.95
     beside = f"{_times(value / base)} everybody’s {everybody}" if is_times else f"against {everybody} of everybody"
     if event := _EVENT.fullmatch(label):
@@ -209,10 +212,10 @@ def _trait_words(row: dict) -> str:
     return f"{words} ({own} on average, {beside})"
 
 
-def _beside_everybody(row: dict) -> str:
+def _beside_everybody(row: dict, currency: str) -> str:
     """A characteristic with both figures in brackets: `page views in 13 weeks (2.5 against 5.8)`."""
-    told = percent if row["kind"] != "number" or row["unit"] == "share" else number
-    return f"{_label_words(row)} ({told(row['segment_value'])} against {told(row['base_value'])})"
+    own, everybody = (quantity(row[name], row, currency, says_unit=False) for name in ("segment_value", "base_value"))
+    return f"{_label_words(row)} ({own} against {everybody})"
 
 
 def _times(ratio: float) -> str:
@@ -221,7 +224,10 @@ def _times(ratio: float) -> str:
 
 
 def _week(data: ReportData, persona: Persona) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Active hours by weekday and hour of the day, (7, 24), and which of them too few people are in to be shown."""
+    """Active hours by weekday and hour of the day, (7, 24), and which of them too few people are in to be shown.
+
+    Those are 0 in the first; nothing is made of a part of the week whose hours are hidden.
+    """
     cells = data.rhythms.filter(
         (pl.col("segment_id") == persona.persona_id)
         & pl.col("weekday").is_between(1, len(WEEKDAYS))
@@ -256,6 +262,8 @@ def _say_rhythm(data: ReportData, persona: Persona) -> str:
     if data.rhythms.is_empty():
         return ""
     active, is_hidden = _week(data, persona)
+    if is_hidden.sum() > np.count_nonzero(active):
+        return ""
     total = active.sum()
     windows = np.lib.stride_tricks.sliding_window_view(active, _PEAK_HOURS, axis=1).sum(axis=2)
     is_open = ~np.lib.stride_tricks.sliding_window_view(is_hidden, _PEAK_HOURS, axis=1).any(axis=2)
@@ -270,10 +278,12 @@ def _say_rhythm(data: ReportData, persona: Persona) -> str:
         persona,
         f"Their week peaks on {moment}",
         f"The busiest time of their week is {moment}",
-        f"You meet most of them on {moment}",
+        f"They are met most on {moment}",
     )
     if weekend < 0.33 and late >= 0.45:
         return f"{told}, and {percent(late)} of their active hours lie after six in the evening or at night."
+    if 2 * is_hidden[5:].sum() > is_hidden[5:].size:
+        return f"{told}; on the weekend too few of them are active to tell more."
     beside = ", and" if weekend >= 0.33 else ";"
     return f"{told}{beside} {percent(weekend)} of their active hours fall on the weekend."
 
@@ -335,7 +345,7 @@ def _say_reach(row: dict, data: ReportData) -> str:
     return f"{percent(reachable / people)} of them may be contacted."
 
 
-def _preferences(traits: pl.DataFrame) -> list[Preference]:
+def _preferences(traits: pl.DataFrame, shown: Sequence[str], currency: str) -> list[Preference]:
     wanted = traits.filter(
         pl.col("family").is_in(_PREFERENCE_FAMILIES) | pl.col("characteristic").is_in(_ALWAYS_A_PREFERENCE)
     ).drop_nulls("effect_size")
@@ -343,25 +353,24 @@ def _preferences(traits: pl.DataFrame) -> list[Preference]:
         wanted.filter(pl.col("effect_size").abs() >= 0.2)
         .with_columns(strength=pl.col("effect_size").abs())
         .sort(["strength", "characteristic"], descending=[True, False])
-        .head(_PREFERENCES)
     )
     found = []
     for row in ranked.iter_rows(named=True):
-        label = row["label"] or row["characteristic"]
-        value, base = (
-            (percent(row["segment_value"]), percent(row["base_value"]))
-            if row["kind"] != "number" or row["unit"] == "share"
-            else (number(row["segment_value"]), number(row["base_value"]))
-        )
-        found.append(Preference(label, f"{value} against {base}", row["effect_size"] > 0))
-    return found
+        label = capitalized(row["label"] or row["characteristic"])
+        if label not in shown:
+            value, base = (
+                quantity(row[name], row, currency, says_unit=False) for name in ("segment_value", "base_value")
+            )
+            found.append(Preference(label, f"{value} against {base}", row["effect_size"] > 0))
+    return found[:_PREFERENCES]
 
 
 def _typical(data: ReportData, persona: Persona) -> list[TypicalPerson]:
     rows = data.typical.filter(pl.col("segment_id") == persona.persona_id).sort("pseudonym", "place")
     people: dict[str, list[tuple[str, str]]] = {}
     for pseudonym, label, kind, unit, value in rows.select("pseudonym", "label", "kind", "unit", "value").iter_rows():
-        shown = percent(value) if kind != "number" or unit == "share" else number(_coarse(value))
+        coarse = value if kind != "number" or unit == "share" else _coarse(value)
+        shown = quantity(coarse, {"kind": kind, "unit": unit}, data.currency, says_unit=False)
         people.setdefault(pseudonym, []).append((label, shown))
     return [TypicalPerson(pseudonym, traits) for pseudonym, traits in people.items()]
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from activation.report.identity import Persona
 from activation.report.report_data import ReportData
-from activation.report.words import capitalized, count, is_small, listed, money, number, people_words, percent
+from activation.report.words import UNKNOWN, capitalized, count, is_small, listed, money, number, people_words, percent
 
 DIMENSIONS = {
     "send_time": "Best time to send",
@@ -115,7 +115,7 @@ def _tell_values(data: ReportData, personas: dict[str, Persona], shown: list[str
         ValueRow(
             persona=personas.get(row["segment_id"]),
             buyers=people_words(row["buyers"], data.minimum_cell),
-            purchases=number(row["expected_purchases"]),
+            purchases=UNKNOWN if row["expected_purchases"] is None else f"{row['expected_purchases']:,.0f}",
             value=money(row["expected_value"], data.currency),
             interval=_interval(row, data.currency),
             bar_width=(
@@ -167,7 +167,7 @@ def _tell_campaigns(data: ReportData) -> tuple[list[Campaign], str]:
         sentences = []
         if first["effect"] is not None:
             sentences.append(
-                f"{capitalized(first['outcome'])}: {_points(first['effect'])} more often than without it "
+                f"{capitalized(first['outcome'])}: {_more_often(first['effect'])} than without it "
                 f"({_points(first['effect_low'])} to {_points(first['effect_high'])} with 95% confidence), from "
                 f"{people_words(first['treated'], data.minimum_cell)} people who got it and "
                 f"{people_words(first['control'], data.minimum_cell)} kept from it by chance."
@@ -184,6 +184,10 @@ def _tell_campaigns(data: ReportData) -> tuple[list[Campaign], str]:
             sentences.append(f"No uplift is told: {first['abstained_reason']}.")
         campaigns.append(Campaign(name, sentences, first["verdict"] or ""))
     return campaigns, no_uplift
+
+
+def _more_often(effect: float) -> str:
+    return f"{100 * abs(effect):.2f} points {'less' if effect < 0 else 'more'} often"
 
 
 def _points(share: float | None) -> str:

@@ -15,6 +15,10 @@ _DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 _SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥"}
 
 
+UNSAID_UNITS = ("count", "score", "ratio")
+"""Units that a reader knows from the label."""
+
+
 def is_small(people: int | None, minimum: int) -> bool:
     """Say whether a group is too small to be counted out: somebody is in it, but fewer than `minimum`."""
     return people is not None and 0 < people < minimum
@@ -70,6 +74,27 @@ def money(amount: float | None, currency: str) -> str:
     if size >= 999_500:
         return f"{sign}{symbol}{size / 1e6:,.2f}m"
     return f"{sign}{symbol}{size:,.0f}"
+
+
+def quantity(value: float | None, row: dict, currency: str, says_unit: bool = True) -> str:
+    """Write a characteristic's value: shares in percent, money in its currency, others with the unit.
+
+    Args:
+        value: The value.
+        row: kind and unit of the characteristic.
+        currency: That all amounts are in.
+        says_unit: Whether a unit follows that is not plain from every label.
+    """
+    unit = row["unit"]
+    if row["kind"] != "number" or unit == "share":
+        return percent(value)
+    if unit == "money":
+        return money(value, currency)
+    return (
+        f"{number(value)} {unit}"
+        if says_unit and unit and unit not in UNSAID_UNITS and value is not None
+        else number(value)
+    )
 
 
 def day_words(day: date) -> str:

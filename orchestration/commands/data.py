@@ -18,6 +18,7 @@ from orchestration.commands.shared import (
     fail,
     one_run_at_a_time,
     settings_errors,
+    workspace_with_weeks,
 )
 from orchestration.settings_file import SettingsError, nearest
 from orchestration.workspace import Workspace
@@ -131,3 +132,17 @@ def _check_connector_names(workspace: Workspace, names: list[str]) -> None:
         if name not in known:
             path = workspace.folder / CONNECTORS_FILE
             raise SettingsError(path, None, f"'{name}' is no connector; {nearest(name, known)}")
+
+
+def dbt(
+    folder: Folder,
+    arguments: Annotated[
+        list[str], typer.Argument(help="What dbt shall do, such as `build --select tag:features`.", show_default=False)
+    ],
+) -> None:
+    """Run dbt by hand, with this workspace's settings; everything after the folder is dbt's."""
+    workspace = workspace_with_weeks(folder)
+    from orchestration.dbt_runs import run_by_hand
+
+    with one_run_at_a_time(workspace):
+        raise typer.Exit(run_by_hand(workspace, arguments))

@@ -6,7 +6,6 @@ A command imports what it needs when it is called: `personae --help` shall not w
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from datetime import date, datetime
@@ -173,10 +172,13 @@ def ui(
     with console.status("reading the dbt project ..."):
         prepare_manifest(workspace)
     os.environ |= {WORKSPACE_VARIABLE: str(workspace.folder), DATA_VARIABLE: str(workspace.data_folder)}
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # libraries' own, of no use to who reads the terminal
     console.print(f"Dagster's UI: http://127.0.0.1:{port}  (Ctrl-C ends it)")
     dagster = str(Path(sys.executable).with_name("dagster"))
     command = [dagster, "dev", "-m", "orchestration.definitions", "-h", "127.0.0.1", "-p", str(port)]
-    raise typer.Exit(subprocess.run([*command, "--log-level", "warning"], check=False).returncode)  # noqa: S603
+    sys.stdout.flush()
+    # In place of this process, so that whatever ends it ends Dagster's.
+    os.execv(dagster, [*command, "--log-level", "warning"])  # noqa: S606
 
 
 def _wanted_weeks(workspace: Workspace, day: date | None, weeks: int) -> list[Week]:

@@ -106,9 +106,7 @@ def _fetch_one(workspace: Workspace, connector: Connector) -> Fetched:
 
         from orchestration.connectors.sources import FILE, bucket_store, records_of  # noqa: PLC0415
     except ModuleNotFoundError as missing:
-        raise FetchError(
-            f"connectors need more packages ({missing.name}): pip install 'personae[connectors]'"
-        ) from None
+        raise FetchError(f"connectors need more packages ({missing.name}): pip install -e '.[connectors]'") from None
     target = workspace.data_folder / connector.name
     target.mkdir(parents=True, exist_ok=True)
     for left_behind in target.rglob(f"{UNFINISHED}*"):

@@ -19,7 +19,8 @@ from orchestration.ingest.drift import Drift, Jump
 from orchestration.ingest.ledger import REFUSED, Load
 from orchestration.ingest.load import IngestResult
 from orchestration.ingest.retention import RetentionCount
-from orchestration.workspace import DriftSettings, Workspace
+from orchestration.workspace import Workspace
+from orchestration.workspace_settings import DriftSettings
 
 CONTRACT = "contract"
 ACCOUNTED_FOR = "every_row_is_accounted_for"

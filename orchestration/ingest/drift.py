@@ -27,7 +27,7 @@ import duckdb
 from orchestration.ingest.extracts import NAME
 from orchestration.ingest.ledger import CORRECTED, LOAD_AGAIN, LOADED, Load
 from orchestration.ingest.reading import ROW_NUMBER, ExtractTable
-from orchestration.workspace import DriftSettings
+from orchestration.workspace_settings import DriftSettings
 
 SAMPLE_ROWS = 200
 NORMAL = 1.4826

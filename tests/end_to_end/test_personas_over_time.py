@@ -25,7 +25,7 @@ from tests.running import personae
 
 WEEKS = LAST_WEEK.back(2).until(LAST_WEEK)
 # How many personas there are is asked elsewhere; each number more is a model more to be fitted in each of many weeks.
-EVERY_WEEK = {"refit_every_weeks": 1, "k": (4, 6)}
+FEW_NUMBERS = {"k": (4, 6)}
 DEFINITIONS = """
 rename: {persona-01: Night owls}
 personas:
@@ -62,7 +62,7 @@ class Company:
     def open(self, **personas) -> Workspace:
         workspace = Workspace.open(self.folder, self.demo_run.folder)
         settings = workspace.settings.model_copy(
-            update={"personas": workspace.settings.personas.model_copy(update=personas)}
+            update={"personas": workspace.settings.personas.model_copy(update=FEW_NUMBERS | personas)}
         )
         return replace(workspace, settings=settings)
 
@@ -91,7 +91,7 @@ def company(demo_run: DemoRun, tmp_path: Path):
 def refitted(demo_run: DemoRun, tmp_path_factory: pytest.TempPathFactory):
     """The company whose model is fitted anew every week. What is run again on it has to leave it as it was."""
     one = Company(demo_run, tmp_path_factory.mktemp("refitted"))
-    one.run(one.open(**EVERY_WEEK))
+    one.run(one.open(refit_every_weeks=1))
     yield one
     one.connection.close()
 
@@ -102,7 +102,7 @@ def assert_same(before: dict[str, pl.DataFrame], after: dict[str, pl.DataFrame])
 
 
 def test_running_weeks_again_or_from_nothing_changes_nothing(refitted: Company) -> None:
-    workspace = refitted.open(**EVERY_WEEK)
+    workspace = refitted.open(refit_every_weeks=1)
     before = refitted.tables()
     assert before["persona_models"].height == 3
     assert before["persona_weeks"]["code_version"].n_unique() == 1
@@ -138,7 +138,7 @@ def test_everybody_moved_stayed_or_was_redrawn_and_ids_live_on(refitted: Company
 def test_a_model_somebody_turned_back_from_is_not_used_whatever_is_built_again(company: Company) -> None:
     open_gate = {"stability": 0.0, "validity": 0.0, "identity": 0.0}
     challenger = company.open().settings.personas.challenger.model_copy(update=open_gate)
-    company.run(company.open(**EVERY_WEEK, challenger=challenger))
+    company.run(company.open(refit_every_weeks=1, challenger=challenger))
     fitted = company.read("select fitted_as_of from ml.persona_weeks order by as_of")["fitted_as_of"].to_list()
     assert fitted == [week.as_of for week in WEEKS]
 
@@ -146,7 +146,7 @@ def test_a_model_somebody_turned_back_from_is_not_used_whatever_is_built_again(c
     assert (turned.fitted, turned.back_to, turned.weeks) == (WEEKS[2], WEEKS[1], 1)
     assert [one.reason for one in read_rollbacks(company.folder)] == ["the names made no sense"]
 
-    workspace = company.open(**EVERY_WEEK, challenger=challenger)
+    workspace = company.open(refit_every_weeks=1, challenger=challenger)
     company.run(workspace, [WEEKS[2]])
     after = company.tables()
     last = after["persona_models"].filter(pl.col("as_of") == WEEKS[2].as_of).row(0, named=True)
@@ -208,7 +208,7 @@ def test_membership_rests_on_what_people_did_and_without_events_on_the_model(com
 
 def test_a_refused_challenger_is_kept_with_the_reason_and_moves_nobody(company: Company) -> None:
     challenger = company.open().settings.personas.challenger.model_copy(update={"validity": 2.0})
-    company.run(company.open(**EVERY_WEEK, challenger=challenger))
+    company.run(company.open(refit_every_weeks=1, challenger=challenger))
     models = company.read("select status, reason from ml.persona_models order by as_of")
     assert models["status"].to_list() == ["champion", "rejected", "rejected"]
     assert models["reason"].str.contains("as separate as the standing ones").to_list()[1:] == [True, True]

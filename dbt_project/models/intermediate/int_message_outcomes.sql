@@ -2,16 +2,20 @@
    since when its first human answers are known. Keyed by contact, so that a merge of people never rewrites it.
 
    Joins are by numbers that stand for texts within this statement: there are tens of millions of rows. #}
+{%- set history = ref('int_message_history') -%}
+{%- set reach = ['1970-01-01', '1970-01-01'] -%}
+{%- if execute -%}
+    {# Asked before, and not joined: what lies before is then not even read. #}
+    {%- set reach = run_query(
+        "select coalesce(min(from_at), '1970-01-01'), coalesce(max(as_of_at), '1970-01-01') from " ~ history
+    ).rows[0] -%}
+{%- endif -%}
+{%- set is_within_reach -%}
+    messages.occurred_at >= timestamp '{{ reach[0] }}'
+        and messages.occurred_at < timestamp '{{ reach[1] }}'
+{%- endset %}
+
 with
-
-reach as (
-
-    select
-        min(from_at) as from_at,
-        max(as_of_at) as to_at
-    from {{ ref('int_message_history') }}
-
-),
 
 {# Since when a sending tool is known to tell at all what was sent, and what machines did: some report deliveries only. #}
 tools as (
@@ -45,12 +49,10 @@ received as (
         {{ hash_of(['messages.contact_id', 'messages.channel']) }} as recipient,
         {{ hash_of(['messages.contact_id', 'messages.channel', 'messages.campaign', 'messages.occurred_at']) }} as message_key
     from {{ ref('stg_messages') }} as messages
-    cross join reach
     left join tools
         on coalesce(messages._source, '') = tools.tool
     where
-        messages.occurred_at >= reach.from_at
-        and messages.occurred_at < reach.to_at
+        {{ is_within_reach }}
         and (
             messages.message_action = 'sent'
             or (
@@ -78,12 +80,10 @@ answers as (
             tools.tells_machines_from_at <= {{ counts_from_at('messages.occurred_at', 'messages.known_from_at') }}, false
         ) as is_surely_no_machine
     from {{ ref('stg_messages') }} as messages
-    cross join reach
     left join tools
         on coalesce(messages._source, '') = tools.tool
     where
-        messages.occurred_at >= reach.from_at
-        and messages.occurred_at < reach.to_at
+        {{ is_within_reach }}
         and messages.message_action in ('opened', 'clicked', 'bounced')
         and not messages.is_machine
 
@@ -105,12 +105,10 @@ deliveries as (
         {{ counts_from_at('messages.occurred_at', 'messages.known_from_at') }} as counts_from_at,
         cast(messages.occurred_at as date) as utc_day
     from {{ ref('stg_messages') }} as messages
-    cross join reach
     left join tools
         on coalesce(messages._source, '') = tools.tool
     where
-        messages.occurred_at >= reach.from_at
-        and messages.occurred_at < reach.to_at
+        {{ is_within_reach }}
         and messages.message_action in ('sent', 'delivered')
         and coalesce(
             {{ counts_from_at('messages.occurred_at', 'messages.known_from_at') }} < tools.tells_machines_from_at, true
@@ -204,9 +202,11 @@ clocks as (
     cross join (
         select
             unnest(
-                range(cast(epoch(from_at) as bigint) // 900, cast(epoch(to_at) as bigint) // 900 + 1)
+                range(
+                    cast(epoch(timestamp '{{ reach[0] }}') as bigint) // 900,
+                    cast(epoch(timestamp '{{ reach[1] }}') as bigint) // 900 + 1
+                )
             ) as quarter_hour
-        from reach
     ) as quarters
 
 ),

@@ -60,9 +60,7 @@ def test_without_the_extra_it_is_said_how_to_get_it(
 ) -> None:
     company.connects(rest(api.url))
     monkeypatch.setitem(sys.modules, "dlt", None)
-    with pytest.raises(
-        FetchError, match=r"connectors need more packages \(dlt\): pip install 'personae\[connectors\]'"
-    ):
+    with pytest.raises(FetchError, match=r"connectors need more packages \(dlt\): pip install -e '\.\[connectors\]'"):
         fetch(company.open())
 
 

@@ -47,6 +47,14 @@ def ledger(workspace: Workspace) -> pl.DataFrame:
         return connection.execute(LEDGER).pl()
 
 
+def forget_everything(workspace: Workspace) -> None:
+    """Everything that was found out; dbt's own project, as it was parsed, tells nothing of anybody."""
+    for path in workspace.state_folder.iterdir():
+        if path != workspace.dbt_target_folder:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert not workspace.warehouse_file.exists() and not workspace.identity_model_file.exists()
+
+
 @pytest.fixture(scope="session")
 def story(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Story:
     folder = tmp_path_factory.mktemp("febrl") / "workspace"
@@ -60,7 +68,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Story:
     assert personae("unmerge", folder, *pair, "--from-week", WEEK, "--by", "Ada", "--why", "father and son")[0] == 0
     resolve(workspace)
     apart = ledger(workspace)
-    shutil.rmtree(workspace.state_folder)
+    forget_everything(workspace)
     resolve(workspace)
     rebuilt_model = workspace.identity_model_file.read_text()
     return Story(workspace, pairwise_score(resolved), pair, together, model, apart, ledger(workspace), rebuilt_model)

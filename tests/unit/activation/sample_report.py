@@ -1,30 +1,15 @@
 """A week of an invented company as report data: five personas, one of them new, 26 weeks of history."""
 
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
+from sample_company import AS_OF, PERSONAS
+from sample_propensities import propensities
+from sample_reach import reach
 
 from activation.report.report_data import ReportData
-
-AS_OF = date(2026, 11, 16)
-
-PERSONAS = {
-    "persona-01": ("Very active report readers", 3120, "Opens reports on most working days and shares them."),
-    "persona-02": (
-        "Automation builders",
-        1480,
-        "Connects other systems and calls the interface; seldom looks at a page.",
-    ),
-    "persona-03": (
-        "Campaign bargain seekers",
-        2310,
-        "Comes with a campaign, orders add-ons at a discount and leaves again.",
-    ),
-    "persona-04": ("Quiet long-standing accounts", 4275, "Has been a customer for years and hardly signs in."),
-    "persona-06": ("Newcomers who take courses", 940, "Signed up within the last quarter and watches courses."),
-}
 
 _FEATURES = [
     ("active_days_28d", "active days in the last 4 weeks", "engagement", "number", "days", 6.2),
@@ -82,15 +67,7 @@ def sample_report(**changed) -> ReportData:
         market=_market(),
         subgroups=_subgroups(),
         migrations=_migrations(),
-        propensity=_propensity(),
-        propensity_models=_models(),
-        propensity_by_segment=_propensity_by_segment(),
-        propensity_notes=_notes(),
-        propensity_moved_by=_moved_by(),
-        propensity_reliability=_reliability(),
-        propensity_gains=_gains(),
-        propensity_backtest=_backtest(),
-        propensity_fairness=_fairness(),
+        **propensities(),
         k_evidence=pl.DataFrame(
             {
                 "k": [3, 4, 5, 6, 7, 8],
@@ -100,11 +77,7 @@ def sample_report(**changed) -> ReportData:
             }
         ),
         deliveries=_deliveries(),
-        values=_values(),
-        preferences=_preferences(),
-        uplift=_uplift(),
-        **_adoption(),
-        persuasion=_persuasion(),
+        **reach(),
         spared_pressure=pl.DataFrame(
             {"reason": ["asked for a payment plan", "in debt counselling"], "people": [140, 4]}
         ),
@@ -435,303 +408,6 @@ def _migrations() -> pl.DataFrame:
         ],
         infer_schema_length=None,
     )
-
-
-def _propensity() -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "target": ["order_within_30_days"] * 3,
-            "label": ["order within 30 days"] * 3,
-            "band": ["low", "medium", "high"],
-            "people": [7430, 3170, 1525],
-            "mean_probability": [0.041, 0.153, 0.342],
-        }
-    )
-
-
-def _models() -> pl.DataFrame:
-    fitted = {
-        "target": "order_within_30_days", "label": "order within 30 days", "algorithm": "gradient_boosting",
-        "auc": 0.784, "auc_low": 0.761, "auc_high": 0.806, "log_loss": 0.298, "brier": 0.0871,
-        "calibration_error": 0.009, "base_rate": 0.108, "training_rows": 148_210, "abstained_reason": None,
-        "action": "offer an add-on", "eligible_people": 12_125, "calibration_slope": 0.98,
-        "measured_on": "the week of 2026-10-12", "chosen_because": "the simplest", "refit": "champion (refit)",
-        "calibration_drift": "calibration has drifted: 12% had the outcome",
-    }  # fmt: skip
-    abstained = dict.fromkeys(fitted) | {
-        "target": "upgrade_within_90_days",
-        "label": "upgrade within 90 days",
-        "abstained_reason": "only 31 people did it in the training weeks, 50 are needed.",
-    }
-    return pl.DataFrame([fitted, abstained])
-
-
-def _propensity_by_segment() -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "target": ["order_within_30_days"] * 5,
-            "segment_id": list(PERSONAS),
-            "mean_probability": [0.137, 0.171, 0.162, 0.031, 0.062],
-            "high_people": [512, 398, 560, 48, 7],
-            "medium_people": [900, 420, 800, 900, 150],
-            "low_people": [1708, 662, 950, 3327, 783],
-        }
-    )
-
-
-def _notes() -> pl.DataFrame:
-    target = "order_within_30_days"
-    return pl.DataFrame(
-        [
-            {"target": target, "kind": "not_eligible", "words": "has ordered before", "people": 1204},
-            {"target": target, "kind": "not_eligible", "words": "known for less than 60 days", "people": 4},
-            {"target": target, "kind": "band", "words": "nobody measured was in the band high", "people": None},
-            {"target": target, "kind": "suspect", "words": "invoice number: names single people", "people": None},
-            {"target": target, "kind": "drift", "words": "sessions: lower than before", "people": None},
-            {"target": target, "kind": "drift", "words": "country: 'DE': 60% of people", "people": None},
-        ]
-    )
-
-
-def _moved_by() -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "target": ["order_within_30_days"] * 2,
-            "label": ["days since last order", "sessions in the last 4 weeks"],
-            "log_loss_increase": [0.02, 0.01],
-        }
-    )
-
-
-def _reliability() -> pl.DataFrame:
-    predicted = [0.01 * 1.5**tenth for tenth in range(10)]
-    return pl.DataFrame(
-        {
-            "target": ["order_within_30_days"] * 10,
-            "mean_probability": predicted,
-            "observed_share": [0.97 * share for share in predicted],
-            "observed_low": [0.9 * share for share in predicted],
-            "observed_high": [1.05 * share for share in predicted],
-            "people": [1200] * 10,
-        }
-    )
-
-
-def _gains() -> pl.DataFrame:
-    depths = [0.01, 0.1, 0.3, 0.6, 1.0]
-    gain = [0.05, 0.34, 0.65, 0.88, 1.0]
-    profit = [900.0, 4100.0, 6200.0, 2100.0, -7000.0]
-    curve = {
-        "target": ["order_within_30_days"] * 5,
-        "kind": ["curve"] * 5,
-        "band": [None] * 5,
-        "depth": depths,
-        "people": [round(depth * 12_125) for depth in depths],
-        "observed": [0.5, 0.36, 0.23, 0.16, 0.108],
-        "observed_low": [0.4, 0.33, 0.22, 0.15, 0.1],
-        "observed_high": [0.6, 0.39, 0.24, 0.17, 0.115],
-        "lift": [share / depth for share, depth in zip(gain, depths, strict=True)],
-        "gain": gain,
-        "profit": profit,
-        "profit_low": [amount - 500 for amount in profit],
-        "profit_high": [amount + 500 for amount in profit],
-    }
-    band = {name: values[1] for name, values in curve.items()} | {"kind": "band", "band": "high"}
-    return pl.concat([pl.DataFrame(curve, schema_overrides={"band": pl.String}), pl.DataFrame([band])])
-
-
-def _backtest() -> pl.DataFrame:
-    def row(weeks_ago: int, kind: str, segment: str, people: int, complaint: str | None) -> dict[str, object]:
-        as_of = AS_OF - timedelta(days=7 * weeks_ago)
-        return {
-            "as_of": as_of, "scored_as_of": as_of - timedelta(days=35), "target": "order_within_30_days",
-            "segment_type": kind, "segment_id": segment, "people": people, "predicted_mean": 0.11,
-            "observed_share": 0.1, "observed_low": 0.09, "observed_high": 0.12, "calibration_error": 0.012,
-            "auc": 0.78, "complaint": complaint,
-        }  # fmt: skip
-
-    too_high = "11% were expected and 8% came: probabilities were too high"
-    return pl.DataFrame(
-        [
-            *(row(ago, "everybody", "everybody", 11_800, too_high if ago == 2 else None) for ago in range(4)),
-            row(0, "persona", "persona-01", 3000, None),
-            row(0, "market", "DE", 7000, None),
-            row(0, "market", "IS", 3, None),
-        ],
-        infer_schema_length=None,
-    )
-
-
-def _fairness() -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "target": ["order_within_30_days"] * 2,
-            "attribute": ["language", "language"],
-            "group": ["de", "fr"],
-            "people": [9000, 1200],
-            "mean_probability": [0.11, 0.12],
-            "observed": [0.11, 0.07],
-            "auc": [0.78, 0.74],
-            "is_off": [False, True],
-        }
-    )
-
-
-def _values() -> pl.DataFrame:
-    segments = [*PERSONAS, "everybody"]
-    value = [41_000.0, 22_500.0, 18_000.0, 2_400.0, None, 84_100.0]
-    return pl.DataFrame(
-        {
-            "segment_id": segments,
-            "horizon_days": [91] * 6,
-            "buyers": [812, 401, 960, 210, 7, 2390],
-            "expected_purchases": [331.2, 160.4, 402.0, 22.8, None, 919.1],
-            "expected_value": value,
-            "expected_value_low": [None if one is None else one * 0.8 for one in value],
-            "expected_value_high": [None if one is None else one * 1.2 for one in value],
-        }
-    )
-
-
-def _preferences() -> pl.DataFrame:
-    told = {
-        ("persona-01", "send_time"): ("Monday to Thursday 08:00-10:00", 0.41, 1.31),
-        ("persona-03", "send_time"): ("weekend 12:00-14:00", 0.36, 1.27),
-        ("persona-03", "offer"): ("20_percent_off", 0.29, 2.82),
-        ("everybody", "offer"): ("20_percent_off", 0.11, 1.24),
-        ("persona-02", "location"): ("DE", 0.62, 1.4),
-    }
-    rows = []
-    for segment in [*PERSONAS, "everybody"]:
-        for dimension in ("send_time", "offer", "location", "channel"):
-            value, probability, lift = told.get((segment, dimension), (None, None, None))
-            reason = "nothing but 'email' was tried often enough" if dimension == "channel" else "no value is better"
-            rows.append(
-                {
-                    "segment_id": segment,
-                    "dimension": dimension,
-                    "best_value": value,
-                    "probability": probability,
-                    "lift": lift,
-                    "evidence": 5_120,
-                    "abstained_reason": None if value else reason,
-                }
-            )
-    return pl.DataFrame(rows, infer_schema_length=None)
-
-
-def _persuasion() -> pl.DataFrame:
-    told = dict(
-        message_style=None,
-        withheld_reason=None,
-        counted_responses="clicks and orders",
-        caution="chance did not decide who got which approach: differences may be those of the people",
-    )
-    none = "no evidence yet: no approach is answered more than the others beyond chance; default for this group"
-    rates = {
-        "persona-01": {"social_proof": (0.131, 0.97, 1), "authority": (0.102, 0.02, 2), "scarcity": (0.1, 0.01, 3)},
-        "persona-03": {"social_proof": (0.104, 0.31, 2), "authority": (0.109, 0.62, 1), "scarcity": (0.1, 0.07, 3)},
-    }
-    default = {"scarcity": None, "authority": 1, "social_proof": 2}
-    rows = []
-    for segment, approaches in rates.items():
-        is_observed = segment == "persona-01"
-        for approach, (rate, probability, rank) in approaches.items():
-            rows.append(
-                told
-                | {
-                    "segment_type": "persona",
-                    "segment_id": segment,
-                    "segment_name": PERSONAS[segment][0],
-                    "approach": approach,
-                    "approach_rank": rank if is_observed else default[approach],
-                    "observed_rank": rank,
-                    "sends": 2_000,
-                    "responses": round(2_000 * rate),
-                    "response_rate": rate,
-                    "rate_low": rate - 0.01,
-                    "rate_high": rate + 0.01,
-                    "probability_best": probability,
-                    "evidence": "observed" if is_observed else "default",
-                    "message_style": "proof_seeking" if is_observed else "expertise_seeking",
-                    "withheld_reason": None if is_observed or approach != "scarcity" else "in debt counselling",
-                    "abstained_reason": None if is_observed else none,
-                }
-            )
-    return pl.DataFrame(rows, infer_schema_length=None)
-
-
-def _uplift() -> pl.DataFrame:
-    judged = {
-        "campaign": "add_on_week_2026_w43",
-        "outcome": "an order within 14 days",
-        "treated": 18_211,
-        "control": 2_017,
-        "effect": 0.0121,
-        "effect_low": 0.0034,
-        "effect_high": 0.0208,
-        "qini_low": 0.011,
-        "qini_high": 0.083,
-        "uplift_at_30": 0.031,
-        "verdict": "it works better in some: choose by two models",
-        "abstained_reason": None,
-    }
-    refused = dict.fromkeys(judged) | {
-        "campaign": "digest_2026_w42",
-        "outcome": "an order within 14 days",
-        "abstained_reason": "a group has fewer than 200 people",
-    }
-    return pl.DataFrame(
-        [
-            judged | {"learner": "two models", "qini": 0.047},
-            judged | {"learner": "response model", "qini": 0.012},
-            refused | {"learner": None, "qini": None},
-        ],
-        infer_schema_length=None,
-    )
-
-
-CLASSES = {
-    "innovator": ("Innovator", 0.031),
-    "early_adopter": ("Early Adopter", 0.128),
-    "late": ("Late", 0.701),
-    "influencer": ("Influencer", 0.0004),
-    "unclassified": ("Unclassified", 0.1396),
-}
-
-
-def _adoption() -> dict[str, pl.DataFrame]:
-    """Three weeks of classes, the last with a drawn launch."""
-    history = [
-        (AS_OF - timedelta(days=7 * back), one, name, place, round(share * 12_125), share - 0.002 * back, "adoption-1")
-        for back in range(3)
-        for place, (one, (name, share)) in enumerate(CLASSES.items())
-    ]
-    told = [
-        ("verdict", None, 1.0, None, None, "the launches bear the classes out"),
-        ("launch_correlation", None, 0.34, 0.31, 0.37, "over 6 launches"),
-        ("reliability", None, 0.75, 0.73, 0.77, "of the score of somebody who has seen 6 launches"),
-        ("split_half_kappa", None, 0.42, 0.38, 0.46, "every second launch against the others"),
-        ("test_retest_kappa", None, 0.31, 0.28, 0.34, "earlier launches against later ones"),
-        ("log_rank", "Goals", 280.0, None, None, "chi-square"),
-        ("log_rank_p", "Goals", 0.0, None, None, "by chance"),
-        ("log_rank_trend", "Goals", 16.2, None, None, "standard errors"),
-        ("first_adopter_lift", "Goals", 2.74, 1.9, 3.96, "times more of the earliest 2 classes"),
-    ]
-    curves = [
-        (place, "Goals", float(day), (0.6 - 0.2 * place) * day / 28, people)
-        for place, people in enumerate((376, 1_552, 8_500))
-        for day in range(0, 29, 7)
-    ]
-    moves = [("innovator", "innovator", 370), ("late", "innovator", 6), ("late", "late", 8_490), (None, "late", 4)]
-    columns = ["as_of", "adoption_class", "class_name", "place", "people", "share", "model_id"]
-    figures = ["measure", "launch", "value", "value_low", "value_high", "words"]
-    return {
-        "adoption_history": pl.DataFrame(history, schema=columns, orient="row"),
-        "adoption_figures": pl.DataFrame(told, schema=figures, orient="row", infer_schema_length=None),
-        "adoption_curves": pl.DataFrame(curves, schema=["place", "launch", "days", "value", "people"], orient="row"),
-        "adoption_moves": pl.DataFrame(moves, schema=["from_class", "to_class", "people"], orient="row"),
-    }
 
 
 def _deliveries() -> pl.DataFrame:

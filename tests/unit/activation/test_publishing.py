@@ -1,4 +1,5 @@
 import os
+import shutil
 import sys
 import threading
 import time
@@ -133,13 +134,13 @@ def run_and_die_at(step: int, publish) -> bool:
 
 def test_killed_at_any_step_readers_see_the_old_week_or_the_new_one_and_the_next_run_heals(tmp_path):
     old, new = {"a": "old", "b": "old"}, {"a": "new", "b": "new"}
+    before = tmp_path / "before"
+    for text in ["older", "oldest", "old"]:
+        publish_folder(writing(a=text, b=text), before, WEEK, also_latest=True, keep_unlinked=1)
     survived, step, seen = False, 0, set()
     while not survived:
         step += 1
-        root = tmp_path / str(step)
-        for text in ["older", "oldest"]:
-            publish_folder(writing(a=text, b=text), root, WEEK, also_latest=True, keep_unlinked=1)
-        publish_folder(writing(**old), root, WEEK, also_latest=True, keep_unlinked=1)
+        root = shutil.copytree(before, tmp_path / str(step), symlinks=True)
         survived = run_and_die_at(
             step, lambda root=root: publish_folder(writing(**new), root, WEEK, also_latest=True, keep_unlinked=1)
         )

@@ -5,7 +5,8 @@ from html.parser import HTMLParser
 
 import polars as pl
 import pytest
-from sample_report import AS_OF, PERSONAS, empty_report, sample_report
+from sample_company import AS_OF, PERSONAS
+from sample_report import empty_report, sample_report
 
 from activation.report.identity import PALETTE, recognize_personas
 from activation.report.movement import tell_movement

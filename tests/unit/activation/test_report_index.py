@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 import polars as pl
-from sample_report import AS_OF, sample_report
+from sample_company import AS_OF
+from sample_report import sample_report
 
 from activation.report.apart import Apart, SegmentIndex, tell_apart
 from activation.report.identity import recognize_personas

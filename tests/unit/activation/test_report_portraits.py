@@ -65,6 +65,20 @@ def test_a_week_of_which_most_hours_are_hidden_is_not_drawn():
     assert cards(replace(data, rhythms=few))["persona-01"].portrait.heat == []
 
 
+def test_nothing_is_said_of_a_weekend_whose_hours_are_hidden():
+    data = sample_report()
+    few = data.rhythms.with_columns(people=pl.when(pl.col("weekday") > 5).then(3).otherwise(500))
+    text = paragraph(replace(data, rhythms=few))
+    assert "on the weekend too few of them are active to tell more." in text
+    assert "% of their active hours" not in text
+
+
+def test_what_stands_in_the_bars_is_not_told_again_below_them():
+    for card in cards(sample_report()).values():
+        shown = {trait.label for trait in (*card.more, *card.less)}
+        assert shown.isdisjoint(one.label for one in card.portrait.preferences)
+
+
 def test_more_or_less_revenue_than_the_number_suggests_is_said():
     assert "more than their number would suggest" in paragraph(sample_report(), "persona-02")
     assert "but only" in paragraph(sample_report(), "persona-06")
@@ -205,10 +219,10 @@ def test_large_tables_hide_nothing():
             "money",
             528,
             322,
-            "mean order value (528 on average, against 322 of everybody)",
+            "the mean order value (€528 on average, against €322 of everybody)",
         ),
     ],
 )
 def test_figures_are_said_as_a_person_would(label, kind, unit, own, base, words):
     row = {"label": label, "characteristic": label, "kind": kind, "unit": unit}
-    assert _trait_words(row | {"segment_value": own, "base_value": base}) == words
+    assert _trait_words(row | {"segment_value": own, "base_value": base}, "EUR") == words

@@ -51,7 +51,7 @@ def test_personas_of_few_people_are_not_described() -> None:
 def test_a_campaign_is_told_with_its_effect_and_verdict_or_the_reason_why_not() -> None:
     judged, refused = told().campaigns
     assert judged.verdict == "it works better in some: choose by two models"
-    assert "+1.21 points more often than without it (+0.34 points to +2.08 points" in judged.sentences[0]
+    assert ": 1.21 points more often than without it (+0.34 points to +2.08 points" in judged.sentences[0]
     assert "two models 0.047 (0.011 to 0.083)" in judged.sentences[1]
     assert refused.sentences == ["No uplift is told: a group has fewer than 200 people."]
 

@@ -1,3 +1,5 @@
+import re
+from dataclasses import replace
 from datetime import date, datetime
 from itertools import pairwise
 
@@ -10,6 +12,7 @@ from activation.report.identity import recognize_personas
 from activation.report.movement import tell_movement
 from activation.report.outlook import auc_words, calibration_words
 from activation.report.persona_cards import PersonaCard, tell_personas
+from activation.report.report import render_report
 from activation.report.sizes import tell_sizes
 from activation.report.words import (
     change_words,
@@ -215,3 +218,19 @@ def test_growth_from_a_small_group_does_not_tell_its_size():
     kpis = data.kpis.with_columns(previous_people=pl.lit(7))
     cards = tell_personas(sample_report(kpis=kpis), recognize_personas(data))
     assert {(card.change, card.direction) for card in cards} == {("fewer than 10 last week", "up")}
+
+
+def test_where_nobody_is_in_the_high_band_a_card_tells_the_means_alone():
+    data = sample_report()
+    none = {
+        "propensity": data.propensity.with_columns(band=pl.lit("medium")),
+        "propensity_by_segment": data.propensity_by_segment.with_columns(high_people=pl.lit(0)),
+    }
+    told = tell_personas(replace(data, **none), recognize_personas(data))[0].likelihoods[0]
+    assert not told.has_high_band
+    assert tell_personas(data, recognize_personas(data))[0].likelihoods[0].has_high_band
+    page = render_report(replace(data, **none))
+    assert '<th scope="col">High</th>' not in page
+    assert '<th scope="col">High</th>' in render_report(data)
+    assert "in the high band" not in page.split('id="apart"')[0]
+    assert re.search(r"Mean probability <b>[0-9.]+%</b>, of everybody [0-9.]+%\.", page)

@@ -16,7 +16,7 @@ from orchestration.ingest.drift import (
     missing_values_jump,
     size_jump,
 )
-from orchestration.workspace import DriftSettings
+from orchestration.workspace_settings import DriftSettings
 
 LIMITS = DriftSettings()
 USUAL = [1000, 1100, 950, 1050, 1020, 980]

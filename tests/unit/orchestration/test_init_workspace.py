@@ -178,6 +178,32 @@ class TestWhatTheHeaderDoesNotTellTheValuesMay:
         with pytest.raises(SettingsError, match="say what 'beamed' is in place of TO_BE_NAMED; valid names: cancelled"):
             proposal(tmp_path, orders=table("order_id,order_date,status", ["1,2026-02-01,beamed"]))
 
+    def test_files_in_many_folders_are_each_what_they_are_called_and_named_alone(self, tmp_path: Path) -> None:
+        paths = [tmp_path / "crm" / "people.csv", tmp_path / "desk" / "tickets.csv", tmp_path / "mail" / "consents.csv"]
+        for path in paths:
+            path.parent.mkdir()
+        written(paths[0], "Id,Created,Email\n1,2026-01-05,a@x.example\n")
+        written(paths[1], "ticket,opened,contact,status\nt1,2026-01-06,1,open\n")
+        written(paths[2], "contact,recorded,purpose,decision\n1,2026-01-05,profiling,granted\n")
+        init_workspace(tmp_path / "w", paths)
+        opened = Workspace.open(tmp_path / "w")
+        assert opened.data_folder == tmp_path
+        found = {mapping.entities[0].entity: columns(mapping) for mapping in opened.mappings}
+        assert found["contacts"] == {"contact_id": "Id", "created_at": "Created", "email": "Email"}
+        assert found["tickets"] == {
+            "ticket_id": "ticket",
+            "created_at": "opened",
+            "contact_id": "contact",
+            "ticket_status": "status",
+        }
+        assert list(found["consents"].values()) == ["contact", "recorded", "purpose", "decision"]
+
+    def test_a_file_in_which_a_key_stands_again_and_again_holds_what_happened_to_it(self, tmp_path: Path) -> None:
+        rows = [f"K{n % 5},2026-02-{n % 28 + 1:02},{n}" for n in range(40)]
+        init_workspace(tmp_path / "w", [written(tmp_path / "export.csv", table("customer,order_date,amount", rows))])
+        entities = yaml.safe_load((tmp_path / "w" / "mappings" / "export.yml").read_text())["entities"]
+        assert list(entities) == ["orders"]
+
     def test_a_file_whose_header_tells_nothing_is_what_it_is_called(self, tmp_path: Path) -> None:
         init_workspace(tmp_path / "w", [written(tmp_path / "old_tickets.csv", "red,blue\n1,2\n")])
         assert list(yaml.safe_load((tmp_path / "w" / "mappings" / "old_tickets.yml").read_text())["entities"]) == [

@@ -257,7 +257,7 @@ def test_every_week_is_refitted_and_its_model_kept_with_its_card(warehouse: duck
     assert models["status"].unique().to_list() == ["champion"]
     assert models["trigger"].to_list() == ["first", "refit", "refit", "refit"]
     assert models["compared_as_of"].unique().to_list() == [WEEKS[5].as_of]
-    assert models["reason"][1].startswith("not worse than the standing model: log loss")
+    assert models["reason"][1].startswith("not surely worse than the standing model by more than 2%: log loss")
     used = model_used(warehouse, "soon", WEEKS[8])
     features = warehouse.execute(f"select * from features.person_features where as_of = '{WEEKS[8].as_of}'").pl()
     scores = rows(warehouse, "propensity_scores", f"as_of = '{WEEKS[8].as_of}' and target = 'soon'")

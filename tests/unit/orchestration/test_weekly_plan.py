@@ -9,9 +9,9 @@ import pytest
 from workspace_builder import WorkspaceBuilder
 
 from orchestration.ingest.load import ingest
+from orchestration.target_settings import Target
 from orchestration.weekly_plan import PlannedWeek, plan_weeks, training_weeks, write_plan
 from orchestration.weeks import Week
-from orchestration.workspace import Target
 
 SCORED = Week.parse("2026-03-16")
 EARLIER = Week.parse("2026-02-23")

@@ -88,17 +88,17 @@ def test_a_missing_extra_is_told_before_a_run_with_line_and_remedy(shop, monkeyp
     lines = (shop.folder / "personae.yml").read_text(encoding="utf-8").splitlines()
     assert lines[raised.value.line - 1].strip() == "similarity: semantic"
     assert raised.value.message == (
-        "'semantic' needs an extra that is not installed (wordllama, safetensors): pip install 'personae[semantic]', "
+        "'semantic' needs an extra that is not installed (wordllama, safetensors): pip install -e '.[semantic]', "
         "or write `similarity: lexical`"
     )
     told = CliRunner().invoke(app, ["run", str(shop.folder)])
     assert told.exit_code == EXIT_WRONG_SETTING == 2
-    assert "pip install 'personae[semantic]'" in " ".join(told.output.split())
+    assert "pip install -e '.[semantic]'" in " ".join(told.output.split())
 
 
 def test_a_run_without_the_extra_makes_no_scores_of_another_kind(shop, warehouse, monkeypatch):
     without(monkeypatch, "wordllama")
-    with pytest.raises(word_vectors.NoWordVectors, match="not installed; pip install 'personae\\[semantic\\]'"):
+    with pytest.raises(word_vectors.NoWordVectors, match=r"not installed; pip install -e '\.\[semantic\]'"):
         run(shop, warehouse, WEEKS[0], "semantic")
 
 

@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cache
 
 import duckdb
 import httpx
@@ -167,13 +168,19 @@ def test_three_weeks_end_as_desired(vendor):
         assert account.sync(week).plan.operations == 0, "a second sync has nothing to do"
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_every_fault_at_every_call_ends_as_desired(vendor, fault):
+@cache
+def calls_of_the_second_week(vendor: VendorUnderTest) -> int:
     account = Account(vendor)
     account.sync(0)
     before = sum(account.server.calls.values())
     account.sync(1)
-    calls = sum(account.server.calls.values()) - before
+    return sum(account.server.calls.values()) - before
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_fault_at_every_call_ends_as_desired(vendor, fault):
+    calls = calls_of_the_second_week(vendor)
+    assert calls > FAULTS.index(fault)
     for call in range(0 if EVERY_CALL else FAULTS.index(fault), calls, 1 if EVERY_CALL else 7):
         account = Account(vendor)
         account.sync(0)

@@ -8,6 +8,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Collection
 from datetime import timedelta
+from functools import cache
 
 import duckdb
 import pytest
@@ -206,12 +207,13 @@ SECOND: Table = {
 }
 
 
-def calls_of_a_sync(jobs: bool) -> list[str]:
+@cache
+def calls_of_a_sync(jobs: bool) -> tuple[str, ...]:
     world = World(Vendor(frozenset({PEOPLE[7]})), jobs)
     world.sync(FIRST)
     before = len(world.vendor.calls)
     world.sync(SECOND)
-    return world.vendor.calls[before:]
+    return tuple(world.vendor.calls[before:])
 
 
 @pytest.mark.parametrize("jobs", [False, True], ids=["answers at once", "answers with jobs"])
