@@ -6,7 +6,7 @@ them is `diff`'s, when to do it `engine`'s. Everything is set-wise: rows come fr
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -321,7 +321,7 @@ class SyncState:
         )
         with self.transaction() as connection:
             connection.execute("create or replace temp table results as select * from frame")
-            self._apply_results(run_id, attempt)
+            self._apply_results(run_id, attempt, {batch.operation for batch, _ in answered})
         return _count([result for _, result in results])
 
     # Jobs
@@ -387,7 +387,7 @@ class SyncState:
                 ["lost" if state.lost else "finished", self.now(), self.destination, job.id],
             )
             self._forget_rows_of_ended_jobs()
-            self._apply_results(run_id, attempt)
+            self._apply_results(run_id, attempt, {job.operation})
             counts = dict(connection.execute("select outcome, count(*) from results group by all").fetchall())
         return RecordedOutcomes(
             counts.get(Outcome.CONFIRMED, 0), counts.get(Outcome.PERMANENT, 0), counts.get(Outcome.RETRYABLE, 0)
@@ -449,7 +449,7 @@ class SyncState:
             [run_id, self.destination, job_id, status, attempt, self.now()],
         )
 
-    def _apply_results(self, run_id: str, attempt: int) -> None:
+    def _apply_results(self, run_id: str, attempt: int, operations: Collection[Operation]) -> None:
         """Let the temp table `results` count: changelog, rejections, snapshot. Within a transaction."""
         connection, now = self.connection, self.now()
         connection.execute(
@@ -488,6 +488,8 @@ class SyncState:
             "and r.operation != 'delete'",
             {"destination": self.destination, "now": now},
         )
+        if Operation.DELETE not in operations:
+            return
         connection.execute(
             "update activation.sync_snapshot as s set is_member = false, payload_hash = null, vendor_id = null, "
             "is_in_doubt = s.key in (select j.key from activation.sync_job_rows as j "
