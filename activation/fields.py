@@ -149,17 +149,20 @@ def type_of(source: str, known: Known) -> FieldType:
     return FieldType.TEXT
 
 
-def mapping_of(audience: Audience, known: Known, relations: Collection[str]) -> FieldMapping:
+def mapping_of(
+    audience: Audience, known: Known, relations: Collection[str], unasked: Sequence[str] = DEFAULT_FIELDS
+) -> FieldMapping:
     """Everything that goes out for an audience beside the identifier, content aside.
 
     Args:
         audience: What a workspace declares.
         known: For the types.
         relations: Tables that are there, as `schema.table`: without classes, no class goes out.
+        unasked: What goes out though the audience does not map it, of `DEFAULT_FIELDS`.
     """
     fields = [
         MappedField(name, name, PLAIN[name])
-        for name in DEFAULT_FIELDS
+        for name in unasked
         if name != "adoption_class" or RELATIONS["adoption_classes"] in relations
     ]
     fields += [

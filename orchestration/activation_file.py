@@ -15,9 +15,10 @@ from pathlib import Path
 
 from activation.audience import FILES, UNKNOWN_MARKET, Activation, Audience
 from activation.content import Template, read_template, template_complaints
-from activation.fields import DEFAULT_FIELDS, Known, field_complaints
+from activation.fields import DEFAULT_FIELDS, Known, field_complaints, mapping_of
 from activation.selection import Complaint, Location, Names, complaints
 from activation.sync.payload import key_of
+from activation.sync.protocol import FieldMapping
 from orchestration.legal_basis import COUNTRIES
 from orchestration.settings_file import SettingsError, SettingsFile, nearest
 from orchestration.sync_kinds import KINDS
@@ -48,6 +49,17 @@ class ActivationFile:
     known: Known = field(default_factory=Known)
     fingerprint: str = ""
     destinations: Mapping[str, DestinationSettings] = field(default_factory=dict)
+
+    def mapping_of(self, audience: Audience, relations: Collection[str]) -> FieldMapping:
+        """Everything that goes out for an audience beside the identifier, content aside.
+
+        Args:
+            audience: One of the file's.
+            relations: Tables that are there, as `schema.table`.
+        """
+        declared = self.activation.destinations.get(audience.destination)
+        holds_personas = declared is None or KINDS[declared.kind].holds_personas
+        return mapping_of(audience, self.known, relations, DEFAULT_FIELDS if holds_personas else ())
 
 
 def read_activation_file(folder: Path, names: Names, known: Known, purposes: tuple[str, ...]) -> ActivationFile:

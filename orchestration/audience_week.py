@@ -23,7 +23,7 @@ from activation.audience import FILES, Audience
 from activation.audiences import AudienceFile, write_audience_files
 from activation.content import filled_in
 from activation.experiments import Experiment
-from activation.fields import mapping_of, personal_fields, values_sql
+from activation.fields import personal_fields, values_sql
 from activation.gate import Gate
 from activation.gate_terms import GateError, Rules, Terms, Text
 from activation.publish_gates import Found, Ledger, Source, find, without_accepted
@@ -216,7 +216,7 @@ class JudgedWeek:
         )
 
     def _declared_mapping(self, key: str, audience: Audience) -> FieldMapping:
-        mapping = mapping_of(audience, self._file.known, self._relations)
+        mapping = self._file.mapping_of(audience, self._relations)
         texts = tuple(MappedField(name, f"content.{name}") for name in self._file.templates.get(key, {}))
         first: tuple[MappedField, ...] = ()
         if audience.destination == FILES:

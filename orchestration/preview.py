@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from activation.content import fill_in
-from activation.fields import DEFAULT_FIELDS, is_personal, mapping_of, values_sql
+from activation.fields import DEFAULT_FIELDS, is_personal, values_sql
 from activation.sync.payload import quoted
 from orchestration.audience_week import existing_tables
 from orchestration.settings_file import nearest
@@ -52,7 +52,7 @@ def preview(
         "select count(*) from activation.audiences where as_of = ? and audience = ? and persona_id = ? and is_in",
         [week.as_of, audience_name, persona_id],
     ).fetchone()
-    mapping = mapping_of(audience, workspace.activation_file.known, existing_tables(connection))
+    mapping = workspace.activation_file.mapping_of(audience, existing_tables(connection))
     told = [one.source for one in mapping.fields if not _is_hidden(one.source)]
     common = _commonest(connection, workspace, week, audience_name, persona_id, told)
     common |= {"persona_id": persona_id, "persona_name": persona_name}

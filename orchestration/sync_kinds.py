@@ -262,23 +262,25 @@ class Kind:
         settings: What it may say.
         connector: `module:callable`, called with the destination's name and, by name, with the options that have a
             value; credentials come as `Secret`, folders as `Path`.
+        holds_personas: Whether persona and class go there unasked. A list of addresses has no place for them.
     """
 
     settings: type[DestinationSettings]
     connector: str
+    holds_personas: bool = True
 
 
 KINDS: Mapping[str, Kind] = {
-    "ads_local_folder": Kind(LocalFolderList, "orchestration.sync_file_drops:local_folder_list"),
-    "ads_object_store": Kind(BucketList, "orchestration.sync_file_drops:object_store_list"),
-    "ads_sftp": Kind(SftpList, "orchestration.sync_file_drops:sftp_list"),
+    "ads_local_folder": Kind(LocalFolderList, "orchestration.sync_file_drops:local_folder_list", holds_personas=False),
+    "ads_object_store": Kind(BucketList, "orchestration.sync_file_drops:object_store_list", holds_personas=False),
+    "ads_sftp": Kind(SftpList, "orchestration.sync_file_drops:sftp_list", holds_personas=False),
     "brevo": Kind(KeyedAccount, "activation.destinations.brevo:Brevo"),
     "ghost": Kind(GhostSite, "activation.destinations.ghost:Ghost"),
     "hubspot": Kind(HubSpotAccount, "activation.destinations.hubspot:HubSpot"),
     "klaviyo": Kind(KeyedAccount, "activation.destinations.klaviyo:Klaviyo"),
     "local_folder": Kind(LocalFolderDrop, "orchestration.sync_file_drops:local_folder_drop"),
     "mailchimp": Kind(MailchimpAudience, "activation.destinations.mailchimp:Mailchimp"),
-    "mailman": Kind(MailmanLists, "activation.destinations.mailman:Mailman"),
+    "mailman": Kind(MailmanLists, "activation.destinations.mailman:Mailman", holds_personas=False),
     "object_store": Kind(BucketDrop, "orchestration.sync_file_drops:object_store_drop"),
     "sendgrid": Kind(SendGridAccount, "activation.destinations.sendgrid:SendGrid"),
     "sftp": Kind(SftpDrop, "orchestration.sync_file_drops:sftp_drop"),

@@ -18,7 +18,6 @@ import polars as pl
 
 from activation.audience import ADS
 from activation.destinations.deliveries import Deliveries, FileStore
-from activation.fields import DEFAULT_FIELDS
 from activation.hashed_audiences import (
     ADVERTISING,
     FIELDS,
@@ -100,7 +99,7 @@ class HashedAudience(Deliveries):
         """
         sources = {source for source in PLATFORMS[self._platform].columns.values() if source}
         for segment in shape.segments:
-            mapped = {field.name for field in segment.fields} - set(DEFAULT_FIELDS)
+            mapped = {field.name for field in segment.fields}
             unknown = sorted(mapped - set(FIELDS))
             if unknown:
                 raise Fatal(f"{unknown[0]} of {segment.segment} is nothing a platform knows: {', '.join(FIELDS)}")

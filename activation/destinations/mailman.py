@@ -23,7 +23,6 @@ from urllib.parse import quote, urlencode
 import httpx
 
 from activation.destinations.vendor import Vendor, confirmed, named, not_told, refused, without_consent
-from activation.fields import DEFAULT_FIELDS
 from activation.sync.gated import Batch
 from activation.sync.http import basic, json_object
 from activation.sync.protocol import (
@@ -69,7 +68,7 @@ class Mailman(Vendor):
 
     vendor = "Mailman"
     list_kind = "list"
-    capabilities = Capabilities(frozenset(Operation), never_told=frozenset(DEFAULT_FIELDS))
+    capabilities = Capabilities(frozenset(Operation))
     limits = Limits(
         batch_rows={Operation.JOIN: 50, Operation.UPSERT: 50, Operation.LEAVE: 100, Operation.DELETE: 10},
         windows={"*": (Window(50, 1.0),)},  # it has no limits of its own
@@ -137,7 +136,7 @@ class Mailman(Vendor):
         """
         for one in shape.segments:
             for mapped in one.fields:
-                if mapped.name not in (DISPLAY_NAME, self._consent_field, *DEFAULT_FIELDS):
+                if mapped.name not in (DISPLAY_NAME, self._consent_field):
                     raise Fatal(f"Mailman has no field {mapped.name}, only {DISPLAY_NAME}")
         return super().prepare(shape)
 

@@ -172,6 +172,14 @@ def test_each_kind_makes_its_connector_of_everything_it_may_be_told(builder, kin
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_persona_goes_where_there_is_a_place_for_it(builder, kind):
+    file = declared(builder, f"destinations: {{there: {{kind: {kind}, {OPTIONS[kind]}}}}}\n").open().activation_file
+    audience = file.activation.audiences["news"].model_copy(update={"destination": "there"})
+    names = [field.name for field in file.mapping_of(audience, ()).fields]
+    assert names == ([] if kind == "mailman" or kind.startswith("ads_") else ["persona_id", "persona_name"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_a_kind_may_be_told_is_what_its_connector_takes(kind):
     module, _, factory = KINDS[kind].connector.partition(":")
     parameters = inspect.signature(getattr(importlib.import_module(module), factory)).parameters

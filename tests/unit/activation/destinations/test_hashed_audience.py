@@ -21,7 +21,7 @@ from activation.sync.protocol import FieldMapping, MappedField, Mode, Operation,
 from tests.unit.activation.sync.scripted import FakeClock
 
 NAMES = ("email", "phone", "first_name", "country")
-MAPPING = FieldMapping("1", (MappedField("persona_id", "persona_id"), *(MappedField(name, name) for name in NAMES)))
+MAPPING = FieldMapping("1", tuple(MappedField(name, name) for name in NAMES))
 SETTINGS = SyncSettings(guards=Guards(max_removal_share=1.0, rejection_floor=1000), seed=1)
 
 
@@ -47,8 +47,8 @@ class Company:
     def gated(self, people: list[dict[str, str | None]], **changed: object) -> GatedAudience:
         """Seal people as the gate does; who has the same address twice is two people."""
         frame = pl.DataFrame(  # noqa: F841 - read by DuckDB
-            [{"identifier": f"c-{number}", "persona_id": "persona-01"} | one for number, one in enumerate(people)],
-            schema=dict.fromkeys(("identifier", "persona_id", *NAMES), pl.String),
+            [{"identifier": f"c-{number}"} | one for number, one in enumerate(people)],
+            schema=dict.fromkeys(("identifier", *NAMES), pl.String),
         )
         self.warehouse.execute("create or replace table approved as select * from frame")
         stated = {"purpose": "advertising", "channel": "ads", "mapping": MAPPING} | changed
@@ -121,7 +121,7 @@ def test_no_address_name_or_number_is_in_anything_that_was_written(tmp_path, pla
     people = [*crowd(1000), {"email": "canary@example.com", "phone": "+4930999888", "first_name": "Canary"}]
     assert company.sync(people).state == "done"
     written = b"".join(path.read_bytes() for path in company.folder.iterdir()).lower()
-    for plain in (b"@", b"example", b"canary", b"30999888", b"c-0", b"persona-01"):
+    for plain in (b"@", b"example", b"canary", b"30999888", b"c-0"):
         assert plain not in written
     assert not list(company.drafts.iterdir()), "drafts are gone"
     for (table,) in company.warehouse.execute(
