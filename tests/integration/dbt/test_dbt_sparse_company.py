@@ -9,6 +9,7 @@ from dbt_warehouse import DbtWarehouse, person
 from orchestration.identity_settings import IdentitySettings
 
 VARIABLES = {
+    "timezone": "UTC",
     "delivered_entities": ["contacts", "events"],
     "contact_attributes": [
         {"name": "country", "role": "feature", "label": "Home"},
