@@ -39,7 +39,7 @@ ui: $(VENV)/ready $(DEMO)/personae.yml ## open Dagster's UI on the demo company
 test: $(VENV)/ready-dev ## run the tests, on two cores
 	@$(BIN)/python -m pytest -n 2 --dist loadscope
 
-check: $(VENV)/ready-dev ## lint, types, imports, SQL; changes nothing
+check: $(VENV)/ready-dev ## lint, types, imports; changes nothing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
