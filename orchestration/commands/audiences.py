@@ -15,8 +15,10 @@ from orchestration.commands.shared import (
     EXIT_WRONG_SETTING,
     DataFolder,
     Folder,
+    ShownWeek,
     check_has_run,
     console,
+    day,
     fail,
     one_run_at_a_time,
     settings_errors,
@@ -31,14 +33,7 @@ def preview(
     folder: Folder,
     audience: Annotated[str, typer.Option(help="An audience of activation.yml.")],
     persona: Annotated[str, typer.Option(help="A persona, by id or name.")],
-    week: Annotated[
-        datetime | None,
-        typer.Option(
-            formats=["%Y-%m-%d"],
-            metavar="YYYY-MM-DD",
-            help="Any day of the week to look at; default: the latest that was run.",
-        ),
-    ] = None,
+    week: ShownWeek = None,
     data: DataFolder = None,
 ) -> None:
     """Show what an audience sends of a persona's people, and how its texts read; nobody's data are shown."""
@@ -61,12 +56,7 @@ def sync(
     destination: Annotated[
         list[str] | None, typer.Option(help="Only this destination of activation.yml. Repeatable; default: all.")
     ] = None,
-    week: Annotated[
-        datetime | None,
-        typer.Option(
-            formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Any day of a week of the last run; default: the newest."
-        ),
-    ] = None,
+    week: Annotated[datetime | None, day("Any day of a week of the last run; default: the newest.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be sent, and send nothing.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Send every member again, changed or not.")] = False,
     allow_mass_removal: Annotated[
@@ -113,14 +103,7 @@ def lookalike(
         list[str] | None, typer.Option(help="Only files for this ad platform: google, meta, linkedin, tiktok.")
     ] = None,
     name: Annotated[str, typer.Option(help="What to call the list and its files.")] = "lookalike",
-    week: Annotated[
-        datetime | None,
-        typer.Option(
-            formats=["%Y-%m-%d"],
-            metavar="YYYY-MM-DD",
-            help="Any day of the week to look at; default: the latest one that was run.",
-        ),
-    ] = None,
+    week: ShownWeek = None,
     data: DataFolder = None,
 ) -> None:
     """Find people who are like a seed, or grow it, and write who may be reached, also hashed for ad platforms."""

@@ -15,7 +15,9 @@ from orchestration.commands.shared import (
     EXIT_WRONG_SETTING,
     DataFolder,
     Folder,
+    ShownWeek,
     console,
+    day,
     fail,
     one_run_at_a_time,
     settings_errors,
@@ -28,14 +30,7 @@ from orchestration.workspace import Workspace
 def why(
     folder: Folder,
     person: Annotated[str, typer.Argument(help="A person id, a contact id or an address.")],
-    week: Annotated[
-        datetime | None,
-        typer.Option(
-            formats=["%Y-%m-%d"],
-            metavar="YYYY-MM-DD",
-            help="Any day of the week to look at; default: the latest one that was run.",
-        ),
-    ] = None,
+    week: ShownWeek = None,
     not_in: Annotated[
         str | None, typer.Option("--not", help="Why not in this persona (id or name); default: the runner-up.")
     ] = None,
@@ -142,14 +137,7 @@ def unmerge(
     folder: Folder,
     contact: Annotated[str, typer.Argument(help="A contact's id.")],
     other: Annotated[str, typer.Argument(help="The id of a contact that is somebody else.")],
-    from_week: Annotated[
-        datetime | None,
-        typer.Option(
-            formats=["%Y-%m-%d"],
-            metavar="YYYY-MM-DD",
-            help="Any day of the first week it holds in; default: the last week run.",
-        ),
-    ] = None,
+    from_week: Annotated[datetime | None, day("Any day of the first week it holds in; default: the last run.")] = None,
     by: Annotated[str | None, typer.Option(help="Who decided.")] = None,
     why: Annotated[str | None, typer.Option(help="For what reason.")] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Take the decision back.")] = False,

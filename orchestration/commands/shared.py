@@ -5,8 +5,9 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -21,6 +22,14 @@ Folder = Annotated[Path, typer.Argument(help="The workspace: the folder with per
 DataFolder = Annotated[
     Path | None, typer.Option("--data", help="Where the extracts are, in place of `data:` in personae.yml.")
 ]
+
+
+def day(words: str) -> Any:
+    """An option that takes a day as YYYY-MM-DD; `words` are its help."""
+    return typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help=words)
+
+
+ShownWeek = Annotated[datetime | None, day("Any day of the week to look at; default: the latest that was run.")]
 
 
 @contextmanager

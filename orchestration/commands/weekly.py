@@ -20,6 +20,7 @@ from orchestration.commands.shared import (
     DataFolder,
     Folder,
     console,
+    day,
     fail,
     one_run_at_a_time,
     settings_errors,
@@ -65,12 +66,7 @@ def demo(
     people: Annotated[int, typer.Option(min=100, help="How many people.")] = 10_000,
     weeks: Annotated[int, typer.Option(min=8, help="How many weeks of history.")] = 26,
     seed: Annotated[int, typer.Option(help="The same seed gives the same company.")] = 7,
-    last_week: Annotated[
-        datetime | None,
-        typer.Option(
-            formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Monday of the last week; default: the last complete week."
-        ),
-    ] = None,
+    last_week: Annotated[datetime | None, day("Monday of the last week; default: the last complete week.")] = None,
     file_format: Annotated[str, typer.Option("--format", help="csv (as systems deliver) or parquet (fast).")] = "csv",
 ) -> None:
     """Generate the demo company: extracts, settings and mappings."""
@@ -91,14 +87,7 @@ def demo(
 
 def run(
     folder: Folder,
-    week: Annotated[
-        datetime | None,
-        typer.Option(
-            formats=["%Y-%m-%d"],
-            metavar="YYYY-MM-DD",
-            help="Any day of the week to run; default: the last complete week.",
-        ),
-    ] = None,
+    week: Annotated[datetime | None, day("Any day of the week to run; default: the last complete week.")] = None,
     weeks: Annotated[int, typer.Option(min=1, max=520, help="Backfill this many weeks, ending with --week.")] = 1,
     data: DataFolder = None,
 ) -> None:
@@ -125,12 +114,7 @@ def run(
 
 def rollback(
     folder: Folder,
-    week: Annotated[
-        datetime | None,
-        typer.Option(
-            formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="From this week on; default: the latest one that was run."
-        ),
-    ] = None,
+    week: Annotated[datetime | None, day("From this week on; default: the latest one that was run.")] = None,
     target: Annotated[
         str | None, typer.Option(help="The target whose propensity model is meant; default: the persona model.")
     ] = None,
