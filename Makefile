@@ -54,7 +54,7 @@ fuzz-ingest: $(VENV)/ready-dev ## load 10,000 planted files, the huge and the ho
 sync-faults: $(VENV)/ready-dev ## sync under every fault at every call and death at every step, and 1,000 drawn cases (takes long)
 	@FAULT_CASES=1000 $(BIN)/python -m pytest -s -n 0 tests/unit/activation/sync/test_convergence.py tests/unit/activation/sync/test_kill.py tests/unit/activation/destinations/test_vendors.py
 
-test-real-servers: $(VENV)/ready-dev ## sync to Ghost, GNU Mailman, OpenSSH and an S3 server for real; fetches the first two once (takes long)
+test-real-servers: $(VENV)/ready-dev ## sync to Ghost, GNU Mailman, OpenSSH and an S3 server for real; fetches the first two once
 	@$(BIN)/python -m tests.real_servers.installing
 	@REAL_SERVERS=1 $(BIN)/python -m pytest -s -n 0 tests/real_servers
 
