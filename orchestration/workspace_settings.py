@@ -10,7 +10,7 @@ import re
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from orchestration.adoption_settings import AdoptionSettings, Launch
 from orchestration.affinity_settings import AffinitySettings
@@ -185,18 +185,11 @@ class WorkspaceSettings(Settings):
     legal_basis: LegalBasis = Field(default_factory=dict)
     schedule: ScheduleSettings = ScheduleSettings()
 
-    @field_validator("lookalikes")
+    @field_validator("lookalikes", "targets")
     @classmethod
-    def _lookalikes_are_named_like_files(cls, lookalikes: dict[str, LookalikeSettings]) -> dict[str, LookalikeSettings]:
-        for name in lookalikes:
+    def _names_become_files_and_columns(cls, named: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        what = "look-alike" if info.field_name == "lookalikes" else "target"
+        for name in named:
             if not NAME.fullmatch(name):
-                raise ValueError(f"the look-alike's name '{name}' must be lower case letters, digits and underscores")
-        return lookalikes
-
-    @field_validator("targets")
-    @classmethod
-    def _target_names_are_column_names(cls, targets: dict[str, Target]) -> dict[str, Target]:
-        for name in targets:
-            if not NAME.fullmatch(name):
-                raise ValueError(f"the target's name '{name}' must be lower case letters, digits and underscores")
-        return targets
+                raise ValueError(f"the {what}'s name '{name}' must be lower case letters, digits and underscores")
+        return named
