@@ -58,6 +58,10 @@ def complaint(workspace: WorkspaceBuilder) -> str:
             "3: targets: the target's name 'Churn!' must be lower case letters, digits and underscores",
         ),
         (
+            "company: X\nfirst_week: 2026-01-05\nlookalikes:\n  Best!: {seed: {persona: persona-01}}\n",
+            "3: lookalikes: the look-alike's name 'Best!' must be lower case letters, digits and underscores",
+        ),
+        (
             "company: X\nfirst_week: 2026-01-05\nfeatures:\n  events: [report exported, report_exported]\n",
             "4: features.events: 'report_exported' and 'report exported' are the same name in SQL",
         ),
