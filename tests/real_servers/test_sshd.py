@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -109,21 +108,16 @@ def over_ssh(sshd: SshServer, tmp_path: Path) -> Drop:
 @pytest.fixture(scope="module")
 def s3() -> Iterator[tuple[str, Any]]:
     pytest.importorskip("obstore", reason="obstore is an extra; buckets are not tested without it")
-    moto = pytest.importorskip("moto.server", reason="moto's server is missing")
+    pytest.importorskip("moto.server", reason="moto's server is missing")
     import boto3
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = moto.ThreadedMotoServer(LOOPBACK, 0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        endpoint = f"http://{host}:{port}"
-        names = {"region_name": "us-east-1", "aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+    from tests.s3_server import REGION, serving_s3
+
+    with serving_s3() as endpoint:
+        names = {"region_name": REGION, "aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
         client = boto3.client("s3", endpoint_url=endpoint, **names)
         client.create_bucket(Bucket=BUCKET)
         yield endpoint, client
-    finally:
-        server.stop()
 
 
 @pytest.fixture

@@ -13,11 +13,10 @@ from connected_company import ConnectedCompany
 
 pytest.importorskip("moto", reason="moto[server] is not installed")
 
-from s3_server import BUCKET, REGION, S3Server, serving_s3
-
 from orchestration.connectors.fetch import FetchError
 from orchestration.ingest.reading import UnreadableExtract
 from orchestration.settings_file import SettingsError
+from tests.s3_server import BUCKET, REGION, S3Server, serving_s3
 
 HEADER = "id,at,updated_at,amount"
 KEY_FROM_ENVIRONMENT = {"key": {"environment": "SHOP_S3_KEY"}, "secret": {"environment": "SHOP_S3_SECRET"}}

@@ -221,23 +221,21 @@ def test_sftp_without_a_pinned_key_is_refused():
 
 def test_a_bucket(monkeypatch):
     pytest.importorskip("obstore", reason="obstore is an extra; buckets are not tested without it")
-    moto = pytest.importorskip("moto.server", reason="moto's server is missing")
+    pytest.importorskip("moto.server", reason="moto's server is missing")
     import boto3
 
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        endpoint = f"http://{host}:{port}"
+    from tests.s3_server import REGION, serving_s3
+
+    with serving_s3() as endpoint:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, "canary-bucket-key")
-        boto3.client("s3", region_name="us-east-1", endpoint_url=endpoint).create_bucket(Bucket="ours")
+        boto3.client("s3", region_name=REGION, endpoint_url=endpoint).create_bucket(Bucket="ours")
 
         def drop() -> FileDrop:
             secret = Secret("canary-bucket-key", "env:AWS")
             store = ObjectStore(
                 "s3://ours/weekly",
-                {"endpoint": endpoint, "region": "us-east-1"},
+                {"endpoint": endpoint, "region": REGION},
                 {"access_key_id": secret, "secret_access_key": secret},
             )
             return FileDrop("files", store)
@@ -247,5 +245,3 @@ def test_a_bucket(monkeypatch):
         assert (result.state, result.reason) == ("done", "")
         company.next_week()
         assert company.deliver(drop(), SECOND).state == "done"
-    finally:
-        server.stop()

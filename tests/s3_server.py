@@ -1,4 +1,4 @@
-"""A real HTTP server that speaks S3, on a port of its own, with one bucket and one key that may read it."""
+"""A real HTTP server that speaks S3, on a port of its own; on demand one bucket and one key that may read it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ class S3Server:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        requests.post(f"{url}/moto-api/reset", timeout=10)
-        requests.post(f"{url}/moto-api/reset-auth", data=b"inf", timeout=10)
+        _as_new(url)
         self._s3 = self._client("s3", "first", "first")
         self._s3.create_bucket(Bucket=BUCKET)
         self.key, self.secret = self._reader()
@@ -58,12 +57,20 @@ class S3Server:
 
 @contextmanager
 def serving_s3() -> Iterator[str]:
-    """The server's address."""
+    """The server's address. It is empty and open to any key, and so it is left: servers of one process share both."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
     try:
-        yield f"http://{host}:{port}"
+        _as_new(url)
+        yield url
     finally:
+        _as_new(url)
         server.stop()
+
+
+def _as_new(url: str) -> None:
+    requests.post(f"{url}/moto-api/reset", timeout=10).raise_for_status()
+    requests.post(f"{url}/moto-api/reset-auth", data=b"inf", timeout=10).raise_for_status()
