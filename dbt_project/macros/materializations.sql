@@ -1,66 +1,61 @@
-{# How a table or a view takes the place of the one before: in one statement within one transaction. dbt-duckdb makes it
-   beside, looks for indexes and foreign keys, renames twice and drops afterwards, and each of those costs more than most
-   tables of a small company. Here nothing has an index, a key, a grant or a comment: whoever adds one adds it here. #}
+{# How a table or a view takes the place of the one before: in one statement, which DuckDB does wholly or not at all.
+   dbt-duckdb makes it beside in a transaction, looks for indexes and foreign keys, renames twice and drops afterwards, and
+   each of those costs more than most tables of a small company. Here nothing has an index, a key, a grant or a comment:
+   whoever adds one adds it here. #}
 
 {% materialization table, adapter='duckdb', supported_languages=['sql', 'python'] %}
-    {%- set language = model['language'] -%}
-    {%- set target_relation = this.incorporate(type='table') -%}
-    {%- set existing_relation = load_cached_relation(this) -%}
-    {{ run_hooks(pre_hooks, inside_transaction=False) }}
-    {{ run_hooks(pre_hooks, inside_transaction=True) }}
-    {% if language == 'python' %}
-        {# Python writes through a connection of its own, so beside the table that stands. #}
-        {%- set unfinished_relation = make_intermediate_relation(target_relation) -%}
-        {{ drop_relation_if_exists(load_cached_relation(unfinished_relation)) }}
-        {% call statement('main', language=language) -%}
-            {{- create_table_as(False, unfinished_relation, compiled_code, language) }}
-        {%- endcall %}
-        {% do adapter.ensure_transaction() %}
-        {{ drop_relation_if_exists(existing_relation) }}
-        {% do adapter.rename_relation(unfinished_relation, target_relation) %}
-    {% else %}
-        {{ drop_what_is_no('table', existing_relation) }}
-        {% call statement('main') -%}
-            {{- hold_to_contract(sql) }}
-            create or replace table {{ target_relation }} as (
-                {{ sql }}
-            )
-        {%- endcall %}
+    {% if model['language'] == 'sql' %}
+        {{ return(replaced_by('table', sql)) }}
     {% endif %}
-    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {# Python writes through a connection of its own, so beside the table that stands. #}
+    {%- set target_relation = this.incorporate(type='table') -%}
+    {%- set unfinished_relation = make_intermediate_relation(target_relation) -%}
+    {{ drop_relation_if_exists(load_cached_relation(unfinished_relation)) }}
+    {% call statement('main', language='python') -%}
+        {{- create_table_as(False, unfinished_relation, compiled_code, 'python') }}
+    {%- endcall %}
+    {% do adapter.ensure_transaction() %}
+    {{ drop_relation_if_exists(load_cached_relation(this)) }}
+    {% do adapter.rename_relation(unfinished_relation, target_relation) %}
     {% do adapter.commit() %}
-    {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [target_relation]}) }}
 {% endmaterialization %}
 
 {% materialization view, adapter='duckdb' %}
-    {%- set target_relation = this.incorporate(type='view') -%}
+    {{ return(replaced_by('view', sql)) }}
+{% endmaterialization %}
+
+{% macro replaced_by(kind, sql) %}
+    {%- set target_relation = this.incorporate(type=kind) -%}
+    {%- set existing_relation = load_cached_relation(this) -%}
+    {% if existing_relation is not none and existing_relation.type != kind %}
+        {# A view that becomes a table, or the reverse: DuckDB replaces like by like. #}
+        {% do adapter.drop_relation(existing_relation) %}
+    {% endif %}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
-    {{ run_hooks(pre_hooks, inside_transaction=True) }}
-    {{ drop_what_is_no('view', load_cached_relation(this)) }}
-    {% call statement('main') -%}
-        {{- hold_to_contract(sql) }}
-        create or replace view {{ target_relation }} as (
+    {% call statement('main', auto_begin=False) -%}
+        {% if config.get('contract').enforced %}{{ get_assert_columns_equivalent(sql) }}{% endif %}
+        create or replace {{ kind }} {{ target_relation }} as (
             {{ sql }}
         )
     {%- endcall %}
-    {{ run_hooks(post_hooks, inside_transaction=True) }}
-    {% do adapter.commit() %}
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [target_relation]}) }}
+{% endmacro %}
+
+{# A check only reads, so it needs no transaction around it; one whose findings are to be kept writes. #}
+{% materialization test, adapter='duckdb' %}
+    {% if should_store_failures() %}
+        {{ return(dbt.materialization_test_default()) }}
+    {% endif %}
+    {% call statement('main', fetch_result=True, auto_begin=False) -%}
+        {{ get_test_sql(
+            get_limit_subquery_sql(sql, config.get('limit')),
+            config.get('fail_calc'),
+            config.get('warn_if'),
+            config.get('error_if'),
+            limit=none,
+        ) }}
+    {%- endcall %}
+    {{ return({'relations': []}) }}
 {% endmaterialization %}
-
-{# A model that was a view and becomes a table, or the reverse: DuckDB replaces like by like. #}
-{% macro drop_what_is_no(kind, existing_relation) -%}
-    {% if existing_relation is not none and existing_relation.type != kind %}
-        {% do adapter.ensure_transaction() %}
-        {% do adapter.drop_relation(existing_relation) %}
-    {% endif %}
-{%- endmacro %}
-
-{# Names and types of the columns, where the model promises them. #}
-{% macro hold_to_contract(sql) -%}
-    {% if config.get('contract').enforced %}
-        {{ get_assert_columns_equivalent(sql) }}
-    {% endif %}
-{%- endmacro %}
