@@ -15,7 +15,8 @@ from orchestration.dagster_home import (
     open_instance,
     process_tag,
 )
-from orchestration.dbt_runs import prepare_manifest
+from orchestration.dbt_runs import dbt_environment, prepare_manifest
+from orchestration.dbt_server import dbt_kept_ready
 from orchestration.definitions import definitions_for
 from orchestration.defs.schedule import WEEKLY_JOB
 from orchestration.imports_ahead import import_ahead
@@ -33,7 +34,7 @@ def run_weekly_job(workspace: Workspace, weeks: list[Week], console: Console) ->
         Whether it succeeded; what failed has been printed.
     """
     warnings.simplefilter("ignore")
-    with _only_progress(console) as terminal:
+    with _only_progress(console) as terminal, dbt_kept_ready(dbt_environment(workspace)):
         import_ahead()
         return _run(workspace, weeks, terminal)
 

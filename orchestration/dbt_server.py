@@ -1,0 +1,126 @@
+"""dbt kept ready for a run, which calls it two or three times: its libraries are imported once, while the run begins.
+
+What belongs here: the process that imports them and makes a copy of itself for each call, and how a run has it. A copy
+is made in a moment, knows nothing of another, and gives its memory back when it ends. It is as good as a process that
+has just begun: until then there is a single thread, and no database was touched.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from orchestration.dbt_process import LENGTH_BYTES, SERVER_VARIABLE, Call, be_dbt
+
+# The end of a pipe that closes when the run ends, however it does.
+LIFE_LINE = 0
+
+
+@contextmanager
+def dbt_kept_ready(environment: Mapping[str, str]) -> Iterator[None]:
+    """Until the end of the block calls of `personae-dbt` need not import what dbt needs.
+
+    Args:
+        environment: what tells whose process it is (`dagster_home.py`), beside this one's environment.
+    """
+    folder = tempfile.mkdtemp(prefix="personae-")  # nobody else may open it
+    address = str(Path(folder) / "dbt")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen()  # a call may come before the server listens
+        server = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", __name__, str(listener.fileno()), folder],
+            stdin=subprocess.PIPE,
+            env=os.environ | environment,
+            pass_fds=[listener.fileno()],
+        )
+    os.environ[SERVER_VARIABLE] = address
+    try:
+        yield
+    finally:
+        del os.environ[SERVER_VARIABLE]
+        server.communicate()  # closes the life line
+
+
+def main() -> None:
+    """Import what dbt needs, and copy this process for each call until the run ends."""
+    descriptor, folder = sys.argv[1:]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal it is meant for the run, and for the call at work
+    importlib.import_module("dbt.cli.main")
+    gc.freeze()  # what stays is not looked through in a copy, nor written to
+    with socket.socket(fileno=int(descriptor)) as listener:
+        call = next_call(listener)
+    if call is None:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    be_dbt()
+
+
+def next_call(listener: socket.socket) -> Call | None:
+    """Copy this process for each call, one after the other, until the life line is cut.
+
+    Returns:
+        In a copy, the call it is made for, which has become its own; in the process itself None, at its end.
+    """
+    while _first_to_tell(listener, LIFE_LINE) is listener:
+        caller, _ = listener.accept()
+        with caller, suppress(OSError, EOFError):  # whoever called may be gone
+            printed_to, call = _received(caller)
+            ended, ends_with_copy = os.pipe()
+            copy = os.fork()
+            if copy == 0:
+                _become(call, printed_to)
+                return call
+            for descriptor in (*printed_to, ends_with_copy):
+                os.close(descriptor)
+            try:
+                caller.sendall(f"{copy}\n".encode())
+                if _first_to_tell(ended, caller, LIFE_LINE) != ended:
+                    os.kill(copy, signal.SIGKILL)
+            finally:
+                status = os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
+                os.close(ended)
+            caller.sendall(f"{status if status >= 0 else 128 - status}\n".encode())
+    return None
+
+
+def _first_to_tell(*files: int | socket.socket) -> int | socket.socket:
+    """The first of `files` in which something is to be read, be it its end."""
+    ready: list[int | socket.socket] = select.select(files, [], [])[0]
+    return ready[0]
+
+
+def _received(caller: socket.socket) -> tuple[list[int], Call]:
+    """Where a call prints to, and the call."""
+    length, printed_to, *_ = socket.recv_fds(caller, LENGTH_BYTES, 2)
+    with caller.makefile("rb") as content:
+        call = content.read(int.from_bytes(length, "big"))
+    return printed_to, Call.from_bytes(call)
+
+
+def _become(call: Call, printed_to: list[int]) -> None:
+    """Make this copy a process that was called so."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for own, given in enumerate((nothing, *printed_to)):
+        os.dup2(given, own)
+        os.close(given)
+    os.environ.clear()
+    os.environ.update(call.environment)
+    os.chdir(call.folder)
+    sys.argv = call.arguments
+
+
+if __name__ == "__main__":
+    main()
