@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import dagster as dg
+from dagster import AssetRecordsFilter, DagsterEvent, DagsterEventType, EventLogEntry, EventRecordsResult
+from dagster._core.events import StepMaterializationData
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from orchestration.event_log import OpenSqliteEventLogStorage
@@ -42,3 +44,30 @@ def test_a_table_that_comes_later_is_found(tmp_path: Path) -> None:
         assert storage.has_table("later")
     finally:
         storage.dispose()
+
+
+def test_the_latest_event_of_a_week_is_the_one_that_dagsters_own_storage_finds(tmp_path: Path) -> None:
+    weeks = ("2026-11-02", "2026-11-09")
+    here, elsewhere = OpenSqliteEventLogStorage(str(tmp_path)), SqliteEventLogStorage(str(tmp_path))
+
+    def store(storage: SqliteEventLogStorage, run_id: str, week: str) -> None:
+        told = StepMaterializationData(dg.AssetMaterialization(people.key, partition=week))
+        event = DagsterEvent(DagsterEventType.ASSET_MATERIALIZATION.value, "weekly", event_specific_data=told)
+        storage.store_event(EventLogEntry(None, "INFO", "", run_id, 0.0, dagster_event=event))
+
+    def latest(storage: SqliteEventLogStorage) -> list[EventRecordsResult]:
+        return [storage.fetch_materializations(AssetRecordsFilter(people.key, [week]), limit=1) for week in weeks]
+
+    try:
+        store(here, "first", weeks[0])
+        store(here, "second", weeks[0])
+        assert [result.records and result.records[0].run_id for result in latest(here)] == ["second", []]
+        assert latest(here) == latest(elsewhere)
+        store(elsewhere, "another process", weeks[0])
+        assert latest(here)[0].records[0].run_id == "another process"
+        assert latest(here) == latest(elsewhere)
+        store(here, "third", weeks[1])
+        here.wipe_asset(people.key)
+        assert latest(here) == latest(elsewhere)
+    finally:
+        here.dispose()
