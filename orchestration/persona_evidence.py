@@ -26,6 +26,7 @@ from ml.persona_plots import (
     plot_stability,
 )
 from ml.persona_value import DIFFERENCE_SCHEMA, NET_VALUE_SCHEMA, compare_personas, net_values, not_worth_separating
+from orchestration.drawn_once import drawn_once
 from orchestration.persona_store import CARD_SCHEMA, VALUE_SCHEMA
 from orchestration.sql import identifier
 from orchestration.weeks import Week
@@ -185,11 +186,16 @@ READ_SO = {
 
 
 def evidence_pictures(
-    model: PersonaModel, cluster_names: dict[int, str], profiles: pl.DataFrame, names: dict[str, str]
+    workspace: Workspace,
+    model: PersonaModel,
+    cluster_names: dict[int, str],
+    profiles: pl.DataFrame,
+    names: dict[str, str],
 ) -> dict[str, bytes]:
     """Draw what speaks for a model.
 
     Args:
+        workspace: where drawings of the standing model are kept.
         model: The standing model.
         cluster_names: Persona's name by cluster.
         profiles: persona_id, label, effect_size, persona_value and base_value of the week.
@@ -198,20 +204,14 @@ def evidence_pictures(
     Returns:
         Pictures by title, in the order of `READ_SO`; none where there was nothing to judge.
     """
-    key = (model.model_id, tuple(sorted(cluster_names.items())))
-    if key not in _drawn:
-        while len(_drawn) >= MODELS_DRAWN:
-            _drawn.pop(next(iter(_drawn)))
-        _drawn[key] = _model_pictures(model, cluster_names)
-    drawn = dict(_drawn[key])
+    drawn = drawn_once(
+        workspace.pictures_folder,
+        ("evidence for personas", model.model_id, sorted(cluster_names.items())),
+        lambda: _model_pictures(model, cluster_names),
+    )
     if profiles.height:
         drawn["What marks each persona"] = plot_segment_profiles(profiles, names)
     return {title: drawn[title] for title in READ_SO if title in drawn}
-
-
-MODELS_DRAWN = 4
-_drawn: dict[tuple[object, ...], dict[str, bytes]] = {}
-"""Pictures of the latest models: weeks that share a model share them."""
 
 
 def _model_pictures(model: PersonaModel, cluster_names: dict[int, str]) -> dict[str, bytes]:

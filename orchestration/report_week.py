@@ -39,7 +39,7 @@ def report_data(connection: duckdb.DuckDBPyConnection, workspace: Workspace, wee
     """Everything the report of `week` needs."""
     as_of = [week.as_of]
     model_id, k_choice, k_evidence = _model(connection, week)
-    solution_words, k_notes, pictures = _persona_evidence(connection, week)
+    solution_words, k_notes, pictures = _persona_evidence(connection, workspace, week)
     history = _frame(connection, KPIS, as_of)
     refit, moved_by_refit_alone = _week_facts(connection, week)
     return ReportData(
@@ -292,7 +292,7 @@ def _model(connection: duckdb.DuckDBPyConnection, week: Week) -> tuple[str, str,
 
 
 def _persona_evidence(
-    connection: duckdb.DuckDBPyConnection, week: Week
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week
 ) -> tuple[str, tuple[str, ...], tuple[Picture, ...]]:
     """What kind of personas these are, what to know of them, and the drawings of the evidence."""
     standing = model_of_week(connection, week)
@@ -313,7 +313,7 @@ def _persona_evidence(
         "from marts.segment_profiles where as_of = ? and segment_type = 'persona' and kind <> 'category' order by all",
         [week.as_of],
     )
-    drawn = evidence_pictures(standing.model, clusters, profiles, names)
+    drawn = evidence_pictures(workspace, standing.model, clusters, profiles, names)
     pictures = tuple(Picture(title, READ_SO[title], svg.decode()) for title, svg in drawn.items())
     return evidence.kind_words, tuple(notes), pictures
 

@@ -340,6 +340,11 @@ class Workspace:
         return self.state_folder / "dbt"
 
     @property
+    def pictures_folder(self) -> Path:
+        """Drawings of what stands for many weeks."""
+        return self.state_folder / "pictures"
+
+    @property
     def published_folder(self) -> Path:
         """Published tables and the report, a folder per week."""
         return self.state_folder / "published"

@@ -68,7 +68,7 @@ def persona_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
         latest = done[-1]
         yield dg.MaterializeResult(
             asset_key=specs["persona_models"].key,
-            metadata=_model_metadata(latest, done),
+            metadata=_model_metadata(workspace, latest, done),
             check_results=[_is_natural(latest, natural)],
         )
         yield dg.MaterializeResult(asset_key=specs["personas"].key, metadata=_persona_metadata(latest))
@@ -97,7 +97,7 @@ def persona_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
     return find_personas
 
 
-def _model_metadata(latest: PersonaWeek, weeks: list[PersonaWeek]) -> dict[str, dg.MetadataValue]:
+def _model_metadata(workspace: Workspace, latest: PersonaWeek, weeks: list[PersonaWeek]) -> dict[str, dg.MetadataValue]:
     metadata: dict[str, dg.MetadataValue] = {
         "weeks fitted anew": dg.MetadataValue.int(sum(week.is_refitted for week in weeks)),
         "features": dg.MetadataValue.json(latest.model.preparation.features_ if latest.model else []),
@@ -115,7 +115,8 @@ def _model_metadata(latest: PersonaWeek, weeks: list[PersonaWeek]) -> dict[str, 
     names = dict(
         latest.sizes.filter(pl.col("persona_type") == "persona").select("persona_id", "persona_name").iter_rows()
     )
-    for title, svg in evidence_pictures(latest.model, latest.cluster_names, latest.profiles, names).items():
+    drawn = evidence_pictures(workspace, latest.model, latest.cluster_names, latest.profiles, names)
+    for title, svg in drawn.items():
         metadata[title] = picture(svg)
     metadata["solution"] = dg.MetadataValue.text(latest.model.evidence.kind_words)
     metadata["model card"] = dg.MetadataValue.md(
