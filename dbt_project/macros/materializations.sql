@@ -1,7 +1,6 @@
-{# How a table or a view takes the place of the one before: in one statement, which DuckDB does wholly or not at all.
-   dbt-duckdb makes it beside in a transaction, looks for indexes and foreign keys, renames twice and drops afterwards, and
-   each of those costs more than most tables of a small company. Here nothing has an index, a key, a grant or a comment:
-   whoever adds one adds it here. #}
+{# How a table or a view takes the place of the one before: in one statement. dbt-duckdb makes it beside, looks for indexes
+   and foreign keys, renames twice and drops afterwards, and each of those costs more than most tables of a small company.
+   Here nothing has an index, a key, a grant or a comment: whoever adds one adds it here. #}
 
 {% materialization table, adapter='duckdb', supported_languages=['sql', 'python'] %}
     {% if model['language'] == 'sql' %}
@@ -33,12 +32,16 @@
         {% do adapter.drop_relation(existing_relation) %}
     {% endif %}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
-    {% call statement('main', auto_begin=False) -%}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+    {# In a transaction all the same: what a model asked while it was compiled may have begun one. #}
+    {% call statement('main') -%}
         {% if config.get('contract').enforced %}{{ get_assert_columns_equivalent(sql) }}{% endif %}
         create or replace {{ kind }} {{ target_relation }} as (
             {{ sql }}
         )
     {%- endcall %}
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {% do adapter.commit() %}
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [target_relation]}) }}
 {% endmacro %}
