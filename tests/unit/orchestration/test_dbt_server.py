@@ -1,0 +1,162 @@
+"""A call that a copy of the server does is like a call of dbt to whoever calls; and nothing outlives a run.
+
+In place of dbt's command line stands one that does what it is told, so that a call takes no seconds.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestration.dbt_process import SERVER_VARIABLE
+from orchestration.dbt_runs import DBT_COMMAND
+from orchestration.dbt_server import dbt_kept_ready
+from tests.running import PROJECT
+
+COMMAND_LINE = """
+import os, signal, sys, time
+
+calls = 0
+print("imported", os.getpid(), file=sys.stderr)
+
+def cli():
+    global calls
+    calls += 1
+    print(*sys.argv[1:], os.getcwd(), os.environ.get("WEEK"), calls, os.getpid(), os.getppid(), flush=True)
+    what = sys.argv[1]
+    if what == "fail":
+        print("it failed", file=sys.stderr)
+        sys.exit(2)
+    if what == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "wait":
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+            sys.exit(1)
+"""
+RUN = """
+import subprocess, sys
+from orchestration.dbt_server import dbt_kept_ready
+
+with dbt_kept_ready({}):
+    subprocess.run([sys.argv[1], "wait"])
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a package `dbt` that takes the place of the real one in processes that are started."""
+    (tmp_path / "dbt" / "cli").mkdir(parents=True)
+    for name, content in (("__init__.py", ""), ("cli/__init__.py", ""), ("cli/main.py", COMMAND_LINE)):
+        (tmp_path / "dbt" / name).write_text(content)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{PROJECT}")
+    return tmp_path
+
+
+@pytest.fixture
+def server(stand_in: Path) -> Iterator[None]:
+    """A server whose dbt is the one above."""
+    with dbt_kept_ready({}):
+        yield
+
+
+def call(*arguments: str, **options: object) -> subprocess.Popen[str]:
+    """Begin a call of `personae-dbt`."""
+    return subprocess.Popen(
+        [str(DBT_COMMAND), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **options,  # type: ignore[call-overload]
+    )
+
+
+def test_a_copy_has_the_arguments_the_environment_and_the_folder_of_its_call(server: None, tmp_path: Path) -> None:
+    for _ in range(2):
+        process = call("build", "--select", "a b", env=os.environ | {"WEEK": "2026-11-09"}, cwd=tmp_path)
+        told = process.communicate()[0].split()
+        assert told[:6] == ["build", "--select", "a", "b", str(tmp_path), "2026-11-09"]
+        assert told[6] == "1", "a copy knows nothing of another"
+        assert process.returncode == 0
+
+
+def test_what_is_imported_is_imported_once(server: None) -> None:
+    output = [call("build").communicate()[0] for _ in range(2)]
+    assert not any("imported" in each for each in output)
+    copies, parents = zip(*(each.split()[-2:] for each in output), strict=True)
+    assert len(set(copies)) == 2 and len(set(parents)) == 1
+
+
+@pytest.mark.parametrize(("what", "status"), [("build", 0), ("fail", 2), ("die", 128 + signal.SIGKILL)])
+def test_a_call_ends_as_dbt_ends(server: None, what: str, status: int) -> None:
+    process = call(what)
+    output = process.communicate()[0]
+    assert process.returncode == status
+    assert ("it failed" in output) == (what == "fail")
+
+
+def test_an_interrupted_call_interrupts_dbt(server: None) -> None:
+    process = call("wait")
+    assert process.stdout is not None and process.stdout.readline().startswith("wait")
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=20)[0] == "interrupted\n"
+    assert process.returncode == 1
+
+
+def test_a_killed_call_leaves_no_copy_and_the_next_is_done(server: None) -> None:
+    process = call("wait")
+    copy = _copy_of(process)
+    process.kill()
+    process.communicate()
+    assert _comes_true(lambda: not _lives(copy))
+    assert call("build").wait() == 0
+
+
+def test_a_killed_run_leaves_nothing(stand_in: Path) -> None:
+    run = subprocess.Popen([sys.executable, "-c", RUN, str(DBT_COMMAND)], stdout=subprocess.PIPE, text=True)
+    copy = _copy_of(run)
+    server = int(Path(f"/proc/{copy}/stat").read_text().split()[3])
+    folder = Path(Path(f"/proc/{server}/cmdline").read_text().split("\0")[-2])
+    assert _lives(server) and folder.is_dir()
+    run.kill()
+    run.communicate()
+    assert _comes_true(lambda: not _lives(copy) and not _lives(server) and not folder.exists())
+
+
+@pytest.mark.parametrize("address", [None, "/nowhere/dbt"])
+def test_without_a_server_dbt_is_run_in_the_process_itself(
+    stand_in: Path, monkeypatch: pytest.MonkeyPatch, address: str | None
+) -> None:
+    if address:
+        monkeypatch.setenv(SERVER_VARIABLE, address)
+    process = call("fail")
+    output = process.communicate()[0]
+    assert f"imported {process.pid}" in output and "it failed" in output
+    assert process.returncode == 2
+
+
+def _copy_of(process: subprocess.Popen[str]) -> int:
+    """The number of the copy that a call which waits has begun."""
+    assert process.stdout is not None
+    return int(process.stdout.readline().split()[-2])
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def _comes_true(what: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 20
+    while not what() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return what()
