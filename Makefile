@@ -20,6 +20,7 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q activation data_contracts ml orchestration # a run may not be allowed to, and would each time
 	@touch $@
 
 $(VENV)/ready-dev: requirements-dev.lock $(VENV)/ready

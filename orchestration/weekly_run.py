@@ -21,6 +21,7 @@ from orchestration.definitions import definitions_for
 from orchestration.defs.schedule import WEEKLY_JOB
 from orchestration.imports_ahead import import_ahead
 from orchestration.progress import LOGGER_NAME, RunProgress, progress_logger
+from orchestration.warehouse import Warehouse
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
@@ -53,6 +54,7 @@ def _run(workspace: Workspace, weeks: list[Week], console: Console) -> bool:
             tags=_partition_tags(weeks) | {PROCESS_TAG: process_tag()},
         ).success
     finally:
+        Warehouse.of(workspace).let_go()
         progress.close()
         instance.dispose()
 

@@ -83,8 +83,10 @@ def _build(
     # Unit tests say whether the SQL is right, not the data; whoever changes it runs them.
     only_data = ["--exclude-resource-type", "unit_test"]
     arguments = ["build", "--target", BUILD_TARGET, *only_data, "--vars", vars_argument(workspace)]
+    warehouse.let_go()
     invocation = dbt.cli(arguments, context=context, raise_on_error=False)
     succeeded = invocation.is_successful()
+    warehouse.hold()  # the steps that follow run in this process
     memory = ColumnMemory.open(workspace.dbt_target_folder / "column_metadata.json")
     yield from events_with_metadata(invocation, lambda: warehouse.connect(read_only=True), memory)
     if not succeeded:
