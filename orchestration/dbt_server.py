@@ -57,7 +57,7 @@ def main() -> None:
     """Import what dbt needs, and copy this process for each call until the run ends."""
     descriptor, folder = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal it is meant for the run, and for the call at work
-    importlib.import_module("dbt.cli.main")
+    get_ready()
     gc.freeze()  # what stays is not looked through in a copy, nor written to
     with socket.socket(fileno=int(descriptor)) as listener:
         call = next_call(listener)
@@ -66,6 +66,15 @@ def main() -> None:
         return
     signal.signal(signal.SIGINT, signal.default_int_handler)
     be_dbt()
+
+
+def get_ready() -> None:
+    """What each call of dbt begins with: imports, and the schemas that a project is held to."""
+    for name in ("dbt.cli.main", "dbt.task.build"):
+        importlib.import_module(name)
+    settings = importlib.import_module("dbt.contracts.project")
+    for kind in (settings.ProjectFlags, settings.Project, settings.Configuration, settings.PackageConfig):
+        kind.json_schema()  # dbt remembers it
 
 
 def next_call(listener: socket.socket) -> Call | None:

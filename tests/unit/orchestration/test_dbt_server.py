@@ -41,6 +41,14 @@ def cli():
             print("interrupted", flush=True)
             sys.exit(1)
 """
+SETTINGS = """
+class Project:
+    @classmethod
+    def json_schema(cls):
+        return {}
+
+ProjectFlags = Configuration = PackageConfig = Project
+"""
 RUN = """
 import subprocess, sys
 from orchestration.dbt_server import dbt_kept_ready
@@ -53,9 +61,13 @@ with dbt_kept_ready({}):
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a package `dbt` that takes the place of the real one in processes that are started."""
-    (tmp_path / "dbt" / "cli").mkdir(parents=True)
-    for name, content in (("__init__.py", ""), ("cli/__init__.py", ""), ("cli/main.py", COMMAND_LINE)):
-        (tmp_path / "dbt" / name).write_text(content)
+    modules = {"cli/main.py": COMMAND_LINE, "task/build.py": "", "contracts/project.py": SETTINGS}
+    for name, content in modules.items():
+        file = tmp_path / "dbt" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+        for package in (file.parent, file.parent.parent):
+            (package / "__init__.py").touch()
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{PROJECT}")
     return tmp_path
 
