@@ -14,7 +14,6 @@ import socket
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 
 from orchestration.garbage import seldom_looked_for
 
@@ -72,19 +71,22 @@ def done_by_server(address: str) -> int | None:
         dbt's exit status; None where no server answers, and nothing was done.
     """
     with socket.socket(socket.AF_UNIX) as server, server.makefile() as answers:
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS_PASSED_ON)  # until it is known to whom they go
         try:
             server.connect(address)
             call = Call.of_this_process().to_bytes()
             socket.send_fds(server, [len(call).to_bytes(LENGTH_BYTES, "big")], [1, 2])
             server.sendall(call)
             copy = int(answers.readline())
+            for number in SIGNALS_PASSED_ON:
+                signal.signal(number, lambda which, _: _pass_on(which, copy))
         except (OSError, ValueError):
             return None
-
-        def pass_on(number: int, _: FrameType | None) -> None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(copy, number)
-
-        for number in SIGNALS_PASSED_ON:
-            signal.signal(number, pass_on)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS_PASSED_ON)
         return int(answers.readline() or FAILED)
+
+
+def _pass_on(number: int, copy: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(copy, number)

@@ -27,19 +27,18 @@ print("imported", os.getpid(), file=sys.stderr)
 def cli():
     global calls
     calls += 1
-    print(*sys.argv[1:], os.getcwd(), os.environ.get("WEEK"), calls, os.getpid(), os.getppid(), flush=True)
     what = sys.argv[1]
+    try:
+        print(*sys.argv[1:], os.getcwd(), os.environ.get("WEEK"), calls, os.getpid(), os.getppid(), flush=True)
+        time.sleep(60 if what == "wait" else 0)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+        sys.exit(1)
     if what == "fail":
         print("it failed", file=sys.stderr)
         sys.exit(2)
     if what == "die":
         os.kill(os.getpid(), signal.SIGKILL)
-    if what == "wait":
-        try:
-            time.sleep(60)
-        except KeyboardInterrupt:
-            print("interrupted", flush=True)
-            sys.exit(1)
 """
 SETTINGS = """
 class Project:
