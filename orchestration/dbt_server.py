@@ -37,7 +37,14 @@ def dbt_kept_ready(environment: Mapping[str, str]) -> Iterator[None]:
     folder = tempfile.mkdtemp(prefix="personae-")  # nobody else may open it
     address = str(Path(folder) / "dbt")
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(address)
+        try:
+            listener.bind(address)
+        except (
+            OSError
+        ):  # the path of temporary folders may be longer than a socket's: then each call imports for itself
+            Path(folder).rmdir()
+            yield
+            return
         listener.listen()  # a call may come before the server listens
         server = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", __name__, str(listener.fileno()), folder],

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -151,6 +152,18 @@ def test_without_a_server_dbt_is_run_in_the_process_itself(
     output = process.communicate()[0]
     assert f"imported {process.pid}" in output and "it failed" in output
     assert process.returncode == 2
+
+
+def test_where_no_socket_fits_calls_are_done_without_a_server(
+    stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("a" * 120)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    with dbt_kept_ready({}):
+        process = call("build")
+        assert f"imported {process.pid}" in process.communicate()[0]
+    assert not list(long.iterdir())
 
 
 def _copy_of(process: subprocess.Popen[str]) -> int:
