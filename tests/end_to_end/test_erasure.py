@@ -14,7 +14,7 @@ import pytest
 
 from orchestration.erasure_registry import KEPT, OF_THE_ROW, PERSON_COLUMNS
 from tests.end_to_end.demo_company import LAST_WEEK, DemoRun
-from tests.running import personae
+from tests.running import personae, personae_here
 
 FEATURES = (
     "select * exclude (feature_fingerprint) from features.person_features where person_id <> $person order by all"
@@ -77,7 +77,7 @@ def erased(demo_run: DemoRun, tmp_path_factory: pytest.TempPathFactory) -> Itera
             [contacts],
         ).fetchall()
         before = connection.execute(FEATURES, {"person": person}).pl()
-    done = personae("erase", folder, contacts[1], "--json")
+    done = personae_here("erase", folder, contacts[1], "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(done.stdout)
     canaries = [person, *contacts, *devices, *(address for (address,) in addresses)]

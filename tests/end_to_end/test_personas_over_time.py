@@ -21,7 +21,7 @@ from orchestration.turning_back import NothingToTurnBackFrom, turn_back
 from orchestration.why import NotFound, Question, explain
 from orchestration.workspace import Workspace
 from tests.end_to_end.demo_company import LAST_WEEK, DemoRun, published_hashes
-from tests.running import personae
+from tests.running import personae_here
 
 WEEKS = LAST_WEEK.back(2).until(LAST_WEEK)
 # How many personas there are is asked elsewhere; each number more is a model more to be fitted in each of many weeks.
@@ -239,14 +239,14 @@ def test_defined_and_found_personas_stand_side_by_side(company: Company) -> None
 def test_why_says_persona_likelihood_and_audience_and_names_nobody(demo_run: DemoRun) -> None:
     memberships = demo_run.table("segment_memberships").filter(pl.col("segment_type") == "persona")
     person, own = memberships.row(7, named=True)["person_id"], memberships.row(7, named=True)["segment_id"]
-    done = personae("why", demo_run.folder, person)
+    done = personae_here("why", demo_run.folder, person)
     assert done.returncode == 0, done.stdout + done.stderr
     for part in (own, "what decided it", "What is likely", "Audiences"):
         assert part in done.stdout
     assert "be contacted over email for email_marketing" in done.stdout
     assert not re.search(r"[\w.+-]+@[\w-]+\.\w+", done.stdout)
     other = next(one for one in sorted(set(memberships["segment_id"])) if one != own)
-    against = personae("why", demo_run.folder, person, "--not", other, "--week", LAST_WEEK.back(1).key)
+    against = personae_here("why", demo_run.folder, person, "--not", other, "--week", LAST_WEEK.back(1).key)
     assert against.returncode == 0 and other in against.stdout
 
 
