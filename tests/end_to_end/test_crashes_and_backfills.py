@@ -58,7 +58,7 @@ def kill_when(folder: Path, arguments: list[object], is_time: Callable[[str], bo
     )
     assert process.stdout is not None
     os.set_blocking(process.stdout.fileno(), False)
-    output, deadline = "", time.monotonic() + 300
+    output, deadline = "", time.monotonic() + 900
     while time.monotonic() < deadline:
         chunk = process.stdout.read()
         output += chunk.decode() if chunk else ""

@@ -14,7 +14,7 @@ import pytest
 
 from orchestration.erasure_registry import KEPT, OF_THE_ROW, PERSON_COLUMNS
 from tests.end_to_end.demo_company import LAST_WEEK, DemoRun
-from tests.running import personae, personae_here
+from tests.running import personae_here
 
 FEATURES = (
     "select * exclude (feature_fingerprint) from features.person_features where person_id <> $person order by all"
@@ -119,7 +119,7 @@ def test_an_old_week_runs_again_without_them_and_nobody_else_changes(erased: dic
     assert theirs
     again = first.with_name(first.name.replace(".csv", "_again.csv"))
     again.write_text("\n".join([lines[0], *theirs, ""]), encoding="utf-8")
-    done = personae("run", folder, "--week", LAST_WEEK.back(1).key)
+    done = personae_here("run", folder, "--week", LAST_WEEK.back(1).key)
     assert done.returncode == 0, done.stdout + done.stderr
     assert left_below(folder / ".personae", erased["canaries"]) == []
     with connect(folder) as connection:

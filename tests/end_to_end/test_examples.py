@@ -11,7 +11,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from tests.running import PROJECT, personae
+from tests.running import PROJECT, personae_here
 
 WEEKS = int(os.environ.get("EXAMPLE_WEEKS", "3"))
 
@@ -20,7 +20,7 @@ WEEKS = int(os.environ.get("EXAMPLE_WEEKS", "3"))
 def online_retail(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("examples") / "online_retail"
     shutil.copytree(PROJECT / "examples" / "online_retail", folder, ignore=shutil.ignore_patterns(".personae"))
-    done = personae("run", folder, "--data", shared_data / "online_retail", "--week", "2011-11-28", "--weeks", WEEKS)
+    done = personae_here("run", folder, "--data", shared_data / "online_retail", "--week", "2011-11-28", "--weeks", WEEKS)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -29,7 +29,7 @@ def online_retail(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -
 def telco(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("examples") / "telco"
     shutil.copytree(PROJECT / "examples" / "telco", folder, ignore=shutil.ignore_patterns(".personae"))
-    done = personae("run", folder, "--data", shared_data / "telco", "--week", "2026-10-26")
+    done = personae_here("run", folder, "--data", shared_data / "telco", "--week", "2026-10-26")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
