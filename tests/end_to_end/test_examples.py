@@ -1,6 +1,6 @@
 """The two examples on public data: real orders with real dirt, and one cross-sectional extract with a label.
 
-`make test-examples` runs the wholesaler's last twelve weeks (EXAMPLE_WEEKS); each week more costs five processor seconds.
+`make test-examples` runs the wholesaler's last twelve weeks (EXAMPLE_WEEKS); a week more costs five processor seconds.
 """
 
 import os
@@ -20,7 +20,9 @@ WEEKS = int(os.environ.get("EXAMPLE_WEEKS", "3"))
 def online_retail(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("examples") / "online_retail"
     shutil.copytree(PROJECT / "examples" / "online_retail", folder, ignore=shutil.ignore_patterns(".personae"))
-    done = personae_here("run", folder, "--data", shared_data / "online_retail", "--week", "2011-11-28", "--weeks", WEEKS)
+    done = personae_here(
+        "run", folder, "--data", shared_data / "online_retail", "--week", "2011-11-28", "--weeks", WEEKS
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
