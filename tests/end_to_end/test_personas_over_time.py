@@ -53,6 +53,8 @@ class Company:
         warehouse.parent.mkdir()
         shutil.copy(demo_run.state / "warehouse.duckdb", warehouse)
         self.connection = duckdb.connect(str(warehouse))
+        # Every other person is enough to tell weeks apart, and costs less than half.
+        self.connection.execute("delete from features.person_features where md5_number_lower(person_id) % 2 = 0")
         self.forget()
 
     def forget(self) -> None:
