@@ -6,6 +6,7 @@ Here belongs everything that turns groups into words. Finding the groups stands 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from ml.catalogue import CATALOGUE_COLUMNS, Kind
 from ml.encoding import CategoryEncoding, NumberEncoding, finite_floats, learn_encoding
+from ml.made_ahead import made_ahead
 from ml.people_order import hash_sample
 
 SCALE_SAMPLE = 100_000
@@ -77,13 +79,19 @@ def profile_personas(features: pl.DataFrame, assignments: pl.DataFrame, catalogu
     people = np.bincount(groups, minlength=len(personas))
     sample = hash_sample(features, SCALE_SAMPLE, seed=7)
 
+    there = [
+        entry
+        for entry in catalogue.select(list(CATALOGUE_COLUMNS)).iter_rows(named=True)
+        if entry["feature"] in features.columns
+    ]
+
+    def compare(entry: dict[str, Any]) -> list[Comparison]:
+        name = entry["feature"]
+        return _compare(features[name], sample[name], entry["kind"], groups, people)
+
     parts = []
-    for entry in catalogue.select(list(CATALOGUE_COLUMNS)).iter_rows(named=True):
-        if entry["feature"] not in features.columns:
-            continue
-        for level, in_persona, in_base, effects, known in _compare(
-            features[entry["feature"]], sample[entry["feature"]], entry["kind"], groups, len(personas)
-        ):
+    for entry, compared in zip(there, made_ahead(compare, there), strict=True):
+        for level, in_persona, in_base, effects, known in compared:
             part = pl.DataFrame(
                 {
                     "persona_id": personas,
@@ -115,7 +123,7 @@ Comparison = tuple[str | None, NDArray[np.float64], float, NDArray[np.float64], 
 
 
 def _compare(
-    column: pl.Series, sample: pl.Series, kind: Kind, groups: NDArray[np.int64], count: int
+    column: pl.Series, sample: pl.Series, kind: Kind, groups: NDArray[np.int64], people: NDArray[np.int64]
 ) -> list[Comparison]:
     """Per level (or once, as None): value per persona, value in the base, effect sizes, people with a value."""
     encoding = learn_encoding(sample, kind)
@@ -123,8 +131,8 @@ def _compare(
         return []
     if isinstance(encoding, NumberEncoding):
         values = finite_floats(column)
-        means, base, known = _means(values, groups, count)
-        standardized, base_standardized, _ = _means(encoding.standardize(values), groups, count)
+        means, base, known = _means(values, groups, people)
+        standardized, base_standardized, _ = _means(encoding.standardize(values), groups, people)
         return [(None, means, base, standardized - base_standardized, known)]
     if isinstance(encoding, CategoryEncoding):
         text = column.cast(pl.String)
@@ -137,20 +145,22 @@ def _compare(
         indicators = {None: np.where(np.isnan(values), np.nan, values > 0)}
     compared: list[Comparison] = []
     for level, indicator in indicators.items():
-        shares, base, known = _means(indicator, groups, count)
+        shares, base, known = _means(indicator, groups, people)
         spread = np.sqrt(base * (1 - base))
-        compared.append((level, shares, base, (shares - base) / spread if spread > 0 else np.zeros(count), known))
+        compared.append((level, shares, base, (shares - base) / spread if spread > 0 else np.zeros(len(people)), known))
     return compared
 
 
 def _means(
-    values: NDArray[np.float64], groups: NDArray[np.int64], count: int
+    values: NDArray[np.float64], groups: NDArray[np.int64], people: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], float, NDArray[np.int64]]:
     """Mean of those with a value: in each group (NaN if none has one), and over all; how many have one."""
-    present = ~np.isnan(values)
-    sums = np.bincount(groups[present], weights=values[present], minlength=count)
-    known = np.bincount(groups[present], minlength=count)
-    means = np.divide(sums, known, out=np.full(count, np.nan), where=known > 0)
+    known = people
+    if (absent := np.isnan(values)).any():
+        known = people - np.bincount(groups[absent], minlength=len(people))
+        values = np.where(absent, 0.0, values)
+    sums = np.bincount(groups, weights=values, minlength=len(people))
+    means = np.divide(sums, known, out=np.full(len(people), np.nan), where=known > 0)
     return means, float(sums.sum() / known.sum()), known
 
 

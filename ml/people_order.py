@@ -43,9 +43,15 @@ def person_hash(person_ids: pl.Series, seed: int) -> NDArray[np.uint64]:
     lengths = np.diff(starts)
 
     hashes = np.full(len(array), _FNV_OFFSET ^ np.uint64(seed))
-    for position in range(int(lengths.max())):
-        rows = np.flatnonzero(lengths > position)
-        hashes[rows] = (hashes[rows] ^ letters[starts[rows] + position]) * _FNV_PRIME
+    if lengths.min() == lengths.max():  # ids as this project makes them: a table of letters, a third of the time
+        table = letters[starts[0] : starts[-1]].reshape(len(array), -1)
+        for letter in np.ascontiguousarray(table.T):
+            hashes ^= letter
+            hashes *= _FNV_PRIME
+    else:
+        for position in range(int(lengths.max())):
+            rows = np.flatnonzero(lengths > position)
+            hashes[rows] = (hashes[rows] ^ letters[starts[rows] + position]) * _FNV_PRIME
     for shift, factor in _SPREAD:
         hashes = (hashes ^ (hashes >> shift)) * factor
     return hashes ^ (hashes >> np.uint64(31))

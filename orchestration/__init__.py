@@ -1,0 +1,7 @@
+"""The weekly job: Dagster assets, the command line, and what a workspace is."""
+
+import os
+
+# OpenBLAS reads this once, when NumPy loads it. Its threads add up in another order on another number of cores, and
+# spin while they wait; what is worth two cores is shared out by rows (`ml/made_ahead.py`).
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -31,6 +31,7 @@ from ml.affinity import (
 from ml.lexical_similarity import SimilarityModel
 from ml.phrases import Phrase
 from ml.semantic_similarity import SemanticModel
+from ml.slices import in_slices
 from orchestration.brand import Brand
 from orchestration.special_categories import is_refused_as_a_name, looks_like
 from orchestration.warehouse import make_tables, replace_weeks, transaction
@@ -132,7 +133,8 @@ def run_affinity_week(connection: duckdb.DuckDBPyConnection, workspace: Workspac
         with transaction(connection):
             replace_weeks(connection, "ml.affinity_scores", pl.DataFrame(schema=AFFINITY_SCORE_SCHEMA), [week.as_of])
             for part in scores.iter_slices(ROWS_AT_A_TIME):
-                rows = _as_rows(connection, part, people["person_id"], week, model_id)  # noqa: F841 - DuckDB reads it
+                rows = _as_rows(connection, part, people["person_id"], week, model_id)
+                rows = in_slices(rows)
                 connection.execute("insert into ml.affinity_scores by name select * from rows")
     finally:
         connection.execute("drop table if exists week_texts")
@@ -217,8 +219,9 @@ def _score_new_texts(
     """Score the texts that this model has not seen; gives how many texts there are, and how many were new."""
     new = connection.execute(NEW_TEXTS, [model_id]).pl()
     for part in new.iter_slices(TEXTS_AT_A_TIME):
-        hits = hits_of_texts(part, workspace.brand.phrases, read_model()).with_columns(model_id=pl.lit(model_id))  # noqa: F841
-        seen = part.select("text_id").with_columns(model_id=pl.lit(model_id))  # noqa: F841 - DuckDB reads both
+        hits = hits_of_texts(part, workspace.brand.phrases, read_model()).with_columns(model_id=pl.lit(model_id))
+        hits = in_slices(hits)
+        seen = part.select("text_id").with_columns(model_id=pl.lit(model_id))  # noqa: F841 - and this
         with transaction(connection):
             connection.execute("insert into ml.text_phrase_hits by name select * from hits")
             connection.execute("insert into ml.scored_texts by name select * from seen")

@@ -13,6 +13,7 @@ import duckdb
 import numpy as np
 import polars as pl
 
+from ml.made_ahead import made_ahead
 from ml.neighbouring_values import Circles
 from ml.preference_models import LEARN_FROM
 from ml.preferences import (
@@ -114,9 +115,9 @@ def run_preference_week(connection: duckdb.DuckDBPyConnection, workspace: Worksp
             abstained[dimension] = one.reason
         parts.append(one.people.with_columns(dimension=pl.lit(dimension)))
         segments.append(_segments(one, names).with_columns(dimension=pl.lit(dimension)))
+    of_all = pl.concat(parts)
     by_person = (
-        pl.concat(parts)
-        .with_columns(person_id=people["person_id"].gather(pl.concat(parts)["person"]), as_of=pl.lit(week.as_of))
+        of_all.with_columns(person_id=people["person_id"].gather(of_all["person"]), as_of=pl.lit(week.as_of))
         .pipe(_rounded)
         .select(list(PERSON_PREFERENCE_SCHEMA))
     )
@@ -150,17 +151,17 @@ def _learn(
     finally:
         connection.unregister("people")
     nobody_clicks = not messages["clicked"].any()
-    learned = {}
-    for dimension, answer in DIMENSIONS.items():
+
+    def learn(dimension: str) -> Preferences:
+        answer = DIMENSIONS[dimension]
         if answer == BY_CHOICES:
             rows = choices.filter(dimension=dimension).select("person", "value", "choices")
-            learned[dimension] = prefer_by_choices(rows, personas, in_sample, rules)
-            continue
+            return prefer_by_choices(rows, personas, in_sample, rules)
         answered = pl.col("opened") | pl.col("clicked") if answer == BY_OPENS or nobody_clicks else pl.col("clicked")
         rows = messages.select("person", pl.col(dimension).alias("value"), answered.alias("answered"))
-        circles = HOURS if dimension == "send_time" else None
-        learned[dimension] = prefer_by_answers(rows, personas, in_sample, rules, circles)
-    return learned
+        return prefer_by_answers(rows, personas, in_sample, rules, HOURS if dimension == "send_time" else None)
+
+    return dict(zip(DIMENSIONS, made_ahead(learn, DIMENSIONS), strict=True))
 
 
 def _messages(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week) -> pl.DataFrame:

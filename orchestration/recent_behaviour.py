@@ -91,7 +91,7 @@ def _read(
         semi join wanted as w on w.person_id = i.person_id
         where d.event_day >= ? - 7 * ? and d.event_day < ? - 7 * ?
             and (d.delivered_on is null or d.delivered_on < ?)
-        group by all order by all
+        group by all order by 1, 2
         """,
         [
             week.as_of,

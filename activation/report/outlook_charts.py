@@ -3,8 +3,9 @@
 Here belong the charts' data and captions. Scales and ticks stand in `curves`, the words around them in `outlook`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
+from typing import Any
 
 import polars as pl
 
@@ -61,12 +62,34 @@ def tell_charts(target: str, data: ReportData, names: Mapping[str, str]) -> list
 
 
 def _reliability_chart(parts: pl.DataFrame) -> Chart:
-    highest = max(*parts["mean_probability"], *parts["observed_high"])
-    scale = scale_of([0, highest], [0, highest])
-    return Chart(
+    return _predicted_and_observed(
         "Does what is predicted come true?",
         "Each point is a tenth of the people of a week the model had not learned from. On the line, as many did it as "
         "predicted; the strokes are 95% intervals.",
+        parts.rename({"mean_probability": "predicted_mean"}),
+        lambda row: "",
+    )
+
+
+def _groups_chart(groups: pl.DataFrame, names: Mapping[str, str]) -> Chart:
+    return _predicted_and_observed(
+        "Did it come true in every persona and market?",
+        "Each point is a persona or a market: what had been predicted of its people, and what came. On the line, as "
+        "many did it as predicted; the strokes are 95% intervals.",
+        groups,
+        lambda row: f"{names.get(row['segment_id'], row['segment_id'])}: ",
+    )
+
+
+def _predicted_and_observed(
+    title: str, words: str, groups: pl.DataFrame, name_of: Callable[[dict[str, Any]], str]
+) -> Chart:
+    """A point per group of people: predicted_mean against observed_share, with observed_low and observed_high."""
+    highest = max(*groups["predicted_mean"], *groups["observed_high"])
+    scale = scale_of([0, highest], [0, highest])
+    return Chart(
+        title,
+        words,
         "predicted",
         "observed",
         scale.x_ticks(percent),
@@ -74,13 +97,13 @@ def _reliability_chart(parts: pl.DataFrame) -> Chart:
         [scale.line([(0, 0), (highest, highest)], "guide")],
         dots=[
             scale.dot(
-                row["mean_probability"],
+                row["predicted_mean"],
                 row["observed_share"],
                 row["observed_low"],
                 row["observed_high"],
-                f"predicted {percent(row['mean_probability'])}, observed {percent(row['observed_share'])}",
+                f"{name_of(row)}predicted {percent(row['predicted_mean'])}, observed {percent(row['observed_share'])}",
             )
-            for row in parts.iter_rows(named=True)
+            for row in groups.iter_rows(named=True)
         ],
     )
 
@@ -115,32 +138,6 @@ def _profit_chart(curve: pl.DataFrame, currency: str) -> Chart:
         [scale.line(points)],
         [scale.area(low, high)],
         zero_at=scale.y(0),
-    )
-
-
-def _groups_chart(groups: pl.DataFrame, names: Mapping[str, str]) -> Chart:
-    highest = max(*groups["predicted_mean"], *groups["observed_high"])
-    scale = scale_of([0, highest], [0, highest])
-    return Chart(
-        "Did it come true in every persona and market?",
-        "Each point is a persona or a market: what had been predicted of its people, and what came. On the line, as "
-        "many did it as predicted; the strokes are 95% intervals.",
-        "predicted",
-        "observed",
-        scale.x_ticks(percent),
-        scale.y_ticks(percent),
-        [scale.line([(0, 0), (highest, highest)], "guide")],
-        dots=[
-            scale.dot(
-                row["predicted_mean"],
-                row["observed_share"],
-                row["observed_low"],
-                row["observed_high"],
-                f"{names.get(row['segment_id'], row['segment_id'])}: predicted {percent(row['predicted_mean'])}, "
-                f"observed {percent(row['observed_share'])}",
-            )
-            for row in groups.iter_rows(named=True)
-        ],
     )
 
 

@@ -63,7 +63,7 @@ def ingest_assets(workspace: Workspace) -> dg.AssetsDefinition:
     def ingest_extracts(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
         if has_unfinished(warehouse):
             finish(workspace, context.log.info)
-        with warehouse.connect() as connection:
+        with warehouse.connect(packs_texts=True) as connection:
             for sentence in workspace.contracts.loosened():
                 context.log.warning(sentence)
             result = ingest(connection, workspace, progress=_told_of(context))

@@ -3,7 +3,9 @@
 import json
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import duckdb
@@ -20,6 +22,7 @@ from orchestration.workspace import Workspace
 
 PEOPLE_AT_A_TIME = 100_000
 
+LABELS = "person_labels"
 # Each published table and the columns that order its rows.
 PUBLISHED_TABLES = {
     "segment_memberships": ("person_id", "segment_type", "segment_id"),
@@ -38,7 +41,7 @@ PUBLISHED_TABLES = {
     "segment_values": ("segment_type", "segment_id"),
     "person_preferences": ("person_id", "dimension"),
     "segment_preferences": ("segment_type", "segment_id", "dimension"),
-    "person_labels": ("person_id",),
+    LABELS: ("person_id",),
     "person_affinities": ("person_id", "phrase_group", "phrase"),
     "adoption_classes": ("person_id",),
     "adoption_validity": ("measure", "adoption_class", "launch_id", "days"),
@@ -92,23 +95,22 @@ def _write_week(
     connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, folder: Path, rows: dict[str, int]
 ) -> None:
     """The files of one week: the same rows give the same bytes."""
-    manifest = {
+    manifest: dict[str, Any] = {
         "week": week.key,
         "as_of": week.as_of.isoformat(),
         "company": workspace.settings.company,
         "made_from": _made_from(connection, week),
-        "tables": {},
     }
-    for table, order in PUBLISHED_TABLES.items():
-        ordered = ", ".join(f"{identifier(column)} nulls first" for column in order)
-        path = literal(str(folder / f"{table}.parquet"))
-        count = connection.execute(
-            f"copy (select * from marts.{identifier(table)} where as_of = {literal(week.as_of.isoformat())}::date "
-            f"order by {ordered}) to {path} (format parquet, compression zstd, compression_level 1)"
-        ).fetchall()[0][0]
-        rows[table] += count
-        manifest["tables"][table] = count  # type: ignore[index]
-    _write_labels(connection, workspace, week, folder)
+    counts = {LABELS: _write_table(connection, LABELS, week, folder)}
+    with ThreadPoolExecutor(1) as beside:  # the file of labels is written on one core, tables on all that are free
+        labels = beside.submit(_write_labels, connection.cursor(), workspace, week, folder)
+        counts |= {
+            table: _write_table(connection, table, week, folder) for table in PUBLISHED_TABLES if table != LABELS
+        }
+        labels.result()
+    for table in PUBLISHED_TABLES:
+        rows[table] += counts[table]
+    manifest["tables"] = {table: counts[table] for table in PUBLISHED_TABLES}
     shutil.copyfile(workspace.report_folder / f"{week.key}.html", folder / "report.html")
     _write_card(connection, week, folder)
     _write_propensity_cards(connection, week, folder)
@@ -116,8 +118,19 @@ def _write_week(
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
+def _write_table(connection: duckdb.DuckDBPyConnection, table: str, week: Week, folder: Path) -> int:
+    """One table as Parquet, in order; says how many rows it has."""
+    ordered = ", ".join(f"{identifier(column)} nulls first" for column in PUBLISHED_TABLES[table])
+    path = literal(str(folder / f"{table}.parquet"))
+    rows: int = connection.execute(
+        f"copy (select * from marts.{identifier(table)} where as_of = {literal(week.as_of.isoformat())}::date "
+        f"order by {ordered}) to {path} (format parquet, compression zstd, compression_level 1)"
+    ).fetchall()[0][0]
+    return rows
+
+
 def _write_labels(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, folder: Path) -> None:
-    """The labels of people for people to read, from the file that was just written: it is in order already."""
+    """The labels of people for people to read, from the file of the table: it is in order already."""
     contacts = connection.execute(
         "select person_id, contact_id from intermediate.int_people where as_of = ?", [week.as_of]
     ).pl()
@@ -130,7 +143,7 @@ def _write_labels(connection: duckdb.DuckDBPyConnection, workspace: Workspace, w
         for part in parts
     )
     columns = f"* exclude (propensities){', ' if by_target else ''}{by_target}"
-    result = connection.execute(f"select {columns} from read_parquet(?)", [str(folder / "person_labels.parquet")])
+    result = connection.execute(f"select {columns} from read_parquet(?)", [str(folder / f"{LABELS}.parquet")])
 
     def frames() -> Iterator[pl.DataFrame]:
         for batch in result.fetch_record_batch(PEOPLE_AT_A_TIME):
@@ -138,7 +151,7 @@ def _write_labels(connection: duckdb.DuckDBPyConnection, workspace: Workspace, w
             assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a record batch is a frame
             yield frame.join(contacts, on="person_id", how="left", maintain_order="left")
 
-    write_label_file(frames(), folder / "person_labels.csv", targets)
+    write_label_file(frames(), folder / f"{LABELS}.csv", targets)
 
 
 def _write_card(connection: duckdb.DuckDBPyConnection, week: Week, folder: Path) -> None:

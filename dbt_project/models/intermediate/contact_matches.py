@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from ml import contact_matching as matching
+from ml.slices import in_slices
 
 
 def model(dbt, session):
@@ -40,4 +41,4 @@ def model(dbt, session):
         "select 1 from duckdb_tables() where schema_name = ? and table_name = ?", [dbt.this.schema, dbt.this.identifier]
     ).fetchall()
     previous = session.sql(f"select * from {dbt.this}").pl() if is_fit and there else None
-    return matching.update_matches(records, frozen, rules, previous, database)
+    return in_slices(matching.update_matches(records, frozen, rules, previous, database))

@@ -5,6 +5,7 @@ import json
 import polars as pl
 
 from ml.identity_ledger import identity_ledger
+from ml.slices import in_slices
 
 # An address or number of a single contact links nobody: most are, and need not leave the warehouse.
 SHARED = """
@@ -49,4 +50,4 @@ def model(dbt, session):
         max_people={f"same_{kind}": identity[f"max_people_per_{kind}"] for kind in kinds},
         include_anonymous=identity["include_anonymous"],
     )
-    return ledger.filter(~pl.col("identity_id").str.starts_with("erased:"))
+    return in_slices(ledger.filter(~pl.col("identity_id").str.starts_with("erased:")))

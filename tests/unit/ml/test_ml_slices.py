@@ -1,0 +1,21 @@
+"""Frames in slices: the same rows, in chunks that DuckDB shares out to all cores."""
+
+import duckdb
+import polars as pl
+
+from ml.slices import ROWS, in_slices
+
+
+def test_rows_and_their_order_stay():
+    frame = pl.DataFrame({"number": range(2 * ROWS + 5), "text": [None, "a", "b", "c", "d"] * ((2 * ROWS + 5) // 5)})
+    sliced = in_slices(frame)
+    assert sliced.n_chunks() == 3
+    assert sliced.equals(frame)
+    with duckdb.connect() as connection:
+        connection.execute("create table written as select * from sliced")
+        assert connection.execute("select * from written").pl().equals(frame)
+
+
+def test_what_fits_into_a_slice_stays_as_it_is():
+    frame = pl.DataFrame({"number": range(10)})
+    assert in_slices(frame) is frame
