@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -39,11 +40,13 @@ def personae_here(*arguments: object) -> subprocess.CompletedProcess[str]:
     What the weekly job prints of its progress goes to pytest, beside what is returned here.
     """
     environment, looks_for_garbage = dict(os.environ), gc.get_threshold()
+    when_ended = signal.getsignal(signal.SIGTERM)  # Dagster takes it for an interrupt from then on
     gc.set_threshold(*LOOK_AFTER)
     try:
         done = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
     finally:
         gc.set_threshold(*looks_for_garbage)
+        signal.signal(signal.SIGTERM, when_ended)
         os.environ.clear()
         os.environ.update(environment)
     if done.exception is not None and not isinstance(done.exception, SystemExit):
