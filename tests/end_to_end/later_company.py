@@ -16,10 +16,8 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
-from typer.testing import CliRunner
 
 from orchestration.audience_week import JudgedWeek
-from orchestration.cli import app
 from orchestration.sync_week import sync_destination
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
@@ -188,9 +186,9 @@ class Company:
         return {str(address) for (address,) in rows}
 
     def sync(self, *arguments: str) -> int:
-        done = CliRunner().invoke(app, ["sync", str(self.folder), *arguments])
-        self.printed.append(done.output)
-        return done.exit_code
+        done = personae_here("sync", self.folder, *arguments)
+        self.printed.append(done.stdout + done.stderr)
+        return done.returncode
 
 
 @contextmanager
