@@ -1,8 +1,11 @@
-"""One backfill of three weeks, shared by the end-to-end tests."""
+"""One backfill of three weeks, shared by the end-to-end tests, and one run of its copy after an erasure."""
+
+from collections.abc import Iterator
 
 import pytest
 
 from tests.end_to_end.demo_company import LAST_WEEK, WEEKS, DemoRun, make_demo
+from tests.end_to_end.later_company import Company, Erased, erase_somebody, sending
 from tests.running import personae
 
 
@@ -13,3 +16,26 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     done = personae("run", folder, "--week", LAST_WEEK.key, "--weeks", WEEKS)
     assert done.returncode == 0, done.stdout + done.stderr
     return DemoRun(folder, done.stdout)
+
+
+@pytest.fixture(scope="session")
+def erased(demo_run: DemoRun, tmp_path_factory: pytest.TempPathFactory) -> Erased:
+    """A copy of the company in which one person with two contacts was erased, by one of the contacts."""
+    return erase_somebody(demo_run, tmp_path_factory.mktemp("later") / "havelgrid")
+
+
+@pytest.fixture(scope="session")
+def sent(erased: Erased) -> Iterator[Company]:
+    """That copy after its last two weeks were run again, with destinations."""
+    with sending(erased.folder) as company:
+        yield company
+
+
+@pytest.fixture(scope="session")
+def ran_again(erased: Erased, request: pytest.FixtureRequest) -> None:
+    """The last two weeks were run again; where vendors' descriptions are not here, without destinations."""
+    try:
+        request.getfixturevalue("sent")
+    except pytest.skip.Exception:
+        done = personae("run", erased.folder, "--week", LAST_WEEK.key, "--weeks", 2)
+        assert done.returncode == 0, done.stdout + done.stderr

@@ -4,7 +4,7 @@ import polars as pl
 import yaml
 
 from tests.end_to_end.demo_company import BRAND, LAST_WEEK, DemoRun
-from tests.running import personae
+from tests.running import personae_here
 
 
 def read(demo_run: DemoRun, query: str) -> pl.DataFrame:
@@ -65,7 +65,7 @@ def test_texts_of_the_weeks_were_scored_once(demo_run: DemoRun) -> None:
 
 def test_phrases_are_proposed_with_evidence_and_enter_nothing(demo_run: DemoRun) -> None:
     before = (demo_run.folder / "brand" / "phrases.yml").read_bytes()
-    done = personae("suggest-phrases", demo_run.folder)
+    done = personae_here("suggest-phrases", demo_run.folder)
     assert done.returncode == 0, done.stdout + done.stderr
     proposal = demo_run.folder / "brand" / "phrases.proposed.yml"
     proposed = yaml.safe_load(proposal.read_text(encoding="utf-8"))

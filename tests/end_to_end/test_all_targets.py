@@ -14,7 +14,7 @@ import pytest
 
 from orchestration.target_settings import TEMPLATES
 from tests.end_to_end.five_wishes_company import CAPACITY, LAST_WEEK, PEOPLE, PREDICTED, TARGETS, write_company
-from tests.running import personae
+from tests.running import personae_here
 
 WEEKS = 3
 OUTCOMES = [name for name in PREDICTED if name != "left"]
@@ -24,7 +24,7 @@ OUTCOMES = [name for name in PREDICTED if name != "left"]
 def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The company after three weeks, so that the first week's predictions have come due in the last."""
     folder = write_company(tmp_path_factory.mktemp("wishes") / "five_wishes")
-    done = personae("run", folder, "--week", LAST_WEEK.key, "--weeks", WEEKS, timeout=1800)
+    done = personae_here("run", folder, "--week", LAST_WEEK.key, "--weeks", WEEKS)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 

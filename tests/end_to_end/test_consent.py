@@ -26,7 +26,7 @@ from tests.end_to_end.smuggling_company import (
     smugglers,
     write_company,
 )
-from tests.running import personae
+from tests.running import personae_here
 
 WEEK = Week.containing((SCORED.date()).replace(day=SCORED.day - 7))
 
@@ -59,7 +59,7 @@ def trap_run(tmp_path_factory: pytest.TempPathFactory) -> TrapRun:
     folder = tmp_path_factory.mktemp("consent") / "trap"
     people = [*smugglers(), *random_people()]
     write_company(folder, people)
-    done = personae("run", folder, "--week", WEEK.key)
+    done = personae_here("run", folder, "--week", WEEK.key)
     assert done.returncode == 0, done.stdout + done.stderr
     with duckdb.connect(str(folder / ".personae" / "warehouse.duckdb"), read_only=True) as connection:
         persons = connection.execute(

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from tests.end_to_end.demo_company import LAST_WEEK, DemoRun
-from tests.running import personae
+from tests.running import personae_here
 
 
 def read(demo_run: DemoRun, query: str) -> pl.DataFrame:
@@ -72,7 +72,7 @@ def test_a_command_finds_look_alikes_of_a_persona_or_grows_it(demo_run: DemoRun,
     )
     options = ["--grow", "--on", "API,active_days_28d"] if growing else ["--method", "distance"]
     name = "grown" if growing else "found"
-    done = personae(
+    done = personae_here(
         "lookalike", demo_run.folder, "--persona", persona["persona_id"].item(), "--size", 50, "--name", name, *options
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -85,6 +85,6 @@ def test_a_command_finds_look_alikes_of_a_persona_or_grows_it(demo_run: DemoRun,
 
 
 def test_a_wrong_name_is_answered_with_the_nearest(demo_run: DemoRun) -> None:
-    done = personae("lookalike", demo_run.folder, "--seed", "propensity: {order_within_30_day: high}")
+    done = personae_here("lookalike", demo_run.folder, "--seed", "propensity: {order_within_30_day: high}")
     assert done.returncode == 2
     assert "did you mean 'order_within_30_days'?" in done.stderr

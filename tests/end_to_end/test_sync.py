@@ -1,94 +1,43 @@
-"""Destinations in the weekly run: two weeks of the demo company to vendors on this machine, one of which fails, and a
-search for credentials and addresses in all that was written and sent.
+"""Destinations in the weekly run: two weeks of the demo company (`demo_run`, and `later_company.py`) to vendors on this
+machine, one of which fails, and a search for credentials and addresses in all that was written and sent.
 
 Every request is held to the vendor's own description; where that is not beside the checkout, the tests skip.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import shutil
 import sqlite3
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
 import dagster as dg
 import duckdb
 import pytest
-from typer.testing import CliRunner
 
 from activation.destinations.klaviyo import Klaviyo
-from orchestration.audience_week import JudgedWeek
-from orchestration.cli import EXIT_RUN_FAILED, app
+from orchestration.cli import EXIT_RUN_FAILED
 from orchestration.defs.sync import sync_assets
 from orchestration.sync_events import asset_key
-from orchestration.sync_week import sync_destination
 from orchestration.warehouse import Warehouse
-from orchestration.workspace import Workspace
-from tests.end_to_end.demo_company import LAST_WEEK, DemoRun
-from tests.running import personae
-from tests.vendors.brevo import LocalBrevo
-from tests.vendors.hubspot import LocalHubSpot
-from tests.vendors.klaviyo import LocalKlaviyo
-from tests.vendors.on_loopback import Served, on_loopback
-
-WEEK_BEFORE = LAST_WEEK.back(1)
-KLAVIYO_KEY, BREVO_KEY, HUBSPOT_TOKEN = (
-    "pk_canary-of-klaviyo-71c2",
-    "xkeysib-canary-of-brevo-4e0a",
-    "pat-canary-hubspot-9d5b",
+from tests.end_to_end.demo_company import LAST_WEEK
+from tests.end_to_end.later_company import (
+    ACTIVE,
+    BREVO_KEY,
+    HUBSPOT_TOKEN,
+    KLAVIYO_KEY,
+    SECRETS,
+    Company,
+    keys_in_environment,
 )
-SECRETS = (KLAVIYO_KEY, BREVO_KEY, HUBSPOT_TOKEN)
-ADDRESS = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
-ACTIVE = "{features: {active_days_28d: {at_least: 2}}}"
-VERY_ACTIVE = "{features: {active_days_28d: {at_least: 7}}}"
-DECLARED = """\
-destinations:
-  newsletter:
-    kind: klaviyo
-    api_key: env:CANARY_KLAVIYO_KEY
-    base_url: %(klaviyo)s
-    sync: weekly
-    guards: {max_age_days: 36000}
-  crm-mail:
-    kind: brevo
-    api_key: file:secrets/brevo.key
-    base_url: %(brevo)s/v3/
-    sync: weekly
-    guards: {max_age_days: 36000}
-  broken:
-    kind: hubspot
-    token: env:CANARY_HUBSPOT_TOKEN
-    base_url: %(hubspot)s
-    sync: weekly
-    guards: {max_age_days: 36000}
-publish_gates: {size_jump: 5}
-audiences:
-  active:
-    people: %(active)s
-    purpose: email_marketing
-    destination: newsletter
-    attributes: {likely_to_order: propensity.order_within_30_days}
-  seldom:
-    people: {features: {active_days_28d: {at_most: 10}}}
-    purpose: email_marketing
-    destination: crm-mail
-    attributes: {first_name: contact.first_name}
-  everybody:
-    people: {features: {active_days_28d: {at_least: 1}}}
-    purpose: email_marketing
-    destination: broken
-  on_paper:
-    people: {features: {active_days_28d: {at_least: 15}}}
-    purpose: email_marketing
-"""
+from tests.vendors.klaviyo import LocalKlaviyo
+from tests.vendors.on_loopback import Served
 
+ADDRESS = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
+VERY_ACTIVE = "{features: {active_days_28d: {at_least: 7}}}"
 HOLD_ADDRESSES = re.compile(
     r"raw\.(contacts|consents|events|orders|messages|tickets|survey_answers)|staging\..*|intermediate\..*|quarantine\..*"
     r"|activation\.sync_snapshot"
@@ -99,100 +48,11 @@ FILES_OF_ADDRESSES = re.compile(r"\.personae/(activation|lookalikes/[^/]+)/.+\.c
 """Files that are made to hold addresses: audiences whose destination is `files`, and look-alikes somebody asked for."""
 
 
-@dataclass
-class Company:
-    """The demo company with three destinations, and all that its commands printed."""
-
-    folder: Path
-    klaviyo: Served
-    brevo: Served
-    hubspot: Served
-    printed: list[str] = field(default_factory=list)
-    approved_then: dict[str, set[str]] = field(default_factory=dict)
-    held: dict[str, set[str]] = field(default_factory=dict)
-
-    def open(self) -> Workspace:
-        return Workspace.open(self.folder)
-
-    def declares(self, active: str) -> None:
-        addresses = {name: getattr(self, name).base_url for name in ("klaviyo", "brevo", "hubspot")}
-        (self.folder / "activation.yml").write_text(DECLARED % {**addresses, "active": active}, encoding="utf-8")
-
-    def list_of(self, audience: str) -> set[str]:
-        """Whom Klaviyo holds."""
-        return set(self.klaviyo.vendor.held(audience))
-
-    def query(self, sql: str, *values: object) -> list[tuple[object, ...]]:
-        with Warehouse.of(self.open()).connect(read_only=True) as connection:
-            return connection.execute(sql, list(values)).fetchall()
-
-    def approved(self, week, audience: str) -> set[str]:
-        """Addresses of those whom the gate let through."""
-        rows = self.query(
-            "select lower(trim(c.email)) from activation.audiences as a "
-            "inner join intermediate.int_contactability as c on c.as_of = a.as_of and c.person_id = a.person_id "
-            "and c.purpose = 'email_marketing' and c.channel = 'email' "
-            "where a.as_of = ? and a.audience = ? and a.is_in",
-            week.as_of,
-            audience,
-        )
-        return {str(address) for (address,) in rows}
-
-    def sync(self, *arguments: str) -> int:
-        done = CliRunner().invoke(app, ["sync", str(self.folder), *arguments])
-        self.printed.append(done.output)
-        return done.exit_code
-
-
 @pytest.fixture(scope="module")
-def company(demo_run: DemoRun, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
-    """Two weeks: the first one sent by hand, the second one by the weekly run."""
-    folder = tmp_path_factory.mktemp("sync") / "havelgrid"
-    shutil.copytree(demo_run.folder, folder, symlinks=True)
-    secrets = folder / "secrets"
-    secrets.mkdir()
-    (secrets / "brevo.key").write_text(f"{BREVO_KEY}\n")
-    environment = {"CANARY_KLAVIYO_KEY": KLAVIYO_KEY, "CANARY_HUBSPOT_TOKEN": HUBSPOT_TOKEN}
-    before = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)
-    with ExitStack() as stack:
-        vendors = (LocalKlaviyo(), LocalBrevo(), LocalHubSpot())
-        for vendor in vendors:
-            vendor.page, vendor.polls_needed = 1000, 0
-        made = Company(folder, *(stack.enter_context(on_loopback(vendor)) for vendor in vendors))
-        try:
-            made.declares(ACTIVE)
-            two_weeks(made)
-            yield made
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-def two_weeks(company: Company) -> None:
-    workspace = company.open()
-    with Warehouse.of(workspace).connect() as connection:
-        for name in ("newsletter", "crm-mail"):
-            done = sync_destination(connection, workspace, WEEK_BEFORE, name)
-            assert done.state == "done", done.reason
-        judged = JudgedWeek(connection, workspace, LAST_WEEK)
-        (active,) = judged.sealed("newsletter")
-        wanted = {one.lower() for (one,) in connection.execute(f"select identifier from {active.relation}").fetchall()}
-        judged.close()
-    # The next run decides on its own week and forgets what it knew of this one.
-    company.approved_then = {name: company.approved(WEEK_BEFORE, name) for name in ("active", "seldom")}
-    company.held["week before"] = company.list_of("active")
-    # From here on the one refuses somebody who is to come, and the other is out of order and says too much.
-    company.klaviyo.vendor.refuses = {min(wanted - company.held["week before"])}
-    canary = min(company.held["week before"])
-    company.hubspot.answers_with = lambda headers: (
-        401,
-        json.dumps({"category": "EXPIRED", "message": f"no {headers.get('authorization')} of {canary}"}),
-    )
-    done = personae("run", company.folder, "--week", LAST_WEEK.key)
-    company.printed += [done.stdout, done.stderr]
-    assert done.returncode == 0, done.stdout + done.stderr
-    company.held["last week"] = company.list_of("active")
+def company(sent: Company) -> Iterator[Company]:
+    """The company after its two weeks."""
+    with keys_in_environment():
+        yield sent
 
 
 def test_who_joined_is_there_and_who_left_is_gone(company: Company) -> None:
@@ -339,10 +199,11 @@ def tables_with(company: Company, words: set[str]) -> set[str]:
 def test_no_credential_is_anywhere_but_where_it_was_put(company: Company) -> None:
     assert tables_with(company, set(SECRETS)) == set()
     # What is searched does hold what was told of a sync: in Dagster's storage, in the warehouse, in what was printed.
-    told = [name for name, text in written(company) if "people would leave active" in text]
+    texts = list(written(company))
+    told = [name for name, text in texts if "people would leave active" in text]
     assert any("dagster" in name for name in told) and any("printed" in name for name in told)
     assert "activation.sync_runs" in tables_with(company, {"people would leave active"})
-    assert [(name, secret) for name, text in written(company) for secret in SECRETS if secret in text] == []
+    assert [(name, secret) for name, text in texts for secret in SECRETS if secret in text] == []
     own = {KLAVIYO_KEY: company.klaviyo, BREVO_KEY: company.brevo, HUBSPOT_TOKEN: company.hubspot}
     for secret, vendor in own.items():
         assert vendor.received

@@ -239,7 +239,7 @@ def _corrected(name: str, document: dict[str, Any]) -> None:
                 del attributes["properties"]
 
 
-class _WithoutTimestamps(yaml.SafeLoader):
+class _WithoutTimestamps(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Brevo's description has an example that looks like a timestamp and is none."""
 
 

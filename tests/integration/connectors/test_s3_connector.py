@@ -188,7 +188,10 @@ def test_a_bucket_that_is_not_there_is_named(company: ConnectedCompany, s3: S3Se
     assert refusal(company) == "connector shop: the bucket, or a file that was listed in it, is not there"
 
 
-def test_a_server_that_does_not_answer_is_told(company: ConnectedCompany, s3: S3Server) -> None:
+def test_a_server_that_does_not_answer_is_told(
+    company: ConnectedCompany, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # how long it is asked again is not ours
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

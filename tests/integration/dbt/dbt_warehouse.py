@@ -28,7 +28,16 @@ from orchestration.value_week import VALUE_TABLES
 from orchestration.warehouse import make_tables
 
 DBT_PROJECT = Path(__file__).parents[3] / "dbt_project"
-ENVIRONMENT = {"PERSONAE_TEMP": "spill", "PERSONAE_CODE": str(DBT_PROJECT.parent), "NO_COLOR": "1"}
+# As in a run: dbt keeps its connection to the end, writes no debug log and no manifest.
+TARGET = "build"
+ENVIRONMENT = {
+    "PERSONAE_TEMP": "spill",
+    "PERSONAE_CODE": str(DBT_PROJECT.parent),
+    "DBT_LOG_LEVEL_FILE": "info",
+    "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    "DBT_WRITE_JSON": "false",
+    "NO_COLOR": "1",
+}
 
 ML_TABLES = """
 create schema if not exists ml;
@@ -137,6 +146,7 @@ class DbtWarehouse:
             "--profiles-dir": DBT_PROJECT,
             "--target-path": self.dbt_folder / "target",
             "--log-path": self.dbt_folder / "logs",
+            "--target": TARGET,
             "--vars": json.dumps(self.variables, sort_keys=True),
         }
         with pytest.MonkeyPatch.context() as patched:

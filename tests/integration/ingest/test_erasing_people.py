@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -62,6 +63,14 @@ class Shop(Company):
         )
         self.ingest()
 
+    @classmethod
+    def copied(cls, folder: Path) -> Shop:
+        """A shop whose folder was copied, with all that is loaded."""
+        shop = cls.__new__(cls)
+        shop.folder, shop.data = folder, folder / "data"
+        shop.reopen()
+        return shop
+
     def erase(self, *identifiers: str, **more: Any) -> erasure.Erased:
         self.connection.close()
         try:
@@ -101,9 +110,17 @@ class Shop(Company):
         self.reopen()
 
 
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a shop that nobody touches."""
+    shop = Shop(tmp_path_factory.mktemp("loaded") / "shop")
+    shop.connection.close()
+    return shop.folder
+
+
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path / "shop")
+def shop(tmp_path: Path, loaded: Path) -> Shop:
+    return Shop.copied(Path(shutil.copytree(loaded, tmp_path / "shop")))
 
 
 class TestErasing:

@@ -156,7 +156,7 @@ def worlds(draw: st.DrawFn) -> World:
     return World(seen, tuple(pairs.values()), apart, limits, draw(st.booleans()))
 
 
-MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @MANY

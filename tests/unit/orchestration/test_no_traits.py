@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from tests.trait_columns import TRAIT
 MODELS = Path(__file__).parents[3] / "dbt_project" / "models"
 
 
+@cache
 def published_columns() -> dict[str, list[str]]:
     """Columns of every mart, as their enforced contracts state them."""
     tables = {}
