@@ -22,6 +22,8 @@ PERSON_COLUMNS = {
     "email_normalized": "address in erased_addresses",
     "email_hash": "mailbox in erased_addresses",
 }
+# Other columns of these names do not hold what is compared: the number of people in a table of counts, say.
+KEY_TYPES = ("VARCHAR", "UBIGINT")
 # What a row says of the one whose row it is, and nobody else; the row goes by another column.
 OF_THE_ROW = frozenset(
     {"phone", "phone_hash", "person_before", "person_after", "identity_id", "device_id", "first_name", "last_name"}
@@ -53,7 +55,7 @@ def condition(schema: str, table: str, columns: Mapping[str, str]) -> str | None
     """
     if (schema, table) in KEPT:
         return None
-    conditions = [_is_in(column, told) for column, told in PERSON_COLUMNS.items() if columns.get(column) == "VARCHAR"]
+    conditions = [_is_in(column, told) for column, told in PERSON_COLUMNS.items() if columns.get(column) in KEY_TYPES]
     if {"identity_kind", "identity_id"} <= set(columns):
         conditions.append(
             "(identity_kind || ':' || identity_id) in (select kind || ':' || value from erased_own_identities)"
