@@ -279,7 +279,11 @@ def _scales(
 
 def _anchors(one: PersonaDefinition, met: NDArray[np.float64], people: pl.Series) -> NDArray[np.int64]:
     """Rows that hold a persona in place: its examples, and people who meet its rules (or come nearest to them)."""
-    rows = np.flatnonzero(people.is_in(pl.Series(one.examples, dtype=pl.UInt64).implode()).to_numpy()) if one.examples else np.empty(0, np.int64)
+    rows = (
+        np.flatnonzero(people.is_in(pl.Series(one.examples, dtype=pl.UInt64).implode()).to_numpy())
+        if one.examples
+        else np.empty(0, np.int64)
+    )
     if one.rules:
         meeting = np.flatnonzero(met >= 1.0)
         if not len(meeting):
