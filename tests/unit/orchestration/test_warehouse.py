@@ -59,7 +59,9 @@ def test_only_what_asks_for_it_has_its_texts_packed(
     warehouse: Warehouse, packs_texts: bool, expected: set[str]
 ) -> None:
     with warehouse.connect(packs_texts=packs_texts) as connection:
-        connection.execute("create table texts as select 'one of ' || md5(i::varchar) as text from range(300000) as t(i)")
+        connection.execute(
+            "create table texts as select 'one of ' || md5(i::varchar) as text from range(300000) as t(i)"
+        )
         connection.execute("checkpoint")
         used = connection.execute(
             "select distinct compression from pragma_storage_info('texts') where segment_type = 'VARCHAR'"
