@@ -1,5 +1,7 @@
 """People of tests by short names: `ann` is a number in the warehouse, in the order of the alphabet."""
 
+import polars as pl
+
 
 def number(name: str) -> int:
     """The person's number; a name has at most eight letters."""
@@ -19,3 +21,8 @@ create macro person(name) as cast('0x' || rpad(hex(name), 16, '0') as ubigint);
 create macro called(person_id) as rtrim(decode(unhex(format('{:016x}', person_id))), chr(0));
 """
 """The same in SQL, for a database of a test."""
+
+
+def person_ids(count: int, first: int = 0) -> pl.Series:
+    """Ids of so many people, one after the other."""
+    return pl.Series("person_id", range(first, first + count), dtype=pl.UInt64)

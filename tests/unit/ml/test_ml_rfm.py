@@ -4,12 +4,13 @@ import numpy as np
 import polars as pl
 
 from ml.rfm import RfmCuts
+from tests.people_by_name import person_ids
 
 
 def people(days: list[float], purchases: list[int], amount: list[float | None]) -> pl.DataFrame:
     return pl.DataFrame(
         {
-            "person_id": [f"p{number:05d}" for number in range(len(days))],
+            "person_id": person_ids(len(days)),
             "days_since_purchase": days,
             "purchases": purchases,
             "mean_amount": pl.Series(amount, dtype=pl.Float64),
