@@ -198,7 +198,7 @@ def _lived(truth: NDArray[np.int64], week: int, personas: list[str]) -> PlantedW
     return Alive(
         pl.DataFrame(
             {
-                "person_id": [str(one) for one in there],
+                "person_id": pl.Series(there, dtype=pl.UInt64),
                 "persona": [personas[truth[week, one]] for one in there],
                 "moved": _moved(truth)[week, there],
             }

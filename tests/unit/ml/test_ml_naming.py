@@ -1,6 +1,6 @@
 import polars as pl
 import pytest
-from planted_people import CATALOGUE, catalogue_of, planted_people
+from planted_people import CATALOGUE, FIRST_PERSON, catalogue_of, planted_people
 from polars.testing import assert_frame_equal
 
 from ml.naming import describe_personas, name_personas, profile_personas, told_figure
@@ -137,7 +137,7 @@ def test_descriptions_are_figures(profiles):
     assert list(described) == ["persona-01", "persona-02", "persona-03", "persona-04"]
     assert described["persona-04"].startswith("11% of the people. What marks them: ")
     assert "administrators (everybody: " in described["persona-04"]
-    assert all("p_0" not in sentence for sentence in described.values())
+    assert all(str(FIRST_PERSON)[:8] not in sentence for sentence in described.values())
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_cut_points_stay_when_people_change() -> None:
     later = people([250.0, 1.0], [499, 1], [499.0, None])
     alone = cuts.score(later.head(1))
     assert cuts.score(later).head(1).equals(alone)
-    assert cuts.score(later).row(1) == ("p00001", 5, 1, 1, "new")
+    assert cuts.score(later).row(1) == (1, 5, 1, 1, "new")
 
 
 def test_every_combination_has_a_name() -> None:

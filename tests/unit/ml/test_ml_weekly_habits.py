@@ -84,7 +84,7 @@ def test_a_week_speaks_for_the_persona_it_was_drawn_from(recent, habits):
 
 
 def test_silence_is_evidence_for_whoever_does_less(recent, habits):
-    silent = weekly_evidence(habits, recent, pl.Series(["nobody"]))
+    silent = weekly_evidence(habits, recent, person_ids(1, first=10**6))
     assert silent[0, READER] - silent[0, BUILDER] == pytest.approx(2.0, abs=0.5)  # P(0 | 2 visits) / P(0 | 4 visits)
 
 
