@@ -76,7 +76,8 @@ class AudienceCompany:
             "create table people as select 'p' || lpad(i::varchar, 3, '0') as p, i from range(?) as t (i)", people
         )
         self.execute(
-            "insert into intermediate.int_identities_resolved select person(p), 'contact', 'c-' || p, ?, null from people",
+            "insert into intermediate.int_identities_resolved "
+            "select person(p), 'contact', 'c-' || p, ?, null from people",
             LONG_AGO,
         )
         self.execute(
@@ -130,8 +131,8 @@ class AudienceCompany:
         for table, values in {
             "intermediate.int_people": "$as_of, person(p)",
             "intermediate.int_profiling_permissions": "$as_of, person(p), true, 'granted'",
-            "intermediate.int_contactability": "$as_of, person(p), 'email', 'email_marketing', 'c-' || p, p || '@example.com', "
-            "true, false, 'granted', timestamp '2025-06-01'",
+            "intermediate.int_contactability": "$as_of, person(p), 'email', 'email_marketing', 'c-' || p, "
+            "p || '@example.com', true, false, 'granted', timestamp '2025-06-01'",
             "marts.segment_memberships": f"$as_of, person(p), 'persona', {persona}, "
             "case i % 2 when 0 then 'Night owls' else 'Early birds' end, 0.5",
             "marts.person_propensities": "$as_of, person(p), 'churn', case i % 4 when 0 then 0.9 else 0.1 end, "
