@@ -36,7 +36,8 @@ def test_everybody_who_may_be_profiled_has_a_class_or_a_reason(demo_run: DemoRun
     classes = demo_run.table("adoption_classes")
     people = read(
         demo_run,
-        f"select {person_name_sql('person_id')} as person_id from intermediate.int_people where as_of = '{LAST_WEEK.as_of}'",
+        f"select {person_name_sql('person_id')} as person_id from intermediate.int_people "
+        f"where as_of = '{LAST_WEEK.as_of}'",
     )
     assert set(classes["person_id"]) == set(people["person_id"])
     nowhere = pl.col("adoption_class") == "unclassified"

@@ -20,7 +20,8 @@ def test_everybody_who_may_be_profiled_has_a_score_or_a_reason_per_group(demo_ru
     groups = affinities.filter(pl.col("phrase").is_null())
     people = read(
         demo_run,
-        f"select {person_name_sql('person_id')} as person_id from intermediate.int_people where as_of = '{LAST_WEEK.as_of}'",
+        f"select {person_name_sql('person_id')} as person_id from intermediate.int_people "
+        f"where as_of = '{LAST_WEEK.as_of}'",
     )
     assert groups.height == 4 * people.height
     assert set(affinities["person_id"]) == set(people["person_id"])

@@ -16,7 +16,8 @@ def known_identifiers(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
         "with plain as (select contact_id as value from raw.contacts union select email from raw.contacts "
         "union select lower(trim(email)) from raw.contacts union select phone from raw.contacts "
         "union select user_id from raw.events union select device_id from raw.events "
-        "union select order_id from raw.orders union select format('p_{:016x}', person_after) from intermediate.identity_changes) "
+        "union select order_id from raw.orders "
+        "union select format('p_{:016x}', person_after) from intermediate.identity_changes) "
         "select value from plain where length(value) > 4 union select sha256(value) from plain where length(value) > 4"
     ).pl()
 
@@ -27,8 +28,8 @@ def test_every_column_that_holds_somebody_is_in_the_registry(demo_run: DemoRun) 
         known = known_identifiers(connection)  # noqa: F841 - DuckDB reads it by name
         connection.execute("create temp table known as select distinct value from known")
         connection.execute(
-            "create temp macro called(value) as "
-            "case typeof(value) when 'UBIGINT' then format('p_{:016x}', try_cast(value as ubigint)) else value::varchar end"
+            "create temp macro called(value) as case typeof(value) when 'UBIGINT' "
+            "then format('p_{:016x}', try_cast(value as ubigint)) else value::varchar end"
         )
         forgotten, found = [], set()
         for schema, table, column in connection.execute(
