@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from activation.people import person_name_sql
 from orchestration.sql import identifier
 
 # By a value in one of these columns a row is of somebody who is erased.
 PERSON_COLUMNS = {
-    "person_id": "value in erased_persons",
+    "person_id": f"{person_name_sql('value')} in erased_persons",  # in files; tables hold the number
     "contact_id": "value in erased_contacts",
     "other_contact_id": "value in erased_contacts",
     "user_id": "value in erased_users",
@@ -22,8 +23,6 @@ PERSON_COLUMNS = {
     "email_normalized": "address in erased_addresses",
     "email_hash": "mailbox in erased_addresses",
 }
-# Other columns of these names do not hold what is compared: the number of people in a table of counts, say.
-KEY_TYPES = ("VARCHAR", "UBIGINT")
 # What a row says of the one whose row it is, and nobody else; the row goes by another column.
 OF_THE_ROW = frozenset(
     {"phone", "phone_hash", "person_before", "person_after", "identity_id", "device_id", "first_name", "last_name"}
@@ -55,7 +54,9 @@ def condition(schema: str, table: str, columns: Mapping[str, str]) -> str | None
     """
     if (schema, table) in KEPT:
         return None
-    conditions = [_is_in(column, told) for column, told in PERSON_COLUMNS.items() if columns.get(column) in KEY_TYPES]
+    conditions = [_is_in(column, told) for column, told in PERSON_COLUMNS.items() if columns.get(column) == "VARCHAR"]
+    if columns.get("person_id") == "UBIGINT":
+        conditions.append("person_id in (select value from erased_persons)")
     if {"identity_kind", "identity_id"} <= set(columns):
         conditions.append(
             "(identity_kind || ':' || identity_id) in (select kind || ':' || value from erased_own_identities)"

@@ -255,8 +255,8 @@ def test_the_seed_does_not_shift_the_ranks_of_others():
 
 
 def test_the_name_of_a_model_follows_from_what_it_is_made_of():
-    assert model_id("a", "x", ["f"], ["p1", "p2"], "w") == model_id("a", "x", ["f"], ["p2", "p1"], "w")
-    assert model_id("a", "x", ["f"], ["p1"], "w") != model_id("a", "x", ["f"], ["p2"], "w")
+    assert model_id("a", "x", ["f"], [1, 2], "w") == model_id("a", "x", ["f"], [2, 1], "w")
+    assert model_id("a", "x", ["f"], [1], "w") != model_id("a", "x", ["f"], [2], "w")
 
 
 def people_of_groups(**groups):
