@@ -140,7 +140,7 @@ def track_world(
     return result
 
 
-def labels_of(placed: pl.DataFrame) -> dict[str, str]:
+def labels_of(placed: pl.DataFrame) -> dict[int, str]:
     """Persona by person."""
     return dict(placed.select("person_id", "persona_id").iter_rows())
 
