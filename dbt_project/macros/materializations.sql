@@ -51,11 +51,29 @@
    which is once after an update, dbt-duckdb's way is taken. #}
 {% materialization incremental, adapter='duckdb', supported_languages=['sql', 'python'] %}
     {%- set existing_relation = load_cached_relation(this) -%}
-    {% if model['language'] != 'sql' or config.get('incremental_strategy') != 'append' %}
-        {{ return(dbt.materialization_incremental_duckdb()) }}
-    {% elif existing_relation is none or existing_relation.type != 'table' or should_full_refresh() %}
+    {%- set is_new = existing_relation is none or existing_relation.type != 'table' or should_full_refresh() -%}
+    {% if model['language'] == 'python' %}
+        {# Beside the table that stands, as above; dbt lets nobody but the materialization itself run it. #}
+        {%- set target_relation = this.incorporate(type='table') -%}
+        {%- set given_relation = make_intermediate_relation(target_relation) -%}
+        {{ drop_relation_if_exists(load_cached_relation(given_relation)) }}
+        {% call statement('main', language='python') -%}
+            {{- create_table_as(False, given_relation, compiled_code, 'python') }}
+        {%- endcall %}
+        {% do adapter.ensure_transaction() %}
+        {% if is_new %}
+            {{ drop_relation_if_exists(existing_relation) }}
+            {% do adapter.rename_relation(given_relation, target_relation) %}
+        {% else %}
+            {% do process_schema_changes('append_new_columns', given_relation, existing_relation) %}
+            {% do run_query('insert into ' ~ existing_relation ~ ' by name select * from ' ~ given_relation) %}
+            {% do adapter.drop_relation(given_relation) %}
+        {% endif %}
+        {% do adapter.commit() %}
+        {{ return({'relations': [target_relation]}) }}
+    {% elif is_new %}
         {{ return(replaced_by('table', sql)) }}
-    {% elif not has_columns_of(existing_relation, sql) %}
+    {% elif config.get('incremental_strategy') != 'append' or not has_columns_of(existing_relation, sql) %}
         {{ return(dbt.materialization_incremental_duckdb()) }}
     {% endif %}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
