@@ -6,6 +6,7 @@ import duckdb
 import polars as pl
 from scipy.stats import spearmanr
 
+from activation.people import person_name_sql
 from tests.end_to_end.demo_company import LAST_WEEK, WEEKS, DemoRun
 
 
@@ -18,7 +19,7 @@ def with_truth(demo_run: DemoRun) -> pl.DataFrame:
     """The classes of the last week with what was planted."""
     persons = read(
         demo_run,
-        "select identity_id as contact_ids, arg_max(person_id, valid_from) as person_id "
+        "select identity_id as contact_ids, format('p_{:016x}', arg_max(person_id, valid_from)) as person_id "
         "from intermediate.int_identities_resolved where identity_kind = 'contact' group by all",
     )
     humans = pl.read_parquet(demo_run.folder / "truth" / "people.parquet").explode("contact_ids")
@@ -33,7 +34,11 @@ def with_truth(demo_run: DemoRun) -> pl.DataFrame:
 
 def test_everybody_who_may_be_profiled_has_a_class_or_a_reason(demo_run: DemoRun) -> None:
     classes = demo_run.table("adoption_classes")
-    people = read(demo_run, f"select person_id from intermediate.int_people where as_of = '{LAST_WEEK.as_of}'")
+    people = read(
+        demo_run,
+        f"select {person_name_sql('person_id')} as person_id from intermediate.int_people "
+        f"where as_of = '{LAST_WEEK.as_of}'",
+    )
     assert set(classes["person_id"]) == set(people["person_id"])
     nowhere = pl.col("adoption_class") == "unclassified"
     assert classes.select((nowhere == pl.col("abstained_reason").is_not_null()).all()).item()
