@@ -19,7 +19,9 @@ def kpis(company, dbt_folder, tmp_path_factory) -> tuple[pl.DataFrame, list[pl.D
     again = DbtWarehouse(folder, dbt_folder, company.warehouse.variables)
     before = again.read(KPIS)
     with again.connect() as connection:
-        connection.execute("insert into marts.segment_kpis select * replace (as_of - 7 as as_of) from marts.segment_kpis")
+        connection.execute(
+            "insert into marts.segment_kpis select * replace (as_of - 7 as as_of) from marts.segment_kpis"
+        )
         connection.execute("alter table marts.segment_kpis drop column mean_probability")
     runs = []
     for _ in range(2):

@@ -14,7 +14,7 @@ STATED_AT = "coalesce(updated_at, _delivered_at - interval '24' hour, created_at
 
 
 def deliveries(seed: int) -> pl.DataFrame:
-    """Rows of a few keys as four loads bring them: late, at the same moment, without a date, one key twice in a file."""
+    """Rows of a few keys as four loads bring them: late, at one moment, without a date, a key twice in a file."""
     chance = np.random.default_rng(seed)
     start = datetime(2026, 1, 5)
 
@@ -58,7 +58,9 @@ def test_wide_rows_hold_as_long_as_any_others_whatever_came_late_or_twice() -> N
             delivered = deliveries(seed)
             connection.register("delivered", delivered.to_arrow())
             expected = valid(connection, "versions('stated', 'contact_id')")
-            assert valid(connection, "versions_of_wide_rows('stated', 'contact_id', 'delivered', stated_at)") == expected
+            assert (
+                valid(connection, "versions_of_wide_rows('stated', 'contact_id', 'delivered', stated_at)") == expected
+            )
             lasting += sum(row[5] is None for row in expected)
             ended += sum(row[5] is not None for row in expected)
             never += delivered.height - len(expected)
