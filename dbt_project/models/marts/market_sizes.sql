@@ -2,6 +2,9 @@
 
 {%- set has_companies = is_delivered('accounts') and is_delivered('contacts') %}
 {%- set purpose, channel = var('activation').purpose, var('activation').channel %}
+{#- Who is counted, and which of them that are. #}
+{%- set audiences = {'everyone': '', 'contactable': ' and is_contactable'} %}
+{%- set nobody = 'case when probability is not null then ln(greatest(1 - probability, 1e-9)) end' %}
 
 with
 
@@ -47,19 +50,6 @@ companies as (
 
 ),
 
-company_of_person as (
-
-    select
-        people.as_of,
-        people.person_id,
-        people.account_id
-    from {{ ref('int_people') }} as people
-    inner join companies
-        on people.as_of = companies.as_of
-        and people.account_id = companies.account_id
-
-),
-
 {%- endif %}
 
 {# What is looked up of a person, once for all segments. #}
@@ -69,7 +59,7 @@ people as (
         people.as_of,
         people.person_id,
         contactable.person_id is not null as is_contactable,
-        {{ 'company_of_person.account_id' if has_companies else 'cast(null as varchar)' }} as account_id
+        {{ 'companies.account_id' if has_companies else 'cast(null as varchar)' }} as account_id
     from {{ ref('int_people') }} as people
     inner join weeks
         on people.as_of = weeks.as_of
@@ -77,9 +67,9 @@ people as (
         on people.as_of = contactable.as_of
         and people.person_id = contactable.person_id
     {%- if has_companies %}
-    left join company_of_person
-        on people.as_of = company_of_person.as_of
-        and people.person_id = company_of_person.person_id
+    left join companies
+        on people.as_of = companies.as_of
+        and people.account_id = companies.account_id
     {%- endif %}
 
 ),
@@ -145,54 +135,61 @@ placed as (
 ),
 
 {# Companies first, so that people are counted from far fewer rows. Nobody of a company belongs where all of them do not. #}
-placed_by_company as (
+companies_of_segments as (
 
     select
         as_of,
         segment_type,
         segment_id,
         account_id,
-        is_contactable,
-        count(*) filter (where is_member) as people,
-        sum({{ exact_amount('probability') }}) as expected_people,
-        sum({{ exact_amount('probability * (1 - probability)') }}) as variance,
-        sum({{ exact_amount('case when probability is not null then ln(greatest(1 - probability, 1e-9)) end') }}) as nobody
+        {%- for audience, among in audiences.items() %}
+        count(*) filter (where is_member{{ among }}) as {{ audience }}_people,
+        sum({{ exact_amount('probability') }}) filter (where true{{ among }}) as {{ audience }}_expected_people,
+        sum({{ exact_amount('probability * (1 - probability)') }}) filter (where true{{ among }}) as {{ audience }}_variance,
+        1 - exp(cast(sum({{ exact_amount(nobody) }}) filter (where true{{ among }}) as double))
+            as {{ audience }}_company_probability{{ ',' if not loop.last }}
+        {%- endfor %}
     from placed
     group by
         as_of,
         segment_type,
         segment_id,
-        account_id,
-        is_contactable
+        account_id
 
 ),
 
-by_audience as (
+sizes_by_audience as (
 
     select
-        placed_by_company.as_of,
-        placed_by_company.segment_type,
-        placed_by_company.segment_id,
-        audiences.audience,
-        placed_by_company.account_id,
-        sum(placed_by_company.people) as people,
-        sum(placed_by_company.expected_people) as expected_people,
-        sum(placed_by_company.variance) as variance,
-        1 - exp(cast(sum(placed_by_company.nobody) as double)) as company_probability
-    from placed_by_company
-    inner join (
-        select 'everyone' as audience
-        union all
-        select 'contactable' as audience
-    ) as audiences
-        on placed_by_company.is_contactable
-        or audiences.audience = 'everyone'
+        as_of,
+        segment_type,
+        segment_id,
+        unnest([
+            {%- for audience in audiences %}
+            {
+                'audience': '{{ audience }}',
+                'people': sum({{ audience }}_people),
+                'expected_people': cast(sum({{ audience }}_expected_people) as double),
+                'people_error': sqrt(cast(sum({{ audience }}_variance) as double)),
+                'companies': count(*) filter (where {{ audience }}_people > 0 and account_id is not null),
+                'expected_companies': cast(
+                    sum({{ exact_amount(audience ~ '_company_probability') }}) filter (where account_id is not null) as double
+                ),
+                'companies_error': sqrt(
+                    cast(
+                        sum({{ exact_amount(audience ~ '_company_probability * (1 - ' ~ audience ~ '_company_probability)') }})
+                            filter (where account_id is not null)
+                        as double
+                    )
+                )
+            }{{ ',' if not loop.last }}
+            {%- endfor %}
+        ]) as size
+    from companies_of_segments
     group by
-        placed_by_company.as_of,
-        placed_by_company.segment_type,
-        placed_by_company.segment_id,
-        audiences.audience,
-        placed_by_company.account_id
+        as_of,
+        segment_type,
+        segment_id
 
 ),
 
@@ -202,27 +199,14 @@ sizes as (
         as_of,
         segment_type,
         segment_id,
-        audience,
-        sum(people) as people,
-        cast(sum(expected_people) as double) as expected_people,
-        sqrt(cast(sum(variance) as double)) as people_error,
-        count(*) filter (where people > 0 and account_id is not null) as companies,
-        cast(
-            sum({{ exact_amount('company_probability') }}) filter (where account_id is not null) as double
-        ) as expected_companies,
-        sqrt(
-            cast(
-                sum({{ exact_amount('company_probability * (1 - company_probability)') }})
-                    filter (where account_id is not null)
-                as double
-            )
-        ) as companies_error
-    from by_audience
-    group by
-        as_of,
-        segment_type,
-        segment_id,
-        audience
+        size.audience as audience,
+        size.people as people,
+        size.expected_people as expected_people,
+        size.people_error as people_error,
+        size.companies as companies,
+        size.expected_companies as expected_companies,
+        size.companies_error as companies_error
+    from sizes_by_audience
 
 ),
 

@@ -1,13 +1,7 @@
-{{ config(pre_hook=before_begin("{{ forget_weeks('is_scored') }}")) }}
+{# A view: what was scored is what is published, and a million people are not copied for it. #}
+{{ config(materialized='view') }}
 
 with
-
-weeks as (
-
-    select * from {{ ref('int_weeks') }}
-    where is_scored
-
-),
 
 propensity_scores as (
 
@@ -18,16 +12,14 @@ propensity_scores as (
 person_propensities as (
 
     select
-        propensity_scores.as_of,
-        propensity_scores.person_id,
-        cast(propensity_scores.target as varchar) as target,
-        cast(propensity_scores.probability as double) as probability,
-        cast(propensity_scores.band as varchar) as band,
-        cast(propensity_scores.abstained_reason as varchar) as abstained_reason,
-        cast(propensity_scores.model_id as varchar) as model_id
+        as_of,
+        person_id,
+        cast(target as varchar) as target,
+        cast(probability as double) as probability,
+        cast(band as varchar) as band,
+        cast(abstained_reason as varchar) as abstained_reason,
+        cast(model_id as varchar) as model_id
     from propensity_scores
-    inner join weeks
-        on propensity_scores.as_of = weeks.as_of
 
 )
 

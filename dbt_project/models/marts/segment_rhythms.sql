@@ -74,26 +74,41 @@ person_weekdays as (
 
 ),
 
-segment_weekdays as (
+{# People whose hours are the same are counted first: most have one or two, so that hours are looked at far fewer times. #}
+segment_hours as (
 
     select
         person_weekdays.as_of,
         memberships.segment_type,
         memberships.segment_id,
         person_weekdays.weekday,
-        unnest([
-            {%- for hour in range(24) %}
-            {
-                'hour': {{ hour }},
-                'active_hours': sum(bit_count(person_weekdays.active_hours & {{ bits_of_hour(hour) }})),
-                'people': count(*) filter (where person_weekdays.active_hours & {{ bits_of_hour(hour) }} <> 0)
-            }{{ ',' if not loop.last }}
-            {%- endfor %}
-        ]) as cell
+        person_weekdays.active_hours,
+        count(*) as people
     from person_weekdays
     inner join memberships
         on person_weekdays.as_of = memberships.as_of
         and person_weekdays.person_id = memberships.person_id
+    group by 1, 2, 3, 4, 5
+
+),
+
+segment_weekdays as (
+
+    select
+        as_of,
+        segment_type,
+        segment_id,
+        weekday,
+        unnest([
+            {%- for hour in range(24) %}
+            {
+                'hour': {{ hour }},
+                'active_hours': sum(people * bit_count(active_hours & {{ bits_of_hour(hour) }})),
+                'people': sum(people) filter (where active_hours & {{ bits_of_hour(hour) }} <> 0)
+            }{{ ',' if not loop.last }}
+            {%- endfor %}
+        ]) as cell
+    from segment_hours
     group by 1, 2, 3, 4
 
 ),

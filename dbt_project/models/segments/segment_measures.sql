@@ -6,6 +6,7 @@
 {%- set measures = features | rejectattr('kind', 'equalto', 'category') | list %}
 {%- set numbers = features | selectattr('kind', 'equalto', 'number') | list %}
 {%- set categories = features | selectattr('kind', 'equalto', 'category') | list %}
+{%- set types = types_of_columns(ref('person_features')) %}
 {%- set levels_shown = 8 %}
 {%- set score_labels = {
     'brand': 'Care for the brand, 0 to 1',
@@ -15,6 +16,26 @@
 } %}
 {%- set phrase_labels = {'trigger': 'Responds to: ', 'event': 'Signs of: ', 'target': 'Is like: '} %}
 {%- set preference_labels = {'content': 'Answers the content', 'offer': 'Answers the offer'} %}
+
+{#- Everybody's features, and everybody's with the segments they are in. Written where they are read, because each reader
+    needs other columns: a part of the query that several read is kept whole, which takes longer than the reading. #}
+{%- set features_of_weeks %}
+        select person_features.*
+        from {{ ref('person_features') }} as person_features
+        inner join weeks
+            on person_features.as_of = weeks.as_of
+{%- endset %}
+{%- set members %}
+        select
+            coalesce(person_segments.combination, 0) as combination,
+            person_features.*
+        from {{ ref('person_features') }} as person_features
+        inner join weeks
+            on person_features.as_of = weeks.as_of
+        left join person_segments
+            on person_features.as_of = person_segments.as_of
+            and person_features.person_id = person_segments.person_id
+{%- endset %}
 
 with
 
@@ -38,15 +59,6 @@ memberships as (
 
 ),
 
-person_features as (
-
-    select person_features.*
-    from {{ ref('person_features') }} as person_features
-    inner join weeks
-        on person_features.as_of = weeks.as_of
-
-),
-
 {# People who belong to the same segments are added up once, whatever the number of segments: what a segment or
    everybody comes to is added from there. #}
 person_segments as (
@@ -62,19 +74,8 @@ person_segments as (
 
 ),
 
-members as (
-
-    select
-        coalesce(person_segments.combination, 0) as combination,
-        person_features.*
-    from person_features
-    left join person_segments
-        on person_features.as_of = person_segments.as_of
-        and person_features.person_id = person_segments.person_id
-
-),
-
-{# Which segments a combination stands for is told by any one of its people; all of them are part of everybody. #}
+{# Which segments a combination stands for is told by any one of its people; all of them are part of everybody, and so is
+   who belongs to none. #}
 combination_segments as (
 
     select
@@ -101,7 +102,14 @@ combination_segments as (
         combination,
         'everybody' as segment_type,
         'everybody' as segment_id
-    from members
+    from person_segments
+    union all
+    select
+        as_of,
+        0 as combination,
+        'everybody' as segment_type,
+        'everybody' as segment_id
+    from weeks
 
 ),
 
@@ -119,12 +127,13 @@ combination_features as (
             {
                 'characteristic': '{{ feature.name }}',
                 'people': count({{ feature.name }}),
-                'total': sum({{ exact_amount(feature.name) }}),
+                'total': {{ exact_total(feature.name, types[feature.name]) }},
                 'variance': var_pop(cast({{ feature.name }} as double))
             }{{ ',' if not loop.last }}
             {%- endfor %}
         ]) as measure
-    from members
+    from ({{ members }}
+    ) as members
     group by
         as_of,
         combination
@@ -139,7 +148,8 @@ combination_features as (
             'total': cast(null as decimal(38, 6)),
             'variance': cast(null as double)
         } as measure
-    from members
+    from ({{ members }}
+    ) as members
     where false
     {%- endif %}
 
@@ -294,13 +304,15 @@ shapes as (
                 {'characteristic': '{{ feature.name }}', 'skewness': skewness(cast({{ feature.name }} as double))}{{ ',' if not loop.last }}
                 {%- endfor %}
             ]) as shape
-        from person_features
+        from ({{ features_of_weeks }}
+        ) as person_features
         group by as_of
         {%- else %}
         select
             as_of,
             {'characteristic': cast(null as varchar), 'skewness': cast(null as double)} as shape
-        from person_features
+        from ({{ features_of_weeks }}
+        ) as person_features
         where false
         {%- endif %}
     ) as measured
@@ -361,7 +373,8 @@ combination_categories as (
             when grouping({{ feature.name }}) = 0 then cast({{ feature.name }} as varchar)
             {%- endfor %}
         end as level
-    from members
+    from ({{ members }}
+    ) as members
     group by grouping sets (
         {%- for feature in categories %}
         (as_of, combination, {{ feature.name }}){{ ',' if not loop.last }}
@@ -375,7 +388,8 @@ combination_categories as (
         cast(null as bigint) as people,
         cast(null as varchar) as feature,
         cast(null as varchar) as level
-    from members
+    from ({{ members }}
+    ) as members
     where false
     {%- endif %}
 

@@ -43,7 +43,7 @@ stated as (
 
 versions as (
 
-    {{ versions('stated', 'contact_id') }}
+    {{ versions_of_wide_rows('stated', 'contact_id', source('raw', 'contacts'), contact_stated_at()) }}
 
 )
 
