@@ -26,6 +26,7 @@ from orchestration.defs.sync import sync_assets
 from orchestration.defs.tables import feature_tables, mart_tables
 from orchestration.defs.uplift import uplift_assets
 from orchestration.defs.values import value_assets
+from orchestration.two_at_once import two_at_once
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 
@@ -66,7 +67,7 @@ def definitions_for(workspace: Workspace, loggers: dict[str, dg.LoggerDefinition
         schedules=[monday_schedule(workspace, job)],
         sensors=[new_extracts_sensor(workspace, job)],
         resources={"warehouse": Warehouse.of(workspace), "dbt": dbt_resource(workspace)},
-        executor=dg.in_process_executor,
+        executor=two_at_once,
         loggers=loggers,
     )
 

@@ -21,7 +21,7 @@ class RunProgress(logging.Handler):
         super().__init__()
         self.console = console
         self.status = console.status("starting") if console.is_terminal else None
-        self._last = time.perf_counter()
+        self._last: dict[str | None, float] = {}  # by step, since two may run at once
         self._seen: set[str] = set()
         if self.status:
             self.status.start()
@@ -40,8 +40,8 @@ class RunProgress(logging.Handler):
                 self.console.print(Text(record.getMessage(), style="yellow"))
             return
         kind = event.event_type
-        if kind == dg.DagsterEventType.STEP_START and self.status:
-            self.status.update(f"{event.step_key} ...")
+        if kind == dg.DagsterEventType.STEP_START:
+            self._started(event)
         elif kind == dg.DagsterEventType.ASSET_MATERIALIZATION:
             self._materialized(event)
         elif kind == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
@@ -51,6 +51,11 @@ class RunProgress(logging.Handler):
         elif kind == dg.DagsterEventType.STEP_FAILURE:
             self._failed(event)
 
+    def _started(self, event: dg.DagsterEvent) -> None:
+        self._last[event.step_key] = time.perf_counter()
+        if self.status:
+            self.status.update(f"{event.step_key} ...")
+
     def _materialized(self, event: dg.DagsterEvent) -> None:
         materialization = event.step_materialization_data.materialization
         name = materialization.asset_key.to_user_string()
@@ -59,8 +64,8 @@ class RunProgress(logging.Handler):
         self._seen.add(name)
         now = time.perf_counter()
         seconds = _number(materialization.metadata, "Execution Duration")
-        seconds = now - self._last if seconds is None else seconds
-        self._last = now
+        seconds = now - self._last.get(event.step_key, now) if seconds is None else seconds
+        self._last[event.step_key] = now
         count = next((n for key in ROW_COUNT_KEYS if (n := _number(materialization.metadata, key)) is not None), None)
         rows = "" if count is None else f"{count:>14,.0f} rows"
         self.console.print(Text.assemble(("✓ ", "green"), f"{name:<46}", f"{rows:<20}", (f"{seconds:7.1f} s", "dim")))

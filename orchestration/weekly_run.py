@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run
 from rich.console import Console
 
 from orchestration.dagster_home import (
@@ -47,12 +49,13 @@ def _run(workspace: Workspace, weeks: list[Week], console: Console) -> bool:
     job = definitions_for(workspace, loggers={LOGGER_NAME: progress_logger(progress)}).resolve_job_def(WEEKLY_JOB)
     instance = open_instance(workspace)
     try:
-        return job.execute_in_process(
+        # `execute_in_process` would take an executor of its own, and `execute_job` makes the definitions once more.
+        run = instance.create_run_for_job(
+            job,
             run_config={"loggers": {LOGGER_NAME: {}}},
-            instance=instance,
-            raise_on_error=False,
-            tags=_partition_tags(weeks) | {PROCESS_TAG: process_tag()},
-        ).success
+            tags=dict(job.run_tags) | _partition_tags(weeks) | {PROCESS_TAG: process_tag()},
+        )
+        return execute_run(InMemoryJob(job), run, instance).success
     finally:
         Warehouse.of(workspace).let_go()
         progress.close()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from orchestration.adoption_week import AdoptionWeek, run_adoption_week
-from orchestration.defs.partitions import run_weeks, weekly
+from orchestration.defs.partitions import run_weeks, weekly_beside_others
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 
@@ -39,7 +39,9 @@ def adoption_assets(workspace: Workspace) -> dg.AssetsDefinition:
         description="Who tries one launch early says enough about who tries another early.",
     )
 
-    @dg.multi_asset(name="adoption", specs=list(specs.values()), check_specs=[tried, supported], **weekly(workspace))
+    @dg.multi_asset(
+        name="adoption", specs=list(specs.values()), check_specs=[tried, supported], **weekly_beside_others(workspace)
+    )
     def place_on_the_curve(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
         done: list[AdoptionWeek] = []
         with warehouse.connect() as connection:

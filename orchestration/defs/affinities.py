@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from orchestration.affinity_week import AffinityWeek, forget_texts_of_nobody, run_affinity_week
-from orchestration.defs.partitions import run_weeks, weekly
+from orchestration.defs.partitions import run_weeks, weekly_beside_others
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 
@@ -29,7 +29,9 @@ def affinity_assets(workspace: Workspace) -> dg.AssetsDefinition:
         description="Somebody says what at least half of the phrases say.",
     )
 
-    @dg.multi_asset(name="affinities", specs=list(specs.values()), check_specs=[found], **weekly(workspace))
+    @dg.multi_asset(
+        name="affinities", specs=list(specs.values()), check_specs=[found], **weekly_beside_others(workspace)
+    )
     def score_affinities(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
         done: list[AffinityWeek] = []
         with warehouse.connect() as connection:

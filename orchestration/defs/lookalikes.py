@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from activation.publishing import publish_folder
-from orchestration.defs.partitions import run_weeks, weekly
+from orchestration.defs.partitions import run_weeks, weekly, weekly_beside_others
 from orchestration.feature_catalogue import read_catalogue
 from orchestration.lookalike_files import PlatformFiles, write_manifest, write_platform_files
 from orchestration.lookalike_week import LOOKALIKE_TABLES, Lookalike, run_lookalike_week, stored_lookalikes
@@ -51,7 +51,10 @@ def lookalike_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinitio
     }
 
     @dg.multi_asset(
-        name="lookalikes", specs=list(specs.values()), check_specs=list(checks.values()), **weekly(workspace)
+        name="lookalikes",
+        specs=list(specs.values()),
+        check_specs=list(checks.values()),
+        **weekly_beside_others(workspace),
     )
     def find_lookalikes(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
         latest: list[Lookalike] = []

@@ -10,7 +10,7 @@ import polars as pl
 
 from ml.model_card import card_markdown, model_card
 from ml.plots import plot_persona_sizes
-from orchestration.defs.partitions import run_weeks, weekly
+from orchestration.defs.partitions import run_weeks, weekly_beside_others
 from orchestration.feature_catalogue import read_catalogue
 from orchestration.persona_evidence import evidence_pictures
 from orchestration.persona_week import PersonaWeek, people_left_out, run_persona_week
@@ -44,7 +44,9 @@ def persona_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
     )
     one_each = dg.AssetCheckSpec("every_person_has_one_persona", asset=specs["persona_assignments"].key, blocking=True)
 
-    @dg.multi_asset(name="personas", specs=list(specs.values()), check_specs=[one_each, natural], **weekly(workspace))
+    @dg.multi_asset(
+        name="personas", specs=list(specs.values()), check_specs=[one_each, natural], **weekly_beside_others(workspace)
+    )
     def find_personas(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
         weeks = run_weeks(context)
         with warehouse.connect() as connection:

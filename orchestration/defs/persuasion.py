@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from orchestration.defs.partitions import run_weeks, weekly
+from orchestration.defs.partitions import run_weeks, weekly_beside_others
 from orchestration.persuasion_week import PersuasionWeek, run_persuasion_week
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
@@ -43,7 +43,9 @@ def persuasion_assets(workspace: Workspace) -> dg.AssetsDefinition:
         description="Where campaigns are stated as randomized, all groups got each approach about equally often.",
     )
 
-    @dg.multi_asset(name="persuasion", specs=list(specs.values()), check_specs=[found, chance], **weekly(workspace))
+    @dg.multi_asset(
+        name="persuasion", specs=list(specs.values()), check_specs=[found, chance], **weekly_beside_others(workspace)
+    )
     def estimate_persuasion(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
         done: list[PersuasionWeek] = []
         with warehouse.connect() as connection:

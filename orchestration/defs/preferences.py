@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from orchestration.defs.partitions import run_weeks, weekly
+from orchestration.defs.partitions import run_weeks, weekly_beside_others
 from orchestration.defs.personas import FEATURES
 from orchestration.preference_week import DIMENSIONS, PreferenceWeek, run_preference_week
 from orchestration.warehouse import Warehouse
@@ -35,7 +35,9 @@ def preference_assets(workspace: Workspace) -> dg.AssetsDefinition:
         description="There is enough evidence of some dimension to say something.",
     )
 
-    @dg.multi_asset(name="preferences", specs=list(specs.values()), check_specs=[told], **weekly(workspace))
+    @dg.multi_asset(
+        name="preferences", specs=list(specs.values()), check_specs=[told], **weekly_beside_others(workspace)
+    )
     def learn_preferences(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
         done: list[PreferenceWeek] = []
         with warehouse.connect() as connection:

@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from ml.plots import plot_reliability
-from orchestration.defs.partitions import run_weeks, weekly
+from orchestration.defs.partitions import run_weeks, weekly_beside_others
 from orchestration.defs.personas import FEATURES, picture
 from orchestration.feature_catalogue import read_catalogue
 from orchestration.propensity_week import TargetWeek, run_propensity_week
@@ -53,7 +53,10 @@ def propensity_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefiniti
     }
 
     @dg.multi_asset(
-        name="propensities", specs=list(specs.values()), check_specs=list(checks.values()), **weekly(workspace)
+        name="propensities",
+        specs=list(specs.values()),
+        check_specs=list(checks.values()),
+        **weekly_beside_others(workspace),
     )
     def score_propensities(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
         people = 0

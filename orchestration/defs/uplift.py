@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from orchestration.defs.partitions import run_weeks, weekly
+from orchestration.defs.partitions import run_weeks, weekly_beside_others
 from orchestration.uplift_week import UpliftWeek, run_uplift_week
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
@@ -27,7 +27,7 @@ def uplift_assets(workspace: Workspace) -> dg.AssetsDefinition:
         for name, text in descriptions.items()
     ]
 
-    @dg.multi_asset(name="uplift", specs=specs, **weekly(workspace))
+    @dg.multi_asset(name="uplift", specs=specs, **weekly_beside_others(workspace))
     def measure_campaigns(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
         done: list[UpliftWeek] = []
         with warehouse.connect() as connection:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from orchestration.defs.partitions import run_weeks, weekly
+from orchestration.defs.partitions import run_weeks, weekly_beside_others
 from orchestration.value_week import ValueWeek, run_value_week
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
@@ -34,7 +34,9 @@ def value_assets(workspace: Workspace) -> dg.AssetsDefinition:
         "value_is_told", asset=specs["value_models"].key, description="There is enough to expect value from."
     )
 
-    @dg.multi_asset(name="customer_value", specs=list(specs.values()), check_specs=[told], **weekly(workspace))
+    @dg.multi_asset(
+        name="customer_value", specs=list(specs.values()), check_specs=[told], **weekly_beside_others(workspace)
+    )
     def expect_value(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
         done: list[ValueWeek] = []
         with warehouse.connect() as connection:
