@@ -7,7 +7,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from orchestration.dbt_runs import dbt_resource, prepare_manifest
+from orchestration.dbt_resource import dbt_resource
+from orchestration.dbt_runs import prepare_manifest
 from orchestration.defs.activation import DRAWN_PEOPLE, activation_assets
 from orchestration.defs.adoption import adoption_assets
 from orchestration.defs.affinities import affinity_assets

@@ -33,6 +33,8 @@ from dagster._core.execution.plan.plan import ExecutionPlan
 from dagster._core.execution.plan.step import ExecutionStep
 from dagster._core.execution.retries import RetryMode
 
+from orchestration.imports_ahead import MODULES_OF_MODELS, import_all
+
 AT_ONCE = 2
 """Steps: as many as the job is measured on has cores."""
 BESIDE_OTHERS = {"personae/beside_others": "true"}
@@ -99,7 +101,7 @@ def _run_steps(
     running: dict[Future[list[dg.DagsterEvent]], ExecutionStep] = {}
     at_work: set[int] = set()
     while not active.is_complete:
-        ready += active.get_steps_to_execute()
+        ready = sorted([*ready, *active.get_steps_to_execute()], key=_by_priority)
         yield from active.concurrency_event_iterator(job_context)
         while (step := _next_to_begin(ready, len(running))) is not None:
             ready.remove(step)
@@ -123,6 +125,10 @@ def _next_to_begin(ready: Sequence[ExecutionStep], running: int) -> ExecutionSte
     return next(filter(_runs_beside_others, ready), None) if running < AT_ONCE else None
 
 
+def _by_priority(step: ExecutionStep) -> int:
+    return -int(step.tags.get("dagster/priority", 0))
+
+
 def _runs_beside_others(step: ExecutionStep) -> bool:
     return BESIDE_OTHERS.items() <= step.tags.items()
 
@@ -131,6 +137,7 @@ def _all_events(context: StepExecutionContext, at_work: set[int]) -> list[dg.Dag
     """Run a step to its end; Dagster's log has its events when they happen."""
     at_work.add(threading.get_ident())
     try:
+        import_all(MODULES_OF_MODELS)
         return list(dagster_event_sequence_for_step(context))
     finally:
         at_work.discard(threading.get_ident())

@@ -21,9 +21,9 @@ def weekly(workspace: Workspace) -> dict[str, Any]:
     return {"partitions_def": weekly_partitions(workspace), "backfill_policy": dg.BackfillPolicy.single_run()}
 
 
-def weekly_beside_others(workspace: Workspace) -> dict[str, Any]:
-    """The same for a step that may run beside others: it writes tables of its own in one transaction per week."""
-    return {**weekly(workspace), "op_tags": BESIDE_OTHERS}
+def weekly_beside_others(workspace: Workspace, priority: int = 0) -> dict[str, Any]:
+    """The same for a step that may run beside others; the one with the highest priority begins first."""
+    return {**weekly(workspace), "op_tags": {**BESIDE_OTHERS, "dagster/priority": str(priority)}}
 
 
 def run_weeks(context: dg.AssetExecutionContext) -> list[Week]:
