@@ -29,7 +29,7 @@ class Steps:
     at_work: set[str] = field(default_factory=set)
     seen: dict[str, set[str]] = field(default_factory=dict)
     assets: list[dg.AssetsDefinition] = field(default_factory=list)
-    printed: list[str] = field(default_factory=list)
+    stream: io.StringIO = field(default_factory=io.StringIO)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(
@@ -51,8 +51,7 @@ class Steps:
         self.assets.append(step)
 
     def run(self, instance: dg.DagsterInstance | None = None) -> dg.DagsterRunStatus:
-        stream = io.StringIO()
-        progress = RunProgress(Console(file=stream, highlight=False, soft_wrap=True))
+        progress = RunProgress(Console(file=self.stream, highlight=False, soft_wrap=True))
         job = dg.Definitions(
             assets=self.assets,
             jobs=[dg.define_asset_job("weekly")],
@@ -64,8 +63,11 @@ class Steps:
             execute_run(InMemoryJob(job), run, here)
             ended = here.get_run_by_id(run.run_id)
         assert ended is not None
-        self.printed = stream.getvalue().splitlines()
         return ended.status
+
+    @property
+    def printed(self) -> list[str]:
+        return self.stream.getvalue().splitlines()
 
 
 def test_steps_that_wait_for_each_other_run_at_once() -> None:
@@ -167,11 +169,26 @@ def test_an_interrupt_ends_both_steps_and_the_run() -> None:
     assert set(steps.seen) == {"personas", "uplift"} and not steps.at_work
 
 
-@pytest.mark.parametrize("needs", [(), ("personas",)])
-def test_times_are_those_of_the_step(needs: tuple[str, ...]) -> None:
-    steps = Steps()
-    steps.add("personas", do=lambda: time.sleep(0.1))
-    steps.add("uplift", needs=needs, do=lambda: time.sleep(0.6))
-    steps.run()
-    seconds = {line.split()[1]: float(line.split()[-2]) for line in steps.printed}
-    assert 0.1 <= seconds["personas"] <= 0.4 and 0.6 <= seconds["uplift"] <= 0.9
+def test_the_time_of_an_asset_is_that_of_its_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, meeting, steps = [100.0], threading.Barrier(AT_ONCE), Steps()
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+
+    def first() -> None:
+        meeting.wait(TIMEOUT_SECONDS)
+        clock[0] += 3
+
+    def second() -> None:
+        meeting.wait(TIMEOUT_SECONDS)
+        while "✓ personas" not in steps.stream.getvalue():
+            time.sleep(0.01)
+        clock[0] += 4
+
+    steps.add("personas", do=first)
+    steps.add("uplift", do=second)
+    steps.add("adoption", needs=("uplift",), do=lambda: clock.__setitem__(0, clock[0] + 5))
+    assert steps.run() == dg.DagsterRunStatus.SUCCESS
+    assert [line.split()[1:] for line in steps.printed] == [
+        ["personas", "3.0", "s"],
+        ["uplift", "7.0", "s"],
+        ["adoption", "5.0", "s"],
+    ]
