@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import warnings
 
-import typer
+from orchestration.garbage import look_seldom, seldom_looked_for
 
-from orchestration.commands import audiences, data, people, weekly
-from orchestration.commands.shared import EXIT_RUN_FAILED, EXIT_WRONG_SETTING
-from orchestration.garbage import seldom_looked_for
+look_seldom()  # most objects are made by what is imported from here on
+
+import typer  # noqa: E402
+
+from orchestration.commands import audiences, data, people, weekly  # noqa: E402
+from orchestration.commands.shared import EXIT_RUN_FAILED, EXIT_WRONG_SETTING  # noqa: E402
 
 __all__ = ["EXIT_RUN_FAILED", "EXIT_WRONG_SETTING", "app", "main"]
 

@@ -1,4 +1,8 @@
-"""The dbt project as this workspace runs it: its manifest, its settings, and a hash of what its SQL says."""
+"""The dbt project as this workspace runs it: its manifest, its settings, and a hash of what its SQL says.
+
+What belongs here: what can be known and done without Dagster, which takes seconds to import. How Dagster calls dbt
+stands in `dbt_resource.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
-from importlib import metadata
 from pathlib import Path
-from typing import Any
-
-from dagster_dbt import DbtCliResource, DbtProject
-from packaging.version import Version
 
 import orchestration
 from orchestration.workspace import Workspace
@@ -127,30 +125,6 @@ def _remove_old_runs(target: Path) -> None:
     runs = sorted((path for path in target.glob("*_tables-*") if path.is_dir()), key=lambda path: path.stat().st_mtime)
     for old in runs[:-KEPT_RUNS]:
         shutil.rmtree(old, ignore_errors=True)
-
-
-class InstalledDbt(DbtCliResource):
-    """dbt of this environment, which is not asked for what is known or hardly ever needed.
-
-    `dbt --version`, which Dagster calls once per run, costs a start of dbt and looks for newer releases on the network.
-    The adapter, which it makes for each call of dbt, takes seconds and is not needed: `column_lineage` asks nobody.
-    """
-
-    @cached_property
-    def _cli_version(self) -> Version:
-        return Version(metadata.version("dbt-core"))
-
-    def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> Any:
-        return None
-
-
-def dbt_resource(workspace: Workspace) -> InstalledDbt:
-    """dbt as Dagster calls it."""
-    os.environ.update(dbt_environment(workspace))
-    project = DbtProject(
-        project_dir=DBT_PROJECT_FOLDER, target_path=workspace.dbt_target_folder, profiles_dir=DBT_PROJECT_FOLDER
-    )
-    return InstalledDbt(project_dir=project, dbt_executable=str(DBT_COMMAND))  # type: ignore[arg-type]
 
 
 def project_hash() -> str:

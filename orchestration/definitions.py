@@ -7,7 +7,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from orchestration.dbt_runs import dbt_resource, prepare_manifest
+from orchestration.dbt_resource import dbt_resource
+from orchestration.dbt_runs import prepare_manifest
 from orchestration.defs.activation import DRAWN_PEOPLE, activation_assets
 from orchestration.defs.adoption import adoption_assets
 from orchestration.defs.affinities import affinity_assets
@@ -26,6 +27,7 @@ from orchestration.defs.sync import sync_assets
 from orchestration.defs.tables import feature_tables, mart_tables
 from orchestration.defs.uplift import uplift_assets
 from orchestration.defs.values import value_assets
+from orchestration.two_at_once import two_at_once
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 
@@ -66,7 +68,7 @@ def definitions_for(workspace: Workspace, loggers: dict[str, dg.LoggerDefinition
         schedules=[monday_schedule(workspace, job)],
         sensors=[new_extracts_sensor(workspace, job)],
         resources={"warehouse": Warehouse.of(workspace), "dbt": dbt_resource(workspace)},
-        executor=dg.in_process_executor,
+        executor=two_at_once,
         loggers=loggers,
     )
 

@@ -18,7 +18,6 @@ import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import duckdb
 import polars as pl
@@ -166,14 +165,6 @@ def erase(
         progress("putting up tombstones")
         _remember(workspace, values, reference)
     return replace(finish(workspace, progress), unknown=unknown, already=already)
-
-
-def has_unfinished(warehouse: Warehouse) -> bool:
-    """Whether an erasure was begun and something of it is left to do."""
-    if not Path(warehouse.path).is_file():
-        return False
-    with warehouse.connect(read_only=True) as connection:
-        return bool(unfinished(connection))
 
 
 def finish(workspace: Workspace, progress: Callable[[str], None] = lambda _: None) -> Erased:

@@ -14,12 +14,14 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import duckdb
 import polars as pl
 
 from activation.gate import remember_erased
 from orchestration.sql import identifier, literal
+from orchestration.warehouse import Warehouse
 
 ERASED_IDENTITY = "erased:"
 KEY_SCHEMA = {"kind": pl.String, "value": pl.String}
@@ -123,6 +125,14 @@ def unfinished(connection: duckdb.DuckDBPyConnection) -> list[str]:
         "order by min(recorded_at), erasure_id"
     ).fetchall()
     return [erasure_id for (erasure_id,) in rows]
+
+
+def has_unfinished(warehouse: Warehouse) -> bool:
+    """Whether an erasure was begun and something of it is left to do."""
+    if not Path(warehouse.path).is_file():
+        return False
+    with warehouse.connect(read_only=True) as connection:
+        return bool(unfinished(connection))
 
 
 def remember(connection: duckdb.DuckDBPyConnection, values: pl.DataFrame, erasure_id: str, at: datetime) -> int:

@@ -14,10 +14,15 @@ from contextlib import contextmanager
 LOOK_AFTER = (10_000, 10, 50)
 
 
+def look_seldom() -> None:
+    """From now on."""
+    gc.set_threshold(*LOOK_AFTER)
+
+
 @contextmanager
 def seldom_looked_for() -> Iterator[None]:
     """Look seldom, and not at all when the process ends, which it has to after this."""
-    gc.set_threshold(*LOOK_AFTER)
+    look_seldom()
     try:
         yield
     finally:

@@ -10,6 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 LOGGER_NAME = "progress"
+STEP_ENDS = (
+    dg.DagsterEventType.STEP_SUCCESS,
+    dg.DagsterEventType.STEP_FAILURE,
+    dg.DagsterEventType.STEP_UP_FOR_RETRY,
+)
 ROW_COUNT_KEYS = ("dagster/row_count", "rows", "files")
 
 
@@ -21,8 +26,9 @@ class RunProgress(logging.Handler):
         super().__init__()
         self.console = console
         self.status = console.status("starting") if console.is_terminal else None
-        self._last = time.perf_counter()
+        self._last: dict[str | None, float] = {}  # by step, since two may run at once
         self._seen: set[str] = set()
+        self._at_work: list[str | None] = []
         if self.status:
             self.status.start()
 
@@ -40,9 +46,9 @@ class RunProgress(logging.Handler):
                 self.console.print(Text(record.getMessage(), style="yellow"))
             return
         kind = event.event_type
-        if kind == dg.DagsterEventType.STEP_START and self.status:
-            self.status.update(f"{event.step_key} ...")
-        elif kind == dg.DagsterEventType.ASSET_MATERIALIZATION:
+        if kind == dg.DagsterEventType.STEP_START or kind in STEP_ENDS:
+            self._show_at_work(event)
+        if kind == dg.DagsterEventType.ASSET_MATERIALIZATION:
             self._materialized(event)
         elif kind == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             self._checked(event)
@@ -50,6 +56,15 @@ class RunProgress(logging.Handler):
             self.console.print(Text(f"↻ {event.step_key} is tried again", style="yellow"))
         elif kind == dg.DagsterEventType.STEP_FAILURE:
             self._failed(event)
+
+    def _show_at_work(self, event: dg.DagsterEvent) -> None:
+        if event.event_type == dg.DagsterEventType.STEP_START:
+            self._last[event.step_key] = time.perf_counter()
+            self._at_work.append(event.step_key)
+        elif event.step_key in self._at_work:
+            self._at_work.remove(event.step_key)
+        if self.status and self._at_work:
+            self.status.update(f"{', '.join(map(str, self._at_work))} ...")
 
     def _materialized(self, event: dg.DagsterEvent) -> None:
         materialization = event.step_materialization_data.materialization
@@ -59,8 +74,8 @@ class RunProgress(logging.Handler):
         self._seen.add(name)
         now = time.perf_counter()
         seconds = _number(materialization.metadata, "Execution Duration")
-        seconds = now - self._last if seconds is None else seconds
-        self._last = now
+        seconds = now - self._last.get(event.step_key, now) if seconds is None else seconds
+        self._last[event.step_key] = now
         count = next((n for key in ROW_COUNT_KEYS if (n := _number(materialization.metadata, key)) is not None), None)
         rows = "" if count is None else f"{count:>14,.0f} rows"
         self.console.print(Text.assemble(("✓ ", "green"), f"{name:<46}", f"{rows:<20}", (f"{seconds:7.1f} s", "dim")))

@@ -1,11 +1,14 @@
 """The DuckDB warehouse: opened late, closed at once, because DuckDB takes one writing process.
 
 What a small company's database holds is read in a moment, but its tables and views are 2,000 columns and 35 queries,
-which DuckDB reads at each opening. Steps that follow each other in one process may hold it open between them.
+which DuckDB reads at each opening. Steps that follow each other in one process may hold it open between them. Steps
+that run beside each other share what the first of them opened: DuckDB opens a file once in a process, and gives each
+connection its own transactions and temporary tables.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +28,7 @@ WAIT_FOR_LOCK_SECONDS = 60.0
 HELD_UP_TO_BYTES = 256 * 1024 * 1024
 
 _held: dict[str, duckdb.DuckDBPyConnection] = {}
+_making_tables = threading.Lock()
 
 
 class WarehouseBusy(Exception):
@@ -127,13 +131,21 @@ def replace_weeks(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.D
 
 
 def make_tables(connection: duckdb.DuckDBPyConnection, tables: dict[str, Any]) -> None:
-    """Make the tables of schema `ml` that are missing, by their polars schemas, and columns that a table lacks."""
-    connection.execute("create schema if not exists ml")
-    for name, schema in tables.items():
-        frame = pl.DataFrame(schema=schema)  # noqa: F841 - DuckDB reads it by name
-        connection.execute(f'create table if not exists ml."{name}" as select * from frame')
-        wanted = connection.execute("describe select * from frame").fetchall()
-        there = {row[0] for row in connection.execute(f'describe ml."{name}"').fetchall()}
-        for column, kind, *_ in wanted:
-            if column not in there:
-                connection.execute(f'alter table ml."{name}" add column "{column}" {kind}')
+    """Make the tables of schema `ml` that are missing, by their polars schemas, and columns that a table lacks.
+
+    One step after the other, since of two who make the same schema at once DuckDB refuses one.
+    """
+    with _making_tables:
+        connection.execute("create schema if not exists ml")
+        for name, schema in tables.items():
+            _make_table(connection, name, schema)
+
+
+def _make_table(connection: duckdb.DuckDBPyConnection, name: str, schema: Any) -> None:
+    frame = pl.DataFrame(schema=schema)  # noqa: F841 - DuckDB reads it by name
+    connection.execute(f'create table if not exists ml."{name}" as select * from frame')
+    wanted = connection.execute("describe select * from frame").fetchall()
+    there = {row[0] for row in connection.execute(f'describe ml."{name}"').fetchall()}
+    for column, kind, *_ in wanted:
+        if column not in there:
+            connection.execute(f'alter table ml."{name}" add column "{column}" {kind}')

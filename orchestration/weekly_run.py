@@ -1,4 +1,8 @@
-"""One run of the weekly job in this process, for one week or many, with a line per asset."""
+"""One run of the weekly job, for one week or many, with a line per asset.
+
+What belongs here: what surrounds a run in Dagster (`dagster_run.py`), and what goes on while Dagster is imported, which
+takes seconds: dbt's libraries are imported in a process of their own, and dbt reads its project where it has changed.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +10,15 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from rich.console import Console
 
-from orchestration.dagster_home import (
-    PROCESS_TAG,
-    open_instance,
-    process_tag,
-)
 from orchestration.dbt_runs import dbt_environment, prepare_manifest
 from orchestration.dbt_server import dbt_kept_ready
-from orchestration.definitions import definitions_for
-from orchestration.defs.schedule import WEEKLY_JOB
-from orchestration.imports_ahead import import_ahead
-from orchestration.progress import LOGGER_NAME, RunProgress, progress_logger
-from orchestration.warehouse import Warehouse
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
-
-RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
 def run_weekly_job(workspace: Workspace, weeks: list[Week], console: Console) -> bool:
@@ -36,27 +29,12 @@ def run_weekly_job(workspace: Workspace, weeks: list[Week], console: Console) ->
     """
     warnings.simplefilter("ignore")
     with _only_progress(console) as terminal, dbt_kept_ready(dbt_environment(workspace)):
-        import_ahead()
-        return _run(workspace, weeks, terminal)
+        with terminal.status("reading the dbt project ..."), ThreadPoolExecutor(1) as beside:
+            manifest = beside.submit(prepare_manifest, workspace)
+            from orchestration.dagster_run import run_in_dagster  # noqa: PLC0415
 
-
-def _run(workspace: Workspace, weeks: list[Week], console: Console) -> bool:
-    with console.status("reading the dbt project ..."):
-        prepare_manifest(workspace)
-    progress = RunProgress(console)
-    job = definitions_for(workspace, loggers={LOGGER_NAME: progress_logger(progress)}).resolve_job_def(WEEKLY_JOB)
-    instance = open_instance(workspace)
-    try:
-        return job.execute_in_process(
-            run_config={"loggers": {LOGGER_NAME: {}}},
-            instance=instance,
-            raise_on_error=False,
-            tags=_partition_tags(weeks) | {PROCESS_TAG: process_tag()},
-        ).success
-    finally:
-        Warehouse.of(workspace).let_go()
-        progress.close()
-        instance.dispose()
+            manifest.result()
+        return run_in_dagster(workspace, weeks, terminal)
 
 
 @contextmanager
@@ -78,9 +56,3 @@ def _only_progress(console: Console) -> Iterator[Console]:
             os.dup2(errors, 2)
             for descriptor in (terminal, errors, nowhere):
                 os.close(descriptor)
-
-
-def _partition_tags(weeks: list[Week]) -> dict[str, str]:
-    if len(weeks) == 1:
-        return {"dagster/partition": weeks[0].key}
-    return {RANGE_START: weeks[0].key, RANGE_END: weeks[-1].key}

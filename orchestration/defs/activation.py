@@ -2,14 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from orchestration.audience_week import BLOCKED, AudienceState, JudgedWeek
 from orchestration.defs.partitions import run_weeks, weekly
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
+
+if TYPE_CHECKING:
+    from orchestration.audience_week import AudienceState
 
 INPUTS = [
     ["marts", "segment_memberships"],
@@ -59,6 +61,8 @@ def activation_assets(workspace: Workspace) -> dg.AssetsDefinition:
 
     @dg.multi_asset(name="audiences", specs=[*specs.values(), files], check_specs=[published], **weekly(workspace))
     def judge_audiences(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
+        from orchestration.audience_week import BLOCKED, JudgedWeek
+
         considered = approved = written = 0
         refused: Counter[str] = Counter()
         with warehouse.connect() as connection:
@@ -115,7 +119,7 @@ def activation_assets(workspace: Workspace) -> dg.AssetsDefinition:
     return judge_audiences
 
 
-def _in_metadata(state: AudienceState) -> dict[str, Any]:
+def _in_metadata(state: "AudienceState") -> dict[str, Any]:
     return {
         "state": state.state,
         "why": state.why,

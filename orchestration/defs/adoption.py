@@ -1,13 +1,16 @@
 """How early people try what is launched, as assets."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from orchestration.adoption_week import AdoptionWeek, run_adoption_week
-from orchestration.defs.partitions import run_weeks, weekly
+from orchestration.defs.partitions import run_weeks, weekly_beside_others
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
+
+if TYPE_CHECKING:
+    from orchestration.adoption_week import AdoptionWeek
 
 INPUTS = [
     *(dg.AssetKey(["intermediate", name]) for name in ("int_launch_adoptions", "int_influence")),
@@ -39,8 +42,12 @@ def adoption_assets(workspace: Workspace) -> dg.AssetsDefinition:
         description="Who tries one launch early says enough about who tries another early.",
     )
 
-    @dg.multi_asset(name="adoption", specs=list(specs.values()), check_specs=[tried, supported], **weekly(workspace))
+    @dg.multi_asset(
+        name="adoption", specs=list(specs.values()), check_specs=[tried, supported], **weekly_beside_others(workspace)
+    )
     def place_on_the_curve(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
+        from orchestration.adoption_week import run_adoption_week
+
         done: list[AdoptionWeek] = []
         with warehouse.connect() as connection:
             for week in run_weeks(context):

@@ -1,13 +1,16 @@
 """How much each person cares for what the brand's phrases say, as assets."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from orchestration.affinity_week import AffinityWeek, forget_texts_of_nobody, run_affinity_week
-from orchestration.defs.partitions import run_weeks, weekly
+from orchestration.defs.partitions import run_weeks, weekly_beside_others
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
+
+if TYPE_CHECKING:
+    from orchestration.affinity_week import AffinityWeek
 
 TEXTS = [dg.AssetKey(["intermediate", name]) for name in ("int_people", "int_texts", "int_contact_texts")]
 
@@ -29,8 +32,12 @@ def affinity_assets(workspace: Workspace) -> dg.AssetsDefinition:
         description="Somebody says what at least half of the phrases say.",
     )
 
-    @dg.multi_asset(name="affinities", specs=list(specs.values()), check_specs=[found], **weekly(workspace))
+    @dg.multi_asset(
+        name="affinities", specs=list(specs.values()), check_specs=[found], **weekly_beside_others(workspace)
+    )
     def score_affinities(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
+        from orchestration.affinity_week import forget_texts_of_nobody, run_affinity_week
+
         done: list[AffinityWeek] = []
         with warehouse.connect() as connection:
             for week in run_weeks(context):

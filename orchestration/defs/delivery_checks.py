@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import dagster as dg
-import pandas as pd
 import polars as pl
 
-from data_contracts.expectations import BatchReport, validate_batch
 from orchestration.ingest.drift import Drift, Jump
 from orchestration.ingest.ledger import REFUSED, Load
 from orchestration.ingest.load import IngestResult
 from orchestration.ingest.retention import RetentionCount
 from orchestration.workspace import Workspace
 from orchestration.workspace_settings import DriftSettings
+
+if TYPE_CHECKING:
+    from data_contracts.expectations import BatchReport
 
 CONTRACT = "contract"
 ACCOUNTED_FOR = "every_row_is_accounted_for"
@@ -244,8 +246,9 @@ def _report(workspace: Workspace, entity: str, result: IngestResult) -> BatchRep
     samples = [sample for sample in result.samples.get(entity, []) if sample.height]
     if not samples:
         return None
-    frame: pd.DataFrame = pl.concat(samples, how="diagonal_relaxed").to_pandas()
-    return validate_batch(workspace.contracts[entity], frame)
+    from data_contracts.expectations import validate_batch
+
+    return validate_batch(workspace.contracts[entity], pl.concat(samples, how="diagonal_relaxed").to_pandas())
 
 
 def load_metadata(loads: list[Load]) -> dict[str, dg.MetadataValue]:

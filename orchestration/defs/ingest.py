@@ -8,8 +8,8 @@ from data_contracts.contract import ENTITIES
 from orchestration.dbt_runs import feature_code_hash
 from orchestration.defs.delivery_checks import check_results, check_specs, drift_metadata, load_metadata
 from orchestration.defs.partitions import run_weeks, weekly
-from orchestration.erasure import finish, has_unfinished
-from orchestration.imports_ahead import SLOW_TO_IMPORT_FOR_NEW_ROWS, import_ahead
+from orchestration.erasure_keys import has_unfinished
+from orchestration.imports_ahead import LIBRARIES_FOR_NEW_ROWS, import_ahead
 from orchestration.ingest.ledger import Ledger
 from orchestration.ingest.load import IngestResult, ingest
 from orchestration.ingest.retention import count_past_retention
@@ -61,15 +61,13 @@ def ingest_assets(workspace: Workspace) -> dg.AssetsDefinition:
 
     @dg.multi_asset(name="ingest", specs=[*specs, changed_days], check_specs=checks, **weekly(workspace))
     def ingest_extracts(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
-        if has_unfinished(warehouse):
-            finish(workspace, context.log.info)
+        _finish_erasures(context, workspace, warehouse)
         with warehouse.connect(packs_texts=True) as connection:
             for sentence in workspace.contracts.loosened():
                 context.log.warning(sentence)
             result = ingest(connection, workspace, progress=_told_of(context))
         # Somebody erased whose address came back under a new id: what that id brought before goes now.
-        if has_unfinished(warehouse):
-            finish(workspace, context.log.info)
+        _finish_erasures(context, workspace, warehouse)
         with warehouse.connect(read_only=True) as connection:
             ledger = Ledger(connection)
             unaccounted = {entity: ledger.unaccounted(entity) for entity in workspace.entities}
@@ -96,6 +94,13 @@ def ingest_assets(workspace: Workspace) -> dg.AssetsDefinition:
     return ingest_extracts
 
 
+def _finish_erasures(context: dg.AssetExecutionContext, workspace: Workspace, warehouse: Warehouse) -> None:
+    if has_unfinished(warehouse):
+        from orchestration.erasure import finish
+
+        finish(workspace, context.log.info)
+
+
 def _told_of(context: dg.AssetExecutionContext) -> Callable[[str], None]:
     """Logs each file; the first one begins the import of what new rows are judged with, and no other run needs."""
     is_first = True
@@ -103,7 +108,7 @@ def _told_of(context: dg.AssetExecutionContext) -> Callable[[str], None]:
     def tell(sentence: str) -> None:
         nonlocal is_first
         if is_first:
-            import_ahead(SLOW_TO_IMPORT_FOR_NEW_ROWS)
+            import_ahead(LIBRARIES_FOR_NEW_ROWS)
         is_first = False
         context.log.info(sentence)
 

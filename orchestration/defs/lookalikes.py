@@ -2,17 +2,20 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
 
 from activation.publishing import publish_folder
-from orchestration.defs.partitions import run_weeks, weekly
+from orchestration.defs.partitions import run_weeks, weekly, weekly_beside_others
 from orchestration.feature_catalogue import read_catalogue
-from orchestration.lookalike_files import PlatformFiles, write_manifest, write_platform_files
-from orchestration.lookalike_week import LOOKALIKE_TABLES, Lookalike, run_lookalike_week, stored_lookalikes
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
+
+if TYPE_CHECKING:
+    from orchestration.lookalike_files import PlatformFiles
+    from orchestration.lookalike_week import Lookalike
 
 KNOWN_OF_PEOPLE = [
     dg.AssetKey(["features", "person_features"]),
@@ -51,9 +54,14 @@ def lookalike_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinitio
     }
 
     @dg.multi_asset(
-        name="lookalikes", specs=list(specs.values()), check_specs=list(checks.values()), **weekly(workspace)
+        name="lookalikes",
+        specs=list(specs.values()),
+        check_specs=list(checks.values()),
+        **weekly_beside_others(workspace),
     )
     def find_lookalikes(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
+        from orchestration.lookalike_week import run_lookalike_week
+
         latest: list[Lookalike] = []
         rows = 0
         with warehouse.connect() as connection:
@@ -110,6 +118,9 @@ def lookalike_files_asset(workspace: Workspace) -> dg.AssetsDefinition:
         **weekly(workspace),
     )
     def write_files(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+        from orchestration.lookalike_files import write_manifest, write_platform_files
+        from orchestration.lookalike_week import stored_lookalikes
+
         written: list[PlatformFiles] = []
         if workspace.settings.lookalikes:
             with warehouse.connect(read_only=True) as connection:
@@ -135,7 +146,9 @@ def lookalike_files_asset(workspace: Workspace) -> dg.AssetsDefinition:
     return write_files
 
 
-def _told(one: Lookalike) -> dg.MetadataValue:
+def _told(one: "Lookalike") -> dg.MetadataValue:
+    from orchestration.lookalike_week import LOOKALIKE_TABLES
+
     told = {name: one.model[name] for name in LOOKALIKE_TABLES["lookalike_models"] if name not in _LONG}
     return dg.MetadataValue.json({name: value for name, value in told.items() if name != "as_of"})
 

@@ -3,19 +3,18 @@
 import base64
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
 
-from ml.model_card import card_markdown, model_card
-from ml.plots import plot_persona_sizes
-from orchestration.defs.partitions import run_weeks, weekly
+from orchestration.defs.partitions import run_weeks, weekly_beside_others
 from orchestration.feature_catalogue import read_catalogue
-from orchestration.persona_evidence import evidence_pictures
-from orchestration.persona_week import PersonaWeek, people_left_out, run_persona_week
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
+
+if TYPE_CHECKING:
+    from orchestration.persona_week import PersonaWeek
 
 FEATURES = dg.AssetKey(["features", "person_features"])
 DAYS = dg.AssetKey(["intermediate", "int_identity_days"])
@@ -44,8 +43,12 @@ def persona_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
     )
     one_each = dg.AssetCheckSpec("every_person_has_one_persona", asset=specs["persona_assignments"].key, blocking=True)
 
-    @dg.multi_asset(name="personas", specs=list(specs.values()), check_specs=[one_each, natural], **weekly(workspace))
+    @dg.multi_asset(
+        name="personas", specs=list(specs.values()), check_specs=[one_each, natural], **weekly_beside_others(workspace)
+    )
     def find_personas(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
+        from orchestration.persona_week import people_left_out, run_persona_week
+
         weeks = run_weeks(context)
         with warehouse.connect() as connection:
             catalogue = read_catalogue(connection, workspace, manifest)
@@ -97,7 +100,12 @@ def persona_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
     return find_personas
 
 
-def _model_metadata(workspace: Workspace, latest: PersonaWeek, weeks: list[PersonaWeek]) -> dict[str, dg.MetadataValue]:
+def _model_metadata(
+    workspace: Workspace, latest: "PersonaWeek", weeks: list["PersonaWeek"]
+) -> dict[str, dg.MetadataValue]:
+    from ml.model_card import card_markdown, model_card
+    from orchestration.persona_evidence import evidence_pictures
+
     metadata: dict[str, dg.MetadataValue] = {
         "weeks fitted anew": dg.MetadataValue.int(sum(week.is_refitted for week in weeks)),
         "features": dg.MetadataValue.json(latest.model.preparation.features_ if latest.model else []),
@@ -125,7 +133,7 @@ def _model_metadata(workspace: Workspace, latest: PersonaWeek, weeks: list[Perso
     return metadata
 
 
-def _is_natural(latest: PersonaWeek, spec: dg.AssetCheckSpec) -> dg.AssetCheckResult:
+def _is_natural(latest: "PersonaWeek", spec: dg.AssetCheckSpec) -> dg.AssetCheckResult:
     """A warning, no failure: a useful cut is useful, but nobody should take it for a discovery."""
     evidence = latest.model.evidence if latest.model else None
     test = evidence.null_test if evidence else None
@@ -146,7 +154,7 @@ def _is_natural(latest: PersonaWeek, spec: dg.AssetCheckSpec) -> dg.AssetCheckRe
     )
 
 
-def _ledger_table(weeks: list[PersonaWeek]) -> str:
+def _ledger_table(weeks: list["PersonaWeek"]) -> str:
     """The events of a run but continuations, as a table; groups are too large to name a person."""
     rows = [
         f"| {week.as_of} | {row['persona_id']} | {row['event']} | {row['reason']} |"
@@ -156,7 +164,7 @@ def _ledger_table(weeks: list[PersonaWeek]) -> str:
     return "\n".join(["| week ends | persona | event | why |", "| --- | --- | --- | --- |", *rows]) if rows else "none"
 
 
-def _movement_metadata(latest: PersonaWeek, weeks: list[PersonaWeek]) -> dict[str, dg.MetadataValue]:
+def _movement_metadata(latest: "PersonaWeek", weeks: list["PersonaWeek"]) -> dict[str, dg.MetadataValue]:
     metadata: dict[str, dg.MetadataValue] = {"dagster/row_count": dg.MetadataValue.int(len(weeks))}
     if latest.refit:
         metadata["refit"] = dg.MetadataValue.text(latest.refit)
@@ -170,7 +178,7 @@ def _movement_metadata(latest: PersonaWeek, weeks: list[PersonaWeek]) -> dict[st
     return metadata
 
 
-def _defined_metadata(latest: PersonaWeek) -> dict[str, dg.MetadataValue]:
+def _defined_metadata(latest: "PersonaWeek") -> dict[str, dg.MetadataValue]:
     defined = latest.defined
     if defined is None:
         return {"dagster/row_count": dg.MetadataValue.int(0)}
@@ -182,7 +190,9 @@ def _defined_metadata(latest: PersonaWeek) -> dict[str, dg.MetadataValue]:
     }
 
 
-def _persona_metadata(latest: PersonaWeek) -> dict[str, dg.MetadataValue]:
+def _persona_metadata(latest: "PersonaWeek") -> dict[str, dg.MetadataValue]:
+    from ml.plots import plot_persona_sizes
+
     by_size = latest.sizes.sort("people", descending=True)
     sizes = dict(by_size.select("persona_name", "people").iter_rows())
     return {

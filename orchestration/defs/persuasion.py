@@ -1,13 +1,16 @@
 """Which way of persuading each group answers to, as assets."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from orchestration.defs.partitions import run_weeks, weekly
-from orchestration.persuasion_week import PersuasionWeek, run_persuasion_week
+from orchestration.defs.partitions import run_weeks, weekly_beside_others
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
+
+if TYPE_CHECKING:
+    from orchestration.persuasion_week import PersuasionWeek
 
 EVIDENCE = [
     dg.AssetKey(["intermediate", "int_message_outcomes"]),
@@ -43,8 +46,12 @@ def persuasion_assets(workspace: Workspace) -> dg.AssetsDefinition:
         description="Where campaigns are stated as randomized, all groups got each approach about equally often.",
     )
 
-    @dg.multi_asset(name="persuasion", specs=list(specs.values()), check_specs=[found, chance], **weekly(workspace))
+    @dg.multi_asset(
+        name="persuasion", specs=list(specs.values()), check_specs=[found, chance], **weekly_beside_others(workspace)
+    )
     def estimate_persuasion(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
+        from orchestration.persuasion_week import run_persuasion_week
+
         done: list[PersuasionWeek] = []
         with warehouse.connect() as connection:
             for week in run_weeks(context):

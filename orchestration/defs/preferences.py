@@ -1,14 +1,17 @@
 """When, over which channel and with what people are best reached, as assets."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from orchestration.defs.partitions import run_weeks, weekly
+from orchestration.defs.partitions import run_weeks, weekly_beside_others
 from orchestration.defs.personas import FEATURES
-from orchestration.preference_week import DIMENSIONS, PreferenceWeek, run_preference_week
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
+
+if TYPE_CHECKING:
+    from orchestration.preference_week import PreferenceWeek
 
 EVIDENCE = [
     dg.AssetKey(["intermediate", "int_message_history"]),
@@ -35,8 +38,12 @@ def preference_assets(workspace: Workspace) -> dg.AssetsDefinition:
         description="There is enough evidence of some dimension to say something.",
     )
 
-    @dg.multi_asset(name="preferences", specs=list(specs.values()), check_specs=[told], **weekly(workspace))
+    @dg.multi_asset(
+        name="preferences", specs=list(specs.values()), check_specs=[told], **weekly_beside_others(workspace)
+    )
     def learn_preferences(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
+        from orchestration.preference_week import DIMENSIONS, run_preference_week
+
         done: list[PreferenceWeek] = []
         with warehouse.connect() as connection:
             for week in run_weeks(context):

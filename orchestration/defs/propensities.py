@@ -3,16 +3,18 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from ml.plots import plot_reliability
-from orchestration.defs.partitions import run_weeks, weekly
+from orchestration.defs.partitions import run_weeks, weekly_beside_others
 from orchestration.defs.personas import FEATURES, picture
 from orchestration.feature_catalogue import read_catalogue
-from orchestration.propensity_week import TargetWeek, run_propensity_week
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
+
+if TYPE_CHECKING:
+    from orchestration.propensity_week import TargetWeek
 
 OUTCOMES = dg.AssetKey(["features", "person_outcomes"])
 # Past predictions are compared persona by persona.
@@ -53,9 +55,14 @@ def propensity_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefiniti
     }
 
     @dg.multi_asset(
-        name="propensities", specs=list(specs.values()), check_specs=list(checks.values()), **weekly(workspace)
+        name="propensities",
+        specs=list(specs.values()),
+        check_specs=list(checks.values()),
+        **weekly_beside_others(workspace, priority=1),  # longer than all others together that wait for personas
     )
     def score_propensities(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
+        from orchestration.propensity_week import run_propensity_week
+
         people = 0
         latest: list[TargetWeek] = []
         with warehouse.connect() as connection:
@@ -91,7 +98,7 @@ def propensity_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefiniti
     return score_propensities
 
 
-def findings(latest: list[TargetWeek]) -> dict[str, list[str]]:
+def findings(latest: list["TargetWeek"]) -> dict[str, list[str]]:
     """What each check has to say of the last week, in words; a check without words passes."""
     return {
         "better_than_chance": [f"{t.target} abstains: {t.abstained_reason}" for t in latest if t.abstained_reason],
@@ -108,7 +115,9 @@ def findings(latest: list[TargetWeek]) -> dict[str, list[str]]:
     }
 
 
-def _run_metadata(latest: list[TargetWeek]) -> dict[str, dg.MetadataValue]:
+def _run_metadata(latest: list["TargetWeek"]) -> dict[str, dg.MetadataValue]:
+    from ml.plots import plot_reliability
+
     metadata: dict[str, dg.MetadataValue] = {"dagster/row_count": dg.MetadataValue.int(len(latest))}
     for target in latest:
         figures = {name: value for name, value in target.evaluation.items() if name != "reliability"}

@@ -2,9 +2,7 @@
 
 import dagster as dg
 
-from activation.report.report import render_report
 from orchestration.defs.partitions import run_weeks, weekly
-from orchestration.report_week import report_data
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 
@@ -64,6 +62,9 @@ def report_asset(workspace: Workspace) -> dg.AssetsDefinition:
         **weekly(workspace),
     )
     def write_report(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+        from activation.report.report import render_report
+        from orchestration.report_week import report_data
+
         workspace.report_folder.mkdir(parents=True, exist_ok=True)
         weeks = run_weeks(context)
         with warehouse.connect(read_only=True) as connection:

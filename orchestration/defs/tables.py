@@ -9,8 +9,10 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtProject, dbt_assets
 
 from orchestration.dbt_metadata import ColumnMemory, events_with_metadata
-from orchestration.dbt_runs import BUILD_TARGET, InstalledDbt, vars_argument
+from orchestration.dbt_resource import InstalledDbt
+from orchestration.dbt_runs import BUILD_TARGET, vars_argument
 from orchestration.defs.partitions import weekly
+from orchestration.imports_ahead import MODULES_OF_MODELS, import_ahead
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 
@@ -50,6 +52,7 @@ def feature_tables(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
     def build_feature_tables(
         context: dg.AssetExecutionContext, dbt: InstalledDbt, warehouse: Warehouse
     ) -> Iterator[Any]:
+        import_ahead(MODULES_OF_MODELS)  # this process waits for dbt
         yield from _build(context, dbt, workspace, warehouse)
         with warehouse.connect() as connection:
             connection.execute("delete from raw.changed_days")

@@ -1,13 +1,16 @@
 """What campaigns with a control group brought about, as assets."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from orchestration.defs.partitions import run_weeks, weekly
-from orchestration.uplift_week import UpliftWeek, run_uplift_week
+from orchestration.defs.partitions import run_weeks, weekly_beside_others
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
+
+if TYPE_CHECKING:
+    from orchestration.uplift_week import UpliftWeek
 
 
 def uplift_assets(workspace: Workspace) -> dg.AssetsDefinition:
@@ -27,8 +30,10 @@ def uplift_assets(workspace: Workspace) -> dg.AssetsDefinition:
         for name, text in descriptions.items()
     ]
 
-    @dg.multi_asset(name="uplift", specs=specs, **weekly(workspace))
+    @dg.multi_asset(name="uplift", specs=specs, **weekly_beside_others(workspace))
     def measure_campaigns(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
+        from orchestration.uplift_week import run_uplift_week
+
         done: list[UpliftWeek] = []
         with warehouse.connect() as connection:
             for week in run_weeks(context):

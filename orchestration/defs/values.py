@@ -1,13 +1,16 @@
 """What customers will probably still buy, as assets."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from orchestration.defs.partitions import run_weeks, weekly
-from orchestration.value_week import ValueWeek, run_value_week
+from orchestration.defs.partitions import run_weeks, weekly_beside_others
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
+
+if TYPE_CHECKING:
+    from orchestration.value_week import ValueWeek
 
 HISTORIES = dg.AssetKey(["intermediate", "int_purchase_histories"])
 ASSIGNMENTS = dg.AssetKey(["ml", "persona_assignments"])
@@ -34,8 +37,12 @@ def value_assets(workspace: Workspace) -> dg.AssetsDefinition:
         "value_is_told", asset=specs["value_models"].key, description="There is enough to expect value from."
     )
 
-    @dg.multi_asset(name="customer_value", specs=list(specs.values()), check_specs=[told], **weekly(workspace))
+    @dg.multi_asset(
+        name="customer_value", specs=list(specs.values()), check_specs=[told], **weekly_beside_others(workspace)
+    )
     def expect_value(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
+        from orchestration.value_week import run_value_week
+
         done: list[ValueWeek] = []
         with warehouse.connect() as connection:
             for week in run_weeks(context):

@@ -22,8 +22,8 @@ from activation.sync.rates import SystemClock
 from activation.sync.state import SyncState
 from orchestration import erasure
 from orchestration.cli import EXIT_RUN_FAILED, EXIT_WRONG_SETTING, app
-from orchestration.erasure import NotErased, erase, finish, has_unfinished, survey
-from orchestration.erasure_keys import mailbox_sql, person_id_sql
+from orchestration.erasure import NotErased, erase, finish, survey
+from orchestration.erasure_keys import has_unfinished, mailbox_sql, person_id_sql
 from orchestration.erasure_people import read_identifiers
 from orchestration.ingest.ledger import Ledger
 from orchestration.warehouse import Warehouse
