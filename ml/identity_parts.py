@@ -1,4 +1,4 @@
-"""A part of the graph of identities instead of all of it: what has to be known of its surroundings, and what changed.
+"""A part of the graph of identities instead of all of it: what has to be known of its surroundings.
 
 What belongs here: frames of some identities, for `identity_ledger.py`, which makes of them the very rows that it would
 make of all. A part is closed: with an identity come all that links which ever count connect it with.
@@ -55,22 +55,6 @@ def with_rest_of_crowds(
     )
     people = crowds.group_by("identity_kind", "identity_id").agg(seen_from_at=pl.col("linked_from_at").min())
     identities, links = identities.drop("crowded_from_at"), links.drop("crowded_from_at")
-    people = people.select(pl.lit(None, type_).alias(name) if name not in people.columns else pl.col(name).cast(type_)
-                           for name, type_ in identities.schema.items())
+    people = people.with_columns(own_person_id=pl.lit(None)).select(identities.columns).cast(dict(identities.schema))
     return pl.concat([identities, people]), pl.concat([links, crowds.select(links.columns).cast(dict(links.schema))])
 
-
-def ledger_changes(earlier: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
-    """Which rows of a ledger come and which go.
-
-    Args:
-        earlier: the rows of some identities as they stand.
-        now: their rows as they should.
-
-    Returns:
-        The rows that are in one of the two only, with `is_there`: whether they should stand.
-    """
-    earlier = earlier.select(now.columns).cast(dict(now.schema))
-    came = now.join(earlier, on=now.columns, how="anti", nulls_equal=True)
-    went = earlier.join(now, on=now.columns, how="anti", nulls_equal=True)
-    return pl.concat([came.with_columns(is_there=pl.lit(True)), went.with_columns(is_there=pl.lit(False))])

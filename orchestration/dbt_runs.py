@@ -29,6 +29,7 @@ MODULES_OF_MODELS = (
     "identity_ledger.py",
     "identity_parts.py",
     "identity_resolution.py",
+    "kept_rows.py",
     "phone_numbers.py",
 )
 # dbt's command as this project installs it.

@@ -22,7 +22,7 @@
     {% set touched = config.get('touches') %}
     {% if touched and goes_on %}
         {% do run_query("insert into raw.touched_identities " ~ touched_identities(touched, told_relation)) %}
-    {% elif touched %}
+    {% elif touched and (existing_relation is none or has_rows(existing_relation) or has_rows(told_relation)) %}
         {% do run_query("insert into raw.touched_identities values (null, null, null)") %}
     {% endif %}
     {% if goes_on %}
@@ -36,6 +36,10 @@
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [target_relation]}) }}
 {% endmaterialization %}
+
+{% macro has_rows(relation) -%}
+    {{ return(run_query("select 1 from " ~ relation ~ " limit 1").rows | length > 0) }}
+{%- endmacro %}
 
 {# Rows go by all that stands in them, so that a table without a key, or with one that may be null, can be kept. #}
 {% macro replacement_of_rows(relation, told_relation, columns) -%}

@@ -10,7 +10,8 @@ import json
 import polars as pl
 
 from ml.identity_ledger import identity_ledger
-from ml.identity_parts import ledger_changes, with_rest_of_crowds
+from ml.identity_parts import with_rest_of_crowds
+from ml.kept_rows import changes_of_rows
 from ml.slices import in_slices
 
 KINDS = ("user", "email", "phone", "device")
@@ -156,7 +157,7 @@ def model(dbt, session):
         return in_slices(_finished(identity_ledger(identities, links, decisions, **given), rules))
     identities, links = _touched(dbt, session, has_erased, {kind: identity[f"max_people_per_{kind}"] for kind in KINDS})
     earlier = session.sql(EARLIER.format(this=dbt.this)).pl()
-    return ledger_changes(earlier, _finished(identity_ledger(identities, links, decisions, **given), rules))
+    return changes_of_rows(earlier, _finished(identity_ledger(identities, links, decisions, **given), rules))
 
 
 def _goes_on(dbt, session, rules):
