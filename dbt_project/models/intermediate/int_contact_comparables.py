@@ -11,8 +11,15 @@ from ml.slices import in_slices
 # The number rises with how `ml` spells.
 RULES = 1
 THERE = "select 1 from duckdb_columns() where schema_name = ? and table_name = ? and column_name = 'comparable_rules'"
-CAME = "select * from records anti join {this} using (record_key, known_from_at)"
-WENT = "select *, false as is_there from {this} anti join records using (record_key, known_from_at)"
+DIFFERING = """
+create or replace temp table differing as
+select coalesce(kept.record_key, records.record_key) as record_key
+from records
+full join {this} as kept on kept.record_key = records.record_key
+where kept.known_from_at is distinct from records.known_from_at
+"""
+CAME = "select * from records where record_key in (select record_key from differing)"
+WENT = "select *, false as is_there from {this} where record_key in (select record_key from differing)"
 
 
 def model(dbt, session):
@@ -26,8 +33,10 @@ def model(dbt, session):
     rules = hashlib.md5(told.encode(), usedforsecurity=False).hexdigest()
     there = session.execute(THERE, [dbt.this.schema, dbt.this.identifier]).fetchall()
     if there and session.execute(f"select distinct comparable_rules from {dbt.this}").fetchall() == [(rules,)]:
-        came = _comparable(records.query("records", CAME.format(this=dbt.this)).pl(), columns, rules)
-        went = records.query("records", WENT.format(this=dbt.this)).pl()
+        session.execute(f"create or replace temp view records as {records.sql_query()}")
+        session.execute(DIFFERING.format(this=dbt.this))
+        came = _comparable(session.sql(CAME).pl(), columns, rules)
+        went = session.sql(WENT.format(this=dbt.this)).pl()
         return pl.concat([came.with_columns(is_there=pl.lit(True)), went.select(*came.columns, "is_there")])
     return in_slices(_comparable(records.pl(), columns, rules))
 
