@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -45,6 +46,8 @@ ENOUGH_LESSONS, MOST_LESSONS = 2, 12
 # What the sample never shows among random pairs, and among matches, is taken to be this rare.
 RAREST, RAREST_AMONG_MATCHES = 1e-6, 0.005
 SIGNIFICANT_DIGITS = 6
+# How splink writes that two records agree in a column.
+AGREEMENT = re.compile(r'\(?l\."([^"]+)" = r\."([^"]+)"\)?')
 
 
 @dataclass(frozen=True)
@@ -226,25 +229,47 @@ def update_matches(
         database: as in `train_matching`.
 
     Returns:
-        In order: `contact_id`, `other_contact_id` (the greater one; null in a row that says only that the record was
-        compared), `matched_from_at` (UTC: both are known, and so is the model), `match_weight`, `match_probability`,
-        `is_match` (the probability reaches the workspace's threshold), `record_key`, `other_record_key`, and per column
-        `gamma_<column>` and `weight_<column>`, as in `match_contacts`.
+        In order: what `matches_of_pairs` returns, and `compared_records` of all.
     """
-    known = records.select(RECORD, "contact_id", "known_from_at")
     before = no_matches() if previous is None else previous
     compared_keys = before.filter(pl.col("other_record_key").is_null()).select(RECORD)
     new = comparable(records.join(compared_keys, on=RECORD, how="anti", maintain_order="left"), rules)
     compared = comparable(records.join(compared_keys, on=RECORD, how="semi", maintain_order="left"), rules)
-    pairs = match_contacts(new, model, compared, min(0.5, rules.match_probability), database)
-    names = {RECORD: "record_key_l", "other_record_key": "record_key_r"}
-    pairs = pl.concat(
-        [before.filter(pl.col("other_record_key").is_not_null()).rename(names), pairs], how="diagonal"
-    ).select(pairs.columns)
+    pairs = match_contacts(new, model, compared, least_probability(rules), database)
+    pairs = pl.concat([pairs_of_matches(before), pairs], how="diagonal").select(pairs.columns)
+    matches = matches_of_pairs(pairs, records, model, rules)
+    return pl.concat([matches, compared_records(records)], how="diagonal").sort(
+        "contact_id", "other_contact_id", RECORD, "other_record_key"
+    )
+
+
+def least_probability(rules: MatchingRules) -> float:
+    """Pairs below are not worth a row."""
+    return min(0.5, rules.match_probability)
+
+
+def matches_of_pairs(
+    pairs: pl.DataFrame, records: pl.DataFrame, model: ModelContent, rules: MatchingRules
+) -> pl.DataFrame:
+    """What pairs of records say of contacts.
+
+    Args:
+        pairs: as `match_contacts` gives them; those of records that are not there any more, or that are of one contact,
+            are left out.
+        records: `record_key`, `contact_id`, `known_from_at` (UTC) of all of them.
+        model: what `train_when_possible` returned.
+        rules: what the workspace says.
+
+    Returns:
+        `contact_id`, `other_contact_id` (the greater one), `matched_from_at` (UTC: both are known, and so is the
+        model), `match_weight`, `match_probability`, `is_match` (the probability reaches the workspace's threshold),
+        `record_key`, `other_record_key`, and per column `gamma_<column>` and `weight_<column>`, as in `match_contacts`.
+    """
+    known = records.select(RECORD, "contact_id", "known_from_at")
     trained_at = pl.lit(datetime.fromisoformat(model["trained_on_contacts_before"]))
     low = pl.min_horizontal("contact_id", "contact_id_r")
     in_order = pl.col("contact_id") == low
-    matches = (
+    return (
         pairs.join(known, left_on="record_key_l", right_on=RECORD)
         .join(known, left_on="record_key_r", right_on=RECORD, suffix="_r")
         .filter(pl.col("contact_id") != pl.col("contact_id_r"))
@@ -260,9 +285,36 @@ def update_matches(
             *pairs.columns[4:],
         )
     )
-    return pl.concat([matches, known.select("contact_id", RECORD)], how="diagonal").sort(
-        "contact_id", "other_contact_id", RECORD, "other_record_key"
-    )
+
+
+def pairs_of_matches(matches: pl.DataFrame) -> pl.DataFrame:
+    """The pairs that matches were made of: the reverse of `matches_of_pairs`."""
+    names = {RECORD: "record_key_l", "other_record_key": "record_key_r"}
+    pairs = matches.filter(pl.col("other_record_key").is_not_null()).rename(names)
+    measures = [name for name in pairs.columns if name.startswith(("gamma_", "weight_"))]
+    return pairs.select("record_key_l", "record_key_r", "match_weight", "match_probability", *measures)
+
+
+def compared_records(records: pl.DataFrame) -> pl.DataFrame:
+    """Rows that say that records were compared, and since when they are known: `contact_id`, `record_key`,
+    `matched_from_at`."""
+    return records.select("contact_id", RECORD, matched_from_at=pl.col("known_from_at").cast(KNOWN_AT))
+
+
+def blocking_columns(model: ModelContent) -> list[tuple[str, ...]]:
+    """In which columns two records have to agree for a model to look at them: in all of one of these.
+
+    Raises:
+        ValueError: the model names something else than columns that agree.
+    """
+    found = []
+    for rule in model["splink"]["blocking_rules_to_generate_predictions"]:
+        agreements = [AGREEMENT.fullmatch(part.strip()) for part in rule["blocking_rule"].split(" AND ")]
+        columns = [agreement[1] for agreement in agreements if agreement and agreement[1] == agreement[2]]
+        if len(columns) < len(agreements):
+            raise ValueError("a rule of the model names something else than columns that agree")
+        found.append(tuple(columns))
+    return found
 
 
 def no_matches() -> pl.DataFrame:

@@ -22,7 +22,14 @@ PROJECT_ROOT = Path(orchestration.__file__).resolve().parents[1]
 DBT_PROJECT_FOLDER = PROJECT_ROOT / "dbt_project"
 KEPT_RUNS = 6
 # What dbt's models in Python import.
-MODULES_OF_MODELS = ("contact_matching.py", "identity_ledger.py", "identity_resolution.py", "phone_numbers.py")
+MODULES_OF_MODELS = (
+    "contact_matching.py",
+    "identity_ledger.py",
+    "identity_parts.py",
+    "identity_resolution.py",
+    "kept_rows.py",
+    "phone_numbers.py",
+)
 # dbt's command as this project installs it.
 DBT_COMMAND = Path(sys.executable).with_name("personae-dbt")
 # dbt's own process keeps its connection open; see profiles.yml.

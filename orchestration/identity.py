@@ -67,6 +67,8 @@ select * from intermediate.contact_matches
 where other_contact_id is not null and (contact_id in (select unnest(?)) and other_contact_id in (select unnest(?)))
 order by contact_id, other_contact_id, matched_from_at
 """
+DECISIONS_OF_CONTACTS = "select contact_id, other_contact_id, from_week from raw.identity_decisions"
+TOUCH_CONTACT = "insert into raw.touched_identities select hash('contact', ?::varchar), null, null"
 
 
 @dataclass(frozen=True)
@@ -218,11 +220,15 @@ def write_decisions(connection: duckdb.DuckDBPyConnection, workspace: Workspace)
     """
     decisions = workspace.decisions
     with transaction(connection):
+        before = connection.execute(DECISIONS_OF_CONTACTS).fetchall()
         connection.execute("delete from raw.identity_decisions")
         for each in decisions:
             contacts = [_unless_erased(connection, one) for one in each.contacts]
             told = [*contacts, each.from_week.monday, each.decided_on, each.decided_by, each.why]
             connection.execute("insert into raw.identity_decisions values (?, ?, ?, ?, ?, ?)", told)
+        changed = set(before) ^ set(connection.execute(DECISIONS_OF_CONTACTS).fetchall())
+        for contact in sorted({contact for *contacts, _ in changed for contact in contacts}):
+            connection.execute(TOUCH_CONTACT, [contact])
     return len(decisions)
 
 

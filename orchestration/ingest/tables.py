@@ -105,6 +105,26 @@ create table if not exists raw.identity_decisions (
     why varchar
 )
 """
+# Identities and links that changed since identity_changes was last built, as hashes: an identity, or both ends of a link
+# and since when it is known. A row of nulls stands for all of them.
+TOUCHED_IDENTITIES = """
+create table if not exists raw.touched_identities (
+    identity_key ubigint,
+    other_key ubigint,
+    linked_from_at timestamp
+)
+"""
+# Up to which load a kept table has read the raw rows of an entity, and what tells whether those are there still.
+ROWS_READ = """
+create table if not exists raw.rows_read (
+    model varchar not null,
+    entity varchar not null,
+    load_sequence bigint not null,
+    rows bigint not null,
+    fingerprint ubigint not null,
+    primary key (model, entity)
+)
+"""
 
 
 class ColumnTypeChanged(Exception):
@@ -138,7 +158,15 @@ def make_raw_tables(
         _retype_columns(connection, entity, declared)
         add_columns(connection, entity, attribute_columns.get(entity, {}))
         connection.execute(f'create table if not exists quarantine."{entity}" ({QUARANTINE_COLUMNS})')
-    for statement in (LEDGER, CHANGED_DAYS, RUN_WEEKS, REFUSED_FILES, IDENTITY_DECISIONS):
+    for statement in (
+        LEDGER,
+        CHANGED_DAYS,
+        RUN_WEEKS,
+        REFUSED_FILES,
+        IDENTITY_DECISIONS,
+        TOUCHED_IDENTITIES,
+        ROWS_READ,
+    ):
         connection.execute(statement)
     connection.execute("alter table raw.changed_days add column if not exists _delivered_at timestamp")
     for name, type_ in LATER_LEDGER_COLUMNS.items():

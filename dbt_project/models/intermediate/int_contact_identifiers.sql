@@ -1,8 +1,26 @@
+{{ config(
+    materialized='kept_table',
+    touches='int_contact_identifiers',
+    post_hook="{{ note_rows_read(['contacts']) }}",
+) }}
+{%- set rules = identity_graph_rules() -%}
+{%- set loads = loads_read(['contacts'], 'identifier_rules', rules) -%}
+{%- set columns = ['contact_id', 'user_id', 'email_hash', 'phone_hash', 'known_from_at', 'identifier_rules'] %}
+
 with
 
 source as (
 
     select * from {{ source('raw', 'contacts') }}
+    {%- if loads is not none %}
+    where {{ came_after(loads.contacts) }}
+    {%- endif %}
+
+),
+
+phones as (
+
+    select * from {{ ref('int_contact_phones') }}
 
 ),
 
@@ -19,8 +37,7 @@ stated as (
 
 ),
 
-{# Every version counts: an identity that once had an address is known by it. #}
-identifiers as (
+keyed as (
 
     select
         contact_id,
@@ -31,6 +48,57 @@ identifiers as (
     from stated
     group by all
 
+),
+
+{# Every version counts: an identity that once had an address is known by it. #}
+told as (
+
+    select
+        keyed.contact_id,
+        keyed.user_id,
+        keyed.email_hash,
+        phones.phone_hash,
+        min(keyed.known_from_at) as known_from_at
+    from keyed
+    left join phones
+        on keyed.phone_key = phones.phone_key
+    group by all
+
+),
+{%- if loads is not none %}
+
+earlier as (
+
+    select * from {{ this }}
+    {%- if loads.contacts >= 0 %}
+    where contact_id in (select contact_id from told)
+    {%- endif %}
+
+),
+{%- endif %}
+
+identifiers as (
+
+    select
+        contact_id,
+        user_id,
+        email_hash,
+        phone_hash,
+        min(known_from_at) as known_from_at,
+        '{{ rules }}' as identifier_rules
+    from (
+        select * from told
+        {%- if loads is not none and loads.contacts >= 0 %}
+        union all
+        select contact_id, user_id, email_hash, phone_hash, known_from_at from earlier
+        {%- endif %}
+    ) as together
+    group by all
+
 )
 
-select * from identifiers
+{% if loads is not none -%}
+{{ changes_between('earlier', 'identifiers', columns) }}
+{%- else -%}
+select {{ columns | join(', ') }} from identifiers
+{%- endif %}

@@ -2,70 +2,24 @@
 
 with
 
-contacts as (
+{# Of the contacts alone: what one row of a contact names together with it. Of what was done: who was signed in, and on
+   which device. This view names tables only, because whoever erases people reads it from elsewhere. #}
+ties_by_identifier as (
+    {%- for source in ['int_contact_identifiers', 'int_identity_sightings'] %}
 
-    select * from {{ ref('int_contact_identifiers') }}
-
-),
-
-phones as (
-
-    select * from {{ ref('int_contact_phones') }}
-
-),
-
-sightings as (
-
-    select * from {{ ref('int_identity_sightings') }}
-
-),
-
-matches as (
-
-    select * from {{ ref('contact_matches') }}
-
-),
-
-{# Of the contacts alone: what one row of a contact names together with it. #}
-links_of_contacts as (
-
-    select 'contact' as identity_kind, contact_id as identity_id, 'user' as other_kind, user_id as other_id, known_from_at
-    from contacts
-    where user_id is not null
-
+    select * from (
+        {{ ties_in(source, ref(source)) }}
+    ) as {{ source }}
+    {%- if not loop.last %}
     union all
-
-    select 'contact', contact_id, 'email', email_hash, known_from_at
-    from contacts
-    where email_hash is not null
-
-    union all
-
-    select 'contact', contacts.contact_id, 'phone', phones.phone_hash, contacts.known_from_at
-    from contacts
-    inner join phones
-        on contacts.phone_key = phones.phone_key
-    where phones.phone_hash is not null
+    {%- endif %}
+    {%- endfor %}
 
 ),
 
-{# Of what was done: who was signed in, and on which device. #}
-links_of_sightings as (
+ties_by_match as (
 
-    select 'contact' as identity_kind, contact_id as identity_id, 'user' as other_kind, user_id as other_id, seen_from_at as known_from_at
-    from sightings
-    where contact_id is not null and user_id is not null
-
-    union all
-
-    select
-        case when contact_id is not null then 'contact' else 'user' end,
-        coalesce(contact_id, user_id),
-        'device',
-        device_id,
-        seen_from_at
-    from sightings
-    where device_id is not null and coalesce(contact_id, user_id) is not null
+    {{ ties_in('contact_matches', ref('contact_matches')) }}
 
 ),
 
@@ -76,19 +30,16 @@ links_by_identifier as (
         identity_id,
         other_kind,
         other_id,
-        'same_' || other_kind as link_kind,
-        min(known_from_at) as linked_from_at,
+        link_kind,
+        min(linked_from_at) as linked_from_at,
         cast(null as double) as match_weight
-    from (
-        select * from links_of_contacts
-        union all
-        select * from links_of_sightings
-    ) as named_together
+    from ties_by_identifier
     group by
         identity_kind,
         identity_id,
         other_kind,
-        other_id
+        other_id,
+        link_kind
 
 ),
 
@@ -96,18 +47,20 @@ links_by_identifier as (
 links_by_match as (
 
     select
-        'contact' as identity_kind,
-        contact_id as identity_id,
-        'contact' as other_kind,
-        other_contact_id as other_id,
-        'probabilistic_match' as link_kind,
-        min(matched_from_at) as linked_from_at,
-        arg_max(match_weight, (-epoch_us(matched_from_at), match_weight)) as match_weight
-    from matches
-    where is_match
+        identity_kind,
+        identity_id,
+        other_kind,
+        other_id,
+        link_kind,
+        min(linked_from_at) as linked_from_at,
+        arg_max(match_weight, (-epoch_us(linked_from_at), match_weight)) as match_weight
+    from ties_by_match
     group by
-        contact_id,
-        other_contact_id
+        identity_kind,
+        identity_id,
+        other_kind,
+        other_id,
+        link_kind
 
 ),
 

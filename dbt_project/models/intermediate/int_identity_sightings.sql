@@ -1,6 +1,7 @@
-{# Written anew from what it was: whom the changed days may have shown first is looked for among all days again, everybody
-   else can only turn out to have been seen earlier. Days are named where they are read: DuckDB would keep all of them in
-   memory for a part of the statement that is used twice. #}
+{{ config(materialized='kept_table', touches='int_identity_sightings') }}
+{# Whom the changed days may have shown first is looked for among all days again, everybody else can only turn out to have
+   been seen earlier. Days are named where they are read: DuckDB would keep all of them in memory for a part of the
+   statement that is used twice. #}
 {%- set stands = last_rows_stand('day_rules', identity_day_rules()) -%}
 {%- set names = ['contact_id', 'user_id', 'device_id'] -%}
 {%- set days = ref('int_identity_days') -%}
@@ -91,41 +92,39 @@ seen as (
 
 {%- if stands %}
 
-undoubted as (
+{# Should two keys be the same, some rows are compared for nothing. #}
+earlier as (
 
     select
-        {{ names | join(', ') }},
-        seen_from_at
+        *,
+        {{ hash_of(names) }} in (select key from doubtful) as is_doubtful
     from {{ this }}
-    where {{ hash_of(names) }} not in (select key from doubtful)
+    where
+        {{ hash_of(names) }} in (select key from doubtful)
+        or {{ hash_of(names) }} in (select {{ hash_of(names) }} from seen)
 
 ),
 {%- endif %}
 
 sightings as (
 
-    {%- if stands %}
-
     select
-        {%- for name in names %}
-        coalesce(seen.{{ name }}, undoubted.{{ name }}) as {{ name }},
-        {%- endfor %}
-        least(seen.seen_from_at, undoubted.seen_from_at) as seen_from_at
-    from undoubted
-    full join seen
-        on {% for name in names -%}
-        undoubted.{{ name }} is not distinct from seen.{{ name }}
-        {%- if not loop.last %}
-        and {% endif %}
-        {%- endfor %}
-    {%- else %}
-
-    select * from seen
-    {%- endif %}
+        {{ names | join(', ') }},
+        min(seen_from_at) as seen_from_at,
+        '{{ identity_day_rules() }}' as day_rules
+    from (
+        select * from seen
+        {%- if stands %}
+        union all
+        select {{ names | join(', ') }}, seen_from_at from earlier where not is_doubtful
+        {%- endif %}
+    ) as told
+    group by {{ names | join(', ') }}
 
 )
 
-select
-    *,
-    '{{ identity_day_rules() }}' as day_rules
-from sightings
+{% if stands -%}
+{{ changes_between('earlier', 'sightings', names + ['seen_from_at', 'day_rules']) }}
+{%- else -%}
+select * from sightings
+{%- endif %}
