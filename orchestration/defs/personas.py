@@ -44,7 +44,10 @@ def persona_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
     one_each = dg.AssetCheckSpec("every_person_has_one_persona", asset=specs["persona_assignments"].key, blocking=True)
 
     @dg.multi_asset(
-        name="personas", specs=list(specs.values()), check_specs=[one_each, natural], **weekly_beside_others(workspace)
+        name="personas",
+        specs=list(specs.values()),
+        check_specs=[one_each, natural],
+        **weekly_beside_others(workspace, priority=2),  # others wait for it
     )
     def find_personas(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
         from orchestration.persona_week import people_left_out, run_persona_week
