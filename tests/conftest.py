@@ -44,13 +44,17 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(*LOOK_AFTER)
 
 
-# What takes minutes goes first, the longest at the head, so that neither core waits for the other at the end.
+# What takes longest goes first, minutes at the head, so that neither core waits for the other at the end.
 LONGEST_FIRST = (
     "demo_run",
     "tests/end_to_end/test_all_targets.py",
     "tests/end_to_end/test_examples.py",
     "dbt",
     "tests/end_to_end/test_consent.py",
+    "tests/unit/orchestration/test_propensity_week.py",
+    "tests/unit/ml/test_ml_propensity.py",
+    "tests/integration/identity/test_identity_decisions_and_matches.py",
+    "tests/unit/activation/test_report.py",
 )
 
 
