@@ -25,7 +25,7 @@ union all by name select identity_kind, identity_id, other_kind, other_id, link_
 """
 ERASED_IDENTITIES = """
 select identity_kind, identity_id, min(seen_from_at) as seen_from_at,
-    'p_' || left(md5(identity_kind || ':' || identity_id), 16) as own_person_id
+    cast('0x' || left(md5(identity_kind || ':' || identity_id), 16) as ubigint) as own_person_id
 from erasure.shared_links group by identity_kind, identity_id
 """
 THERE = "select 1 from duckdb_tables() where schema_name = 'erasure' and table_name = 'shared_links'"
