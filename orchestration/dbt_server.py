@@ -31,9 +31,14 @@ LIFE_LINE = 0
 def dbt_kept_ready(environment: Mapping[str, str]) -> Iterator[None]:
     """Until the end of the block calls of `personae-dbt` need not import what dbt needs.
 
+    Where whoever called this process keeps a dbt ready, that one does it.
+
     Args:
         environment: what tells whose process it is (`dagster_home.py`), beside this one's environment.
     """
+    if SERVER_VARIABLE in os.environ:
+        yield
+        return
     folder = tempfile.mkdtemp(prefix="personae-")  # nobody else may open it
     address = str(Path(folder) / "dbt")
     with socket.socket(socket.AF_UNIX) as listener:
@@ -56,7 +61,7 @@ def dbt_kept_ready(environment: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     finally:
-        del os.environ[SERVER_VARIABLE]
+        os.environ.pop(SERVER_VARIABLE, None)
         server.communicate()  # closes the life line
 
 

@@ -1,18 +1,22 @@
-"""How the tests run `personae`: in a process of its own, as a person would, or in this one, which costs less."""
+"""How the tests run `personae`: as a person would, in a copy of a process that is kept ready, or in this process.
 
-import gc
+The first imports everything, which costs ten seconds of processor time. A copy is a process of its own as well, the
+choice where a run is killed. In this process nothing is imported again either, and no other may be disturbed.
+"""
+
 import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
+import tempfile
+from typing import IO
 
 from typer.testing import CliRunner
 
 from orchestration.cli import app
-from orchestration.garbage import LOOK_AFTER
+from tests.kept_ready import PROJECT, PersonaeProcess, dbt_ready
 
-PROJECT = Path(__file__).resolve().parents[1]
+__all__ = ["PROJECT", "begin_copy", "personae", "personae_command", "personae_copy", "personae_here"]
 
 
 def personae_command(*arguments: object) -> list[str]:
@@ -23,6 +27,7 @@ def personae_command(*arguments: object) -> list[str]:
 def personae(*arguments: object, timeout: float = 1800) -> subprocess.CompletedProcess[str]:
     """Run `personae` in a process of its own, from the project's folder."""
     environment = os.environ | {"PYTHONPATH": str(PROJECT), "COLUMNS": "200"}
+    environment.pop("OMP_NUM_THREADS", None)  # see tests/conftest.py
     return subprocess.run(
         personae_command(*arguments),
         cwd=PROJECT,
@@ -34,18 +39,33 @@ def personae(*arguments: object, timeout: float = 1800) -> subprocess.CompletedP
     )
 
 
+def begin_copy(*arguments: object, output: IO[bytes], errors: IO[bytes] | None = None) -> PersonaeProcess:
+    """Begin to run `personae` in a copy of a process that has imported what a run needs, from the project's folder."""
+    with dbt_ready():
+        environment = os.environ | {"COLUMNS": "200"}
+    return PersonaeProcess([str(argument) for argument in arguments], environment, output, errors or output)
+
+
+def personae_copy(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run `personae` in such a copy to its end."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        status = begin_copy(*arguments, output=output, errors=errors).wait()
+        for printed in (output, errors):
+            printed.seek(0)
+        return subprocess.CompletedProcess(list(arguments), status, output.read().decode(), errors.read().decode())
+
+
 def personae_here(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run `personae` in this process, which leaves it as it was: nothing is imported again, which costs six seconds.
+    """Run `personae` in this process, which leaves it as it was.
 
     What the weekly job prints of its progress goes to pytest, beside what is returned here.
     """
-    environment, looks_for_garbage = dict(os.environ), gc.get_threshold()
+    environment = dict(os.environ)
     when_ended = signal.getsignal(signal.SIGTERM)  # Dagster takes it for an interrupt from then on
-    gc.set_threshold(*LOOK_AFTER)
     try:
-        done = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
+        with dbt_ready():
+            done = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
     finally:
-        gc.set_threshold(*looks_for_garbage)
         signal.signal(signal.SIGTERM, when_ended)
         os.environ.clear()
         os.environ.update(environment)

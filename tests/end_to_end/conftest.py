@@ -6,7 +6,7 @@ import pytest
 
 from tests.end_to_end.demo_company import LAST_WEEK, WEEKS, DemoRun, make_demo
 from tests.end_to_end.later_company import Company, Erased, erase_somebody, sending
-from tests.running import personae
+from tests.running import personae, personae_copy
 
 
 @pytest.fixture(scope="session")
@@ -37,5 +37,5 @@ def ran_again(erased: Erased, request: pytest.FixtureRequest) -> None:
     try:
         request.getfixturevalue("sent")
     except pytest.skip.Exception:
-        done = personae("run", erased.folder, "--week", LAST_WEEK.key, "--weeks", 2)
+        done = personae_copy("run", erased.folder, "--week", LAST_WEEK.key, "--weeks", 2)
         assert done.returncode == 0, done.stdout + done.stderr

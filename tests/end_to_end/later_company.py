@@ -23,7 +23,7 @@ from orchestration.sync_week import sync_destination
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 from tests.end_to_end.demo_company import LAST_WEEK, DemoRun
-from tests.running import personae, personae_here
+from tests.running import personae_copy, personae_here
 from tests.vendors.brevo import LocalBrevo
 from tests.vendors.hubspot import LocalHubSpot
 from tests.vendors.klaviyo import LocalKlaviyo
@@ -258,7 +258,7 @@ def _two_weeks(company: Company) -> None:
         401,
         json.dumps({"category": "EXPIRED", "message": f"no {headers.get('authorization')} of {canary}"}),
     )
-    done = personae("run", company.folder, "--week", LAST_WEEK.key, "--weeks", 2)
+    done = personae_copy("run", company.folder, "--week", LAST_WEEK.key, "--weeks", 2)
     company.printed += [done.stdout, done.stderr]
     assert done.returncode == 0, done.stdout + done.stderr
     company.held["last week"] = company.list_of("active")

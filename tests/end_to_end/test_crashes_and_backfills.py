@@ -2,7 +2,7 @@
 
 import os
 import signal
-import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -14,13 +14,16 @@ import pytest
 
 from orchestration.weeks import Week
 from tests.end_to_end.demo_company import LAST_WEEK, WEEKS, DemoRun, make_demo, published_hashes
-from tests.running import PROJECT, personae, personae_command
+from tests.running import begin_copy, personae_copy
 
 FIRST_WEEK = LAST_WEEK.back(WEEKS - 1)
 
 
 class Reader(threading.Thread):
-    """Opens `published/latest` again and again, and notes whether it ever saw half a week."""
+    """Opens `published/latest` again and again, and notes whether it ever saw half a week.
+
+    Files are read when anything of them changed since the last look; else the answer would be the same.
+    """
 
     def __init__(self, published: Path) -> None:
         super().__init__(daemon=True)
@@ -28,46 +31,39 @@ class Reader(threading.Thread):
         self.mixed: list[set[object]] = []
 
     def run(self) -> None:
-        while not self.stopped.is_set():
+        seen: list[object] = []
+        while not self.stopped.wait(0.02):
             latest = self.published / "latest"
             if not latest.exists():
-                time.sleep(0.02)
                 continue
             folder = latest.resolve()
+            files = sorted((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in os.scandir(folder))
+            self.looks += 1
+            if [folder, *files] == seen:
+                continue
+            seen = [folder, *files]
             weeks = {
                 as_of
                 for name in ("segment_memberships", "segment_kpis", "person_propensities")
                 for as_of in pl.read_parquet(folder / f"{name}.parquet")["as_of"].unique().to_list()
             }
-            self.looks += 1
             if len(weeks) != 1 or not (folder / "report.html").is_file():
                 self.mixed.append(weeks)
-            time.sleep(0.02)
 
 
 def kill_when(folder: Path, arguments: list[object], is_time: Callable[[str], bool]) -> str:
-    """Start a run, kill -9 it at the first line (or silence of a quarter second) that `is_time` accepts."""
-    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
-    process = subprocess.Popen(
-        personae_command("run", folder, *arguments),
-        cwd=PROJECT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    os.set_blocking(process.stdout.fileno(), False)
-    output, deadline = "", time.monotonic() + 900
-    while time.monotonic() < deadline:
-        chunk = process.stdout.read()
-        output += chunk.decode() if chunk else ""
-        if is_time(output):
-            break
-        assert process.poll() is None, f"the run ended before it was killed:\n{output}"
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    """Start a run, and kill -9 it as soon as `is_time` says so of what it printed; returns that."""
+    with tempfile.NamedTemporaryFile() as printed:
+        process = begin_copy("run", folder, *arguments, output=printed)
+        output, deadline = "", time.monotonic() + 900
+        while time.monotonic() < deadline:
+            output = Path(printed.name).read_text(encoding="utf-8")
+            if is_time(output):
+                break
+            assert not process.has_ended(), f"the run ended before it was killed:\n{output}"
+            time.sleep(0.01)
+        process.kill()
+        assert process.wait() == 128 + signal.SIGKILL
     return output
 
 
@@ -104,7 +100,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> Crashed:
         kill_when(folder, first, lambda _: (published / FIRST_WEEK.key).exists()),
     ]
     first_week_alone = published_hashes(folder)
-    finished = personae("run", folder, "--week", LAST_WEEK.key, "--weeks", WEEKS)
+    finished = personae_copy("run", folder, "--week", LAST_WEEK.key, "--weeks", WEEKS)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     reader.stopped.set()
     reader.join()

@@ -17,13 +17,15 @@ from orchestration.erasure import erase
 from orchestration.identity_settings import DECISIONS_FILE
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
+from tests.kept_ready import dbt_ready
 
 MAPPING = {"contacts": {"columns": {"contact_id": "id", "email": "mail", "created_at": "since"}}}
 DECISION = "- {contacts: [a1, a2], from_week: 2026-01-05, decided_on: 2026-01-12, why: two people}\n"
 
 
 def people(workspace: Workspace) -> dict[str, str]:
-    return dict(resolve(workspace).select("contact_id", "person_id").iter_rows())
+    with dbt_ready():
+        return dict(resolve(workspace).select("contact_id", "person_id").iter_rows())
 
 
 @pytest.fixture

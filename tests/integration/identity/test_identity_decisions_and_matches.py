@@ -19,6 +19,7 @@ from orchestration.identity import explain
 from orchestration.identity_settings import DECISIONS_FILE
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
+from tests.kept_ready import dbt_ready
 
 WEEK = "2026-11-16"
 LEDGER = "select * from intermediate.identity_changes order by all"
@@ -62,16 +63,17 @@ def story(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Story:
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns(".personae"))
     shutil.copy(shared_data / "febrl" / "dataset1.csv", folder)
     workspace = Workspace.open(folder)
-    resolved = resolve(workspace)
-    together, model = ledger(workspace), workspace.identity_model_file.read_text()
-    twins = resolved.filter(pl.col("person_id").is_duplicated()).sort("person_id", "contact_id")
-    pair = (twins["contact_id"][0], twins["contact_id"][1])
-    assert personae("unmerge", folder, *pair, "--from-week", WEEK, "--by", "Ada", "--why", "father and son")[0] == 0
-    resolve(workspace)
-    apart = ledger(workspace)
-    forget_everything(workspace)
-    resolve(workspace)
-    rebuilt_model = workspace.identity_model_file.read_text()
+    with dbt_ready():
+        resolved = resolve(workspace)
+        together, model = ledger(workspace), workspace.identity_model_file.read_text()
+        twins = resolved.filter(pl.col("person_id").is_duplicated()).sort("person_id", "contact_id")
+        pair = (twins["contact_id"][0], twins["contact_id"][1])
+        assert personae("unmerge", folder, *pair, "--from-week", WEEK, "--by", "Ada", "--why", "father and son")[0] == 0
+        resolve(workspace)
+        apart = ledger(workspace)
+        forget_everything(workspace)
+        resolve(workspace)
+        rebuilt_model = workspace.identity_model_file.read_text()
     return Story(workspace, pairwise_score(resolved), pair, together, model, apart, ledger(workspace), rebuilt_model)
 
 

@@ -54,32 +54,34 @@ def model(contacts: pl.DataFrame) -> dict:
     return json.loads(json.dumps(found))
 
 
+@pytest.fixture(scope="module")
+def matches(contacts: pl.DataFrame, model: dict) -> pl.DataFrame:
+    """All contacts compared at once."""
+    return update_matches(contacts, model, RULES)
+
+
 def test_text_is_compared_without_case_accents_and_spaces():
     frame = pl.DataFrame({"record_key": ["a"], "name": ["  Zoë Großmann-Łoś "], "born": ["1990-01-02"], "none": [" "]})
     rules = MatchingRules({"name": "name", "born": "date", "none": "text"})
     assert comparable(frame, rules).row(0) == ("a", "zoe grossmann łos", "19900102", None)
 
 
-def test_the_parameters_are_the_same_in_any_order_of_arrival(contacts, model):
-    shuffled = contacts.sample(fraction=1.0, shuffle=True, seed=5)
-    assert train_when_possible(shuffled, RULES, "UTC", START + timedelta(weeks=6)) == model
-
-
-def test_the_number_of_a_record_gives_nothing_away(contacts, model):
+def test_neither_the_number_of_a_record_nor_the_order_of_arrival_has_a_say(contacts, model, matches):
     """FEBRL's `rec_id` names the human: with any other ids the same contacts are found, by the same weights."""
     ids = contacts["contact_id"]
     named = dict(
         zip(ids, [f"id-{place:04}" for place in ids.to_frame().with_row_index()["index"].shuffle(seed=3)], strict=True)
     )
     renamed = contacts.with_columns(pl.col("contact_id", "record_key").replace_strict(named))
-    assert train_when_possible(renamed, RULES, "UTC", START + timedelta(weeks=6)) == model
+    shuffled = renamed.sample(fraction=1.0, shuffle=True, seed=5)
+    assert train_when_possible(shuffled, RULES, "UTC", START + timedelta(weeks=6)) == model
 
     def pairs(matches: pl.DataFrame, names: dict[str, str]) -> set[tuple[frozenset[str], float]]:
         found = matches.drop_nulls("other_contact_id").select("contact_id", "other_contact_id", "match_weight").rows()
         return {(frozenset((names[one], names[other])), round(weight, 6)) for one, other, weight in found}
 
     unnamed = {name: contact for contact, name in named.items()}
-    as_they_are = pairs(update_matches(contacts, model, RULES), dict(zip(ids, ids, strict=True)))
+    as_they_are = pairs(matches, dict(zip(ids, ids, strict=True)))
     assert len(as_they_are) >= 500
     assert pairs(update_matches(renamed, model, RULES), unnamed) == as_they_are
 
@@ -92,39 +94,37 @@ def test_levels_of_agreement_weigh_more_the_closer_they_are(model):
         assert other["m_probability"] < other["u_probability"]
 
 
-def test_comparing_bit_by_bit_equals_comparing_all_at_once(contacts, model):
-    at_once = update_matches(contacts, model, RULES)
+def test_comparing_bit_by_bit_equals_comparing_all_at_once(contacts, model, matches):
     so_far = None
     for known in (300, 301, 1000):
         so_far = update_matches(contacts.head(known), model, RULES, so_far)
-    assert so_far is not None and so_far.equals(at_once)
+    assert so_far is not None and so_far.equals(matches)
 
 
-def test_a_contact_that_is_described_anew_keeps_its_earlier_match(contacts, model):
-    before = update_matches(contacts, model, RULES)
-    pair = before.filter("is_match").row(0, named=True)
+def test_a_contact_that_is_described_anew_keeps_its_earlier_match(contacts, model, matches):
+    pair = matches.filter("is_match").row(0, named=True)
     moved = contacts.filter(contact_id=pair["contact_id"]).with_columns(
         record_key=pl.lit("moved"), suburb=pl.lit("elsewhere"), known_from_at=pl.lit(datetime(2027, 1, 1))
     )
-    after = update_matches(pl.concat([contacts, moved], how="diagonal"), model, RULES, before)
+    after = update_matches(pl.concat([contacts, moved], how="diagonal"), model, RULES, matches)
     found = after.filter(contact_id=pair["contact_id"], other_contact_id=pair["other_contact_id"])
     assert found.filter(record_key=pair["record_key"])["match_weight"].to_list() == [pair["match_weight"]]
     assert found.filter(record_key="moved")["matched_from_at"].to_list() == [datetime(2027, 1, 1)]
 
 
-def test_a_match_is_known_when_both_contacts_and_the_model_are(contacts, model):
+def test_a_match_is_known_when_both_contacts_and_the_model_are(contacts, model, matches):
     trained_at = datetime.fromisoformat(model["trained_on_contacts_before"])
     known = dict(contacts.select("contact_id", "known_from_at").rows())
-    matches = update_matches(contacts, model, RULES).drop_nulls("other_contact_id")
-    for one, other, since in matches.select("contact_id", "other_contact_id", "matched_from_at").rows():
+    found = matches.drop_nulls("other_contact_id")
+    for one, other, since in found.select("contact_id", "other_contact_id", "matched_from_at").rows():
         assert one < other and since == max(known[one], known[other], trained_at)
 
 
-def test_the_weights_of_the_columns_and_the_prior_add_up(contacts, model):
-    matches = update_matches(contacts, model, RULES).drop_nulls("other_contact_id")
+def test_the_weights_of_the_columns_and_the_prior_add_up(model, matches):
+    found = matches.drop_nulls("other_contact_id")
     prior = model["splink"]["probability_two_random_records_match"]
-    total = matches.select(pl.sum_horizontal(f"weight_{column}" for column in COLUMNS)).to_series()
-    rest = (matches["match_weight"] - total).to_numpy()
+    total = found.select(pl.sum_horizontal(f"weight_{column}" for column in COLUMNS)).to_series()
+    rest = (found["match_weight"] - total).to_numpy()
     assert rest == pytest.approx(pl.Series([prior / (1 - prior)]).log(2)[0], abs=1e-6)
 
 

@@ -106,6 +106,15 @@ def test_what_is_imported_is_imported_once(server: None) -> None:
     assert len(set(copies)) == 2 and len(set(parents)) == 1
 
 
+def test_who_is_called_where_a_dbt_is_kept_ready_begins_no_other_and_ends_none(server: None) -> None:
+    before = call("build").communicate()[0]
+    with dbt_kept_ready({}):
+        within = call("build").communicate()[0]
+    after = call("build").communicate()[0]
+    assert len({each.split()[-1] for each in (before, within, after)}) == 1, "one server"
+    assert not any("imported" in each for each in (before, within, after))
+
+
 @pytest.mark.parametrize(("what", "status"), [("build", 0), ("fail", 2), ("die", 128 + signal.SIGKILL)])
 def test_a_call_ends_as_dbt_ends(server: None, what: str, status: int) -> None:
     process = call(what)

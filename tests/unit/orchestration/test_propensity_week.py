@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date, timedelta
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -66,16 +67,13 @@ def happens(week: Week, visits: np.ndarray, random: np.random.Generator) -> np.n
     return random.random(len(visits)) < 1 / (1 + np.exp(2.0 - 1.1 * visits))
 
 
-def fill(connection: duckdb.DuckDBPyConnection) -> None:
-    """Ten weeks of people whose next order depends on their visits; of `luck` it depends on nothing."""
-    make_raw_tables(connection, {})
-    make_tables(connection, PERSONA_TABLES)
-    connection.execute("create schema features; create schema intermediate")
+@cache
+def planted() -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Features, outcomes and personas of ten weeks of people whose next order depends on their visits.
+
+    Of `luck` it depends on nothing.
+    """
     people = person_ids(PEOPLE)
-    connection.executemany(
-        "insert into raw.orders (order_id, contact_id, ordered_at) values (?, ?, ?)",
-        [[f"o{person}", f"c{person}", "2025-12-01"] for person in people],
-    )
     features, outcomes, personas = [], [], []
     for number, week in enumerate(WEEKS):
         random = np.random.default_rng(number)
@@ -116,11 +114,24 @@ def fill(connection: duckdb.DuckDBPyConnection) -> None:
                 persona_id=pl.Series(np.where(visits > 0, "persona-01", "persona-02")),
             )
         )
-    all_features, all_outcomes = pl.concat(features), pl.concat(outcomes)  # noqa: F841 - DuckDB reads them by name
-    all_personas = pl.concat(personas)  # noqa: F841
+    return pl.concat(features), pl.concat(outcomes), pl.concat(personas)
+
+
+def fill(connection: duckdb.DuckDBPyConnection) -> None:
+    """What a run of these weeks finds."""
+    make_raw_tables(connection, {})
+    make_tables(connection, PERSONA_TABLES)
+    connection.execute("create schema features; create schema intermediate")
+    all_features, all_outcomes, all_personas = planted()  # noqa: RUF059 - DuckDB reads them by name
     connection.execute("create table features.person_features as select * from all_features")
     connection.execute("create table features.person_outcomes as select * from all_outcomes")
     connection.execute("insert into ml.persona_assignments by name select * from all_personas")
+    connection.execute(
+        "insert into raw.orders (order_id, contact_id, ordered_at) "
+        "select 'o' || person_id, 'c' || person_id, '2025-12-01' from features.person_features "
+        "where as_of = ? order by person_id",
+        [FIRST.as_of],
+    )
 
 
 @pytest.fixture(scope="module")
