@@ -2,6 +2,21 @@
    all weeks, so that a filter on the week reaches every table. #}
 {{ config(materialized='view') }}
 
+{#- A join for each declared target: to gather a million people's rows into lists takes as long as all joins of this view. #}
+{%- set targets = var('targets') | map(attribute='name') | sort(case_sensitive=true) | list %}
+{%- set propensity -%}
+            {
+                'target': cast(target as varchar),
+                'probability': cast(probability as double),
+                'band': cast(band as varchar),
+                'abstained_reason': cast(abstained_reason as varchar),
+                'model_id': cast(model_id as varchar)
+            }
+{%- endset %}
+{%- set declared -%}
+    [{% for target in targets %}target_{{ loop.index }}.propensity{{ ', ' if not loop.last }}{% endfor %}]
+{%- endset %}
+
 with
 
 {# Everybody who may be profiled, in the weeks that were scored. #}
@@ -93,22 +108,18 @@ affinities as (
 
 ),
 
-propensities as (
+{# Of targets that are declared no more, in weeks that knew them. Sorted afterwards, by the target: to aggregate in order
+   takes many times as long. #}
+former_propensities as (
 
     select
         as_of,
         person_id,
-        {#- Sorted afterwards, by the target: to aggregate in order takes many times as long. #}
-        list_sort(list(
-            {
-                'target': cast(target as varchar),
-                'probability': cast(probability as double),
-                'band': cast(band as varchar),
-                'abstained_reason': cast(abstained_reason as varchar),
-                'model_id': cast(model_id as varchar)
-            }
-        )) as propensities
+        list_sort(list({{ propensity }})) as propensities
     from {{ ref('person_propensities') }}
+    {%- if targets %}
+    where target not in ({% for target in targets %}{{ literal(target) }}{{ ', ' if not loop.last }}{% endfor %})
+    {%- endif %}
     group by
         as_of,
         person_id
@@ -156,7 +167,19 @@ person_labels as (
         case when affinities.person_id is null then 'no phrases are listed' else affinities.affinity_abstained_reason end
             as affinity_abstained_reason,
         affinities.affinity_model_id,
-        propensities.propensities
+        {%- if targets %}
+        case
+            when former_propensities.person_id is null{% for target in targets %} and target_{{ loop.index }}.person_id is null{% endfor %} then null
+            when former_propensities.person_id is null
+                then {{ declared if targets | length == 1 else 'list_filter(' ~ declared ~ ', lambda one: one is not null)' }}
+            else
+                list_sort(
+                    list_filter(list_concat({{ declared }}, former_propensities.propensities), lambda one: one is not null)
+                )
+        end as propensities
+        {%- else %}
+        former_propensities.propensities
+        {%- endif %}
     from people
     left join personas
         on people.as_of = personas.as_of
@@ -173,9 +196,21 @@ person_labels as (
     left join affinities
         on people.as_of = affinities.as_of
         and people.person_id = affinities.person_id
-    left join propensities
-        on people.as_of = propensities.as_of
-        and people.person_id = propensities.person_id
+    left join former_propensities
+        on people.as_of = former_propensities.as_of
+        and people.person_id = former_propensities.person_id
+    {%- for target in targets %}
+    left join (
+        select
+            as_of,
+            person_id,
+            {{ propensity }} as propensity
+        from {{ ref('person_propensities') }}
+        where target = {{ literal(target) }}
+    ) as target_{{ loop.index }}
+        on people.as_of = target_{{ loop.index }}.as_of
+        and people.person_id = target_{{ loop.index }}.person_id
+    {%- endfor %}
 
 )
 
