@@ -57,4 +57,3 @@ def with_rest_of_crowds(
     identities, links = identities.drop("crowded_from_at"), links.drop("crowded_from_at")
     people = people.with_columns(own_person_id=pl.lit(None)).select(identities.columns).cast(dict(identities.schema))
     return pl.concat([identities, people]), pl.concat([links, crowds.select(links.columns).cast(dict(links.schema))])
-
