@@ -17,9 +17,12 @@ from dataclasses import dataclass
 import duckdb
 import polars as pl
 
+from activation.people import person_name_sql
+
 HOLDOUT = "holdout"
 ANOTHER_EXPERIMENT = "in_another_experiment"
 NO_PERSONA = ""
+_PERSON = person_name_sql("p.person_id")
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ before as (
 ),
 now as (
     select w.exclusion_group, w.person,
-        arg_max(w.number, ({draw_sql("w.exclusion_group", "w.experiment", "p.person_id")}, w.number)) as number
+        arg_max(w.number, ({draw_sql("w.exclusion_group", "w.experiment", _PERSON)}, w.number)) as number
     from wanted as w inner join gate_people as p on p.person = w.person
     where not w.is_standing
     group by w.exclusion_group, w.person
@@ -184,7 +187,7 @@ strata as (
     left join before as b on b.experiment = x.experiment and b.persona_id = c.persona_id
 ),
 drawn as (
-    select n.number, n.persona_id, n.person, {draw_sql("x.experiment", "p.person_id")} as draw
+    select n.number, n.persona_id, n.person, {draw_sql("x.experiment", _PERSON)} as draw
     from newcomers as n
     inner join experiments as x on x.number = n.number
     inner join gate_people as p on p.person = n.person

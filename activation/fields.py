@@ -15,6 +15,7 @@ from datetime import date, datetime
 from typing import Any
 
 from activation.audience import Audience, fingerprint
+from activation.people import person_name_sql
 from activation.selection import PHRASE_GROUPS, RELATIONS, Complaint, Location
 from activation.sync.payload import quoted
 from activation.sync.protocol import FieldMapping, FieldType, MappedField
@@ -232,7 +233,7 @@ def _source_sql(
     week = joined.value(as_of)
     decided = {
         "as_of": f"cast({week} as date)",
-        "person_id": "a.person_id",
+        "person_id": person_name_sql("a.person_id"),
         "contact_id": "a.contact_id",
         "persona_id": "a.persona_id",
         "channel": joined.value(terms[1]),

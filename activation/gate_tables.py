@@ -16,7 +16,7 @@ from activation.gate_terms import NOT_DECIDED, Terms
 TABLES = """
 create schema if not exists activation;
 create table if not exists activation.audiences (
-    as_of date not null, audience varchar not null, person_id varchar not null, persona_id varchar,
+    as_of date not null, audience varchar not null, person_id ubigint not null, persona_id varchar,
     is_in boolean not null, reason varchar not null, consent_recorded_at timestamp
 );
 create table if not exists activation.audience_weeks (
@@ -28,7 +28,7 @@ create table if not exists activation.audience_weeks (
 );
 create table if not exists activation.source_facts (as_of date not null, fact varchar not null, value double);
 create table if not exists activation.experiment_people (
-    experiment varchar not null, exclusion_group varchar, audience varchar not null, person_id varchar not null,
+    experiment varchar not null, exclusion_group varchar, audience varchar not null, person_id ubigint not null,
     contact_id varchar, persona_id varchar not null, is_control boolean not null, share double not null,
     as_of date not null, assigned_at timestamp not null
 );

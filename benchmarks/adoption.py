@@ -355,7 +355,8 @@ def _fill(workspace: Workspace, people: int, events: int) -> int:
         connection.execute("create schema if not exists ml")
         connection.execute(
             "create table intermediate.int_identities_resolved as select 'contact' as identity_kind, "
-            "'c' || lpad(p::varchar, 8, '0') as identity_id, 'p_' || left(md5(p::varchar), 16) as person_id, "
+            "'c' || lpad(p::varchar, 8, '0') as identity_id, "
+            "cast('0x' || left(md5(p::varchar), 16) as ubigint) as person_id, "
             "timestamp '2020-01-01' as valid_from, null::timestamp as valid_to, true as makes_person, true as is_first "
             "from range($people) as q(p)",
             {"people": people},
@@ -371,7 +372,7 @@ def _fill(workspace: Workspace, people: int, events: int) -> int:
             "as products_365d from intermediate.int_people order by as_of, person_id"
         )
         connection.execute(
-            "create table ml.affinity_scores (as_of date, person_id varchar, phrase_group varchar, phrase varchar, "
+            "create table ml.affinity_scores (as_of date, person_id ubigint, phrase_group varchar, phrase varchar, "
             "score double)"
         )
         make_tables(connection, ADOPTION_TABLES)

@@ -234,14 +234,14 @@ def _fill(connection, week: Week, people: int, distinct: int, is_later: bool) ->
     )
     connection.execute(
         "create or replace table intermediate.int_people as select ?::date as as_of, "
-        "'p' || lpad(i::varchar, 8, '0') as person_id from range(?) as numbers (i)",
+        "i::ubigint as person_id from range(?) as numbers (i)",
         [week.as_of, people],
     )
     there = distinct + (new if is_later else 0)
     connection.execute(
         "create or replace table intermediate.int_contact_texts as "
         "with said as materialized (select as_of, person_id, k, "
-        "1 + cast(floor(pow((hash(person_id || k) % 1000000) / 1e6, 3) * $there) as bigint) as place "
+        "1 + cast(floor(pow((hash(person_id, k) % 1000000) / 1e6, 3) * $there) as bigint) as place "
         "from intermediate.int_people cross join range($copies) as copies (k)) "
         "select said.as_of, said.person_id, ['page', 'ticket', 'search', 'product'][1 + k % 4] as source, t.text_id, "
         "said.as_of - 1 as seen_on, 0.5 + (k % 3) * 0.25 as weight from said "

@@ -44,8 +44,8 @@ SOURCES = ["persona_id", "persona_name", "propensity.order", "contact.first_name
 
 COMPANY = """
 create schema intermediate; create schema staging; create schema marts; create schema features;
-create table people as select i, 'p_' || left(md5(i::varchar), 16) as person_id, 'c' || i as contact_id,
-    'user' || i || '@example.com' as email, hash(i) as h from range({people}) as t (i);
+create table people as select i, cast('0x' || left(md5(i::varchar), 16) as ubigint) as person_id,
+    'c' || i as contact_id, 'user' || i || '@example.com' as email, hash(i) as h from range({people}) as t (i);
 create table intermediate.int_contactability as select date '{as_of}' as as_of, person_id, 'email' as channel,
     'email_marketing' as purpose, contact_id, email, h % 10 < 8 as is_allowed, h % 97 = 0 as is_refused_by_now,
     case when h % 10 >= 8 then 'withdrawn' when h % 3 = 0 then 'legal_basis: existing customers' else 'granted' end

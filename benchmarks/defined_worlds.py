@@ -39,12 +39,13 @@ def measure_world(seed: int, examples: int, separation: float = SEPARATION) -> M
     )
     kind = random.choice(NAMED + UNNAMED, PEOPLE, p=shares)
     values = centres[kind] + random.normal(0, 1, (PEOPLE, COLUMNS))
-    ids = np.array([f"p{number:06d}" for number in range(PEOPLE)])
+    ids = np.arange(PEOPLE, dtype=np.uint64)
     features = pl.DataFrame({"person_id": ids, **{f"x{column}": values[:, column] for column in range(COLUMNS)}})
     chosen = np.random.default_rng(seed + 1_000)
     definitions = [
         PersonaDefinition(
-            f"defined-{one}", examples=tuple(ids[chosen.choice(np.flatnonzero(kind == one), examples, replace=False)])
+            f"defined-{one}",
+            examples=tuple(ids[chosen.choice(np.flatnonzero(kind == one), examples, replace=False)].tolist()),
         )
         for one in range(NAMED)
     ]

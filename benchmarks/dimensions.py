@@ -98,7 +98,11 @@ def _cdnow(source: Path) -> list[str]:
     rows = [line.split() for line in source.read_text().splitlines()]
     days = (
         pl.DataFrame(
-            {"person_id": [r[1] for r in rows], "day": [r[2] for r in rows], "amount": [float(r[4]) for r in rows]}
+            {
+                "person_id": pl.Series([int(r[1]) for r in rows], dtype=pl.UInt64),
+                "day": [r[2] for r in rows],
+                "amount": [float(r[4]) for r in rows],
+            }
         )
         .with_columns(pl.col("day").str.to_date("%Y%m%d"))
         .group_by("person_id", "day")
@@ -153,7 +157,7 @@ def _buyers(people: int, seed: int) -> pl.DataFrame:
     amount = rng.gamma(6.25 * np.maximum(count, 1), 1 / scale) / np.maximum(count, 1)
     return pl.DataFrame(
         {
-            "person_id": np.char.add("p_", np.arange(people).astype("U7")),
+            "person_id": np.arange(people, dtype=np.uint64),
             "frequency": count,
             "recency_days": np.rint(last * 7).astype(np.int64),
             "age_days": np.rint(age * 7).astype(np.int64),
@@ -200,7 +204,7 @@ def _experiment(people: int, seed: int, effect: float, differs: bool) -> pl.Data
     treated = rng.random(people) < 0.5
     gain = np.where(readiness > 0, 2 * effect, 0.0) if differs else np.full(people, effect)
     outcome = rng.random(people) < 0.04 + 0.14 * np.minimum(orders, 3) + gain * treated
-    ids = np.char.add("p", np.arange(people).astype("U7"))
+    ids = np.arange(people, dtype=np.uint64)
     return pl.DataFrame(
         {
             "person_id": ids,
@@ -354,7 +358,8 @@ def _fill(workspace: Workspace, people: int) -> int:
         connection.execute("create schema if not exists ml")
         connection.execute(
             "create table intermediate.int_identities_resolved as select 'contact' as identity_kind, "
-            "'c' || lpad(p::varchar, 8, '0') as identity_id, 'p_' || left(md5(p::varchar), 16) as person_id, "
+            "'c' || lpad(p::varchar, 8, '0') as identity_id, "
+            "cast('0x' || left(md5(p::varchar), 16) as ubigint) as person_id, "
             "timestamp '2020-01-01' as valid_from, null::timestamp as valid_to, true as makes_person, true as is_first "
             "from range($people) as q(p)",
             {"people": people},
@@ -370,7 +375,7 @@ def _fill(workspace: Workspace, people: int) -> int:
         )
         connection.execute(
             "create table ml.persona_assignments as select as_of, person_id, 'persona' as persona_type, "
-            "'persona-0' || (1 + ascii(right(person_id, 1)) % 5) as persona_id from intermediate.int_people"
+            "'persona-0' || (1 + person_id % 5) as persona_id from intermediate.int_people"
         )
         count = connection.execute("select count(*) from sends").fetchall()[0][0]
         connection.execute("drop table sends")

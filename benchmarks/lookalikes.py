@@ -153,7 +153,7 @@ def world(draw: int, people: int, known: int, fresh: int, columns: int = 12) -> 
     frame = pl.DataFrame({f"x{column}": values[:, column] for column in range(columns)})
     is_seed, is_fresh = np.zeros(people + fresh, dtype=bool), np.arange(people + fresh) >= people
     is_seed[chance.choice(np.flatnonzero(is_alike & ~is_fresh), known, replace=False)] = True
-    return frame.with_columns(person_id=pl.format("p{}", pl.int_range(people + fresh))), is_seed, is_fresh
+    return frame.with_columns(person_id=pl.int_range(people + fresh, dtype=pl.UInt64)), is_seed, is_fresh
 
 
 def honesty(draws: int) -> str:
@@ -220,7 +220,7 @@ def scale(people: int, seed_size: int) -> str:
     levels = ", ".join(f"'level' || (hash(i * 64 + {50 + column}) % 7) as c{column}" for column in range(6))
     flags = ", ".join(f"hash(i * 64 + {56 + column}) % 5 = 0 as f{column}" for column in range(4))
     connection.execute(
-        f"create table features as select 'p_' || lpad(i::varchar, 16, '0') as person_id, {numbers}, {levels}, {flags} "
+        f"create table features as select i::ubigint as person_id, {numbers}, {levels}, {flags} "
         f"from range({people}) as numbers (i)"
     )
     inputs = kinds_of(connection.execute("select * from features limit 1").pl())

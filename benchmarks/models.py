@@ -101,7 +101,7 @@ def telco(data: Path) -> pl.DataFrame:
 
 
 def _people(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.with_columns(person_id=pl.format("p{}", pl.int_range(pl.len())), as_of=pl.lit(ROOT))
+    return frame.with_columns(person_id=pl.int_range(pl.len(), dtype=pl.UInt64), as_of=pl.lit(ROOT))
 
 
 def catalogue_of(frame: pl.DataFrame) -> pl.DataFrame:
@@ -359,7 +359,7 @@ def _scale(people: int, algorithms: Sequence[str] = SCALE) -> str:
 def _measure_scale(people: int, algorithm: str) -> None:
     random = np.random.default_rng(5)
     effects = random.normal(size=60) * (random.random(60) < 0.3) * 0.4
-    ids = pl.Series(np.char.mod("p%07d", np.arange(people)))
+    ids = pl.Series(range(people), dtype=pl.UInt64)
 
     def week(number: int) -> pl.DataFrame:
         own = np.random.default_rng([5, number])

@@ -124,7 +124,12 @@ def simulate_weeks(settings: WorldSettings, seed: int) -> Iterator[WorldWeek]:
             number,
             _features(random, settings, number, ids, centres[persona] + own),
             pl.DataFrame(
-                {"person_id": _names(ids), "persona": persona, "moved": (persona != before) & ~is_new, "is_new": is_new}
+                {
+                    "person_id": ids.astype(np.uint64),
+                    "persona": persona,
+                    "moved": (persona != before) & ~is_new,
+                    "is_new": is_new,
+                }
             ),
             len(alive),
         )
@@ -137,10 +142,6 @@ def _move(
     places = {one: place for place, one in enumerate(alive)}
     now = np.array([places[one] for one in persona.tolist()])
     return np.where(moves, np.array(alive)[(now + steps) % len(alive)], persona)
-
-
-def _names(ids: NDArray[np.int64]) -> list[str]:
-    return [f"p{number:08d}" for number in ids.tolist()]
 
 
 def _features(
@@ -157,4 +158,6 @@ def _features(
             values = np.exp(0.7 * values) if column % 2 else values
             values = np.where(random.random(len(values)) < 0.05, np.nan, values)
         columns[f"x{column}"] = pl.Series(values, nan_to_null=True)
-    return pl.DataFrame({"person_id": _names(ids), "as_of": FIRST_WEEK + timedelta(weeks=number + 1), **columns})
+    return pl.DataFrame(
+        {"person_id": ids.astype(np.uint64), "as_of": FIRST_WEEK + timedelta(weeks=number + 1), **columns}
+    )

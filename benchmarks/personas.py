@@ -285,7 +285,7 @@ def scale(people: int) -> None:
     random = np.random.default_rng(1)
     truth = random.integers(0, 5, people)
     centres = 0.8 * random.normal(size=(5, 60))
-    columns: dict[str, object] = {"person_id": [f"person-{number:07d}" for number in range(people)]}
+    columns: dict[str, object] = {"person_id": np.arange(people, dtype=np.uint64)}
     kinds = []
     for place in range(60):
         latent = (centres[truth, place] + random.normal(size=people)).astype(np.float32)

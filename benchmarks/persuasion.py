@@ -178,7 +178,8 @@ def _fill(connection: duckdb.DuckDBPyConnection, people: int, week: Week) -> Non
     as_of = week.as_of
     connection.execute("create schema raw; create schema staging; create schema intermediate; create schema ml")
     connection.execute("select setseed(0.5)")
-    ids = f"select 'p_' || md5(i::varchar)[:16] as person_id, 'c' || i as contact_id, i from range({people}) as t(i)"
+    person = "cast('0x' || left(md5(i::varchar), 16) as ubigint)"
+    ids = f"select {person} as person_id, 'c' || i as contact_id, i from range({people}) as t(i)"
     valid = "timestamp '2020-01-01' as valid_from, null::timestamp as valid_to"
     statements = [
         f"create table intermediate.int_weeks as select date '{as_of}' as as_of, timestamp '{as_of}' as as_of_at, "

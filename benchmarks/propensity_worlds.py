@@ -42,7 +42,7 @@ def simulated_weeks(people: int, weeks: int, seed: int, is_bent: bool, base: flo
         parts.append(
             pl.DataFrame(
                 {
-                    "person_id": np.char.mod("p%07d", np.arange(people)),
+                    "person_id": np.arange(people, dtype=np.uint64),
                     "days": x[:, 0],
                     "visits": x[:, 1],
                     "silence": x[:, 2],
@@ -80,7 +80,7 @@ def honest_world(rows: int, seed: int) -> pl.DataFrame:
     outcome = random.random(rows) < expit(linear - np.quantile(linear, random.uniform(0.6, 0.97)))
     skewed = np.where(random.random(features) < 0.5, np.exp(x), x)
     return pl.DataFrame({f"f{number}": skewed[:, number] for number in range(features)}).with_columns(
-        person_id=pl.format("p{}", pl.int_range(pl.len())),
+        person_id=pl.int_range(pl.len(), dtype=pl.UInt64),
         as_of=pl.lit(FIRST),
         outcome=pl.Series(outcome.astype(np.int8)),
     )

@@ -30,7 +30,7 @@ class World:
 
 def make_world(columns: dict[str, object], kinds: dict[str, str], truth: NDArray[np.int64], families=None) -> World:
     """Put columns together to a feature frame and its catalogue."""
-    people = pl.DataFrame({"person_id": [f"person-{number:06d}" for number in range(len(truth))], **columns})
+    people = pl.DataFrame({"person_id": np.arange(len(truth), dtype=np.uint64), **columns})
     rows = [
         (name, (families or {}).get(name, "all"), name, None, None, kind, True, True) for name, kind in kinds.items()
     ]

@@ -82,7 +82,7 @@ def measure_bound(folder: Path) -> Bound:
     lived = [_lived(truth, week, personas) for week in range(len(as_ofs))]
     held, at_once = (_filtered(truth, log_evidence, odds) for odds in (ODDS_TO_MOVE, 1.0))
     told, told_at_once = (
-        [{str(one): personas[place] for one, place in enumerate(week) if place >= 0} for week in labels]
+        [{one: personas[place] for one, place in enumerate(week) if place >= 0} for week in labels]
         for labels in (held, at_once)
     )
     moved = _moved(truth)
@@ -198,7 +198,7 @@ def _lived(truth: NDArray[np.int64], week: int, personas: list[str]) -> PlantedW
     return Alive(
         pl.DataFrame(
             {
-                "person_id": [str(one) for one in there],
+                "person_id": pl.Series(there, dtype=pl.UInt64),
                 "persona": [personas[truth[week, one]] for one in there],
                 "moved": _moved(truth)[week, there],
             }

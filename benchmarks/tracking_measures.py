@@ -140,7 +140,7 @@ def track_world(
     return result
 
 
-def labels_of(placed: pl.DataFrame) -> dict[str, str]:
+def labels_of(placed: pl.DataFrame) -> dict[int, str]:
     """Persona by person."""
     return dict(placed.select("person_id", "persona_id").iter_rows())
 
@@ -181,7 +181,7 @@ def compare_with_truth(
     result.accuracy.append(right.height / both.height)
 
 
-def count_changes(labels: Sequence[dict[str, str]], weeks: Sequence[PlantedWeek]) -> Changes:
+def count_changes(labels: Sequence[dict[int, str]], weeks: Sequence[PlantedWeek]) -> Changes:
     """Count label changes that nothing explains, and the movers that were found.
 
     Args:
@@ -189,7 +189,7 @@ def count_changes(labels: Sequence[dict[str, str]], weeks: Sequence[PlantedWeek]
         weeks: The truth of the same weeks.
     """
     changes = Changes()
-    last_moved: dict[str, int] = {}
+    last_moved: dict[int, int] = {}
     persona_names = _names_of_personas(labels, weeks)
     movers = [_movers(week) for week in weeks]
     structural_weeks = weeks_of_change(weeks)
@@ -216,7 +216,7 @@ def count_changes(labels: Sequence[dict[str, str]], weeks: Sequence[PlantedWeek]
     return changes
 
 
-def _movers(week: PlantedWeek) -> dict[str, Any]:
+def _movers(week: PlantedWeek) -> dict[int, Any]:
     """Where everybody who truly moved this week went."""
     return dict(week.truth.filter(pl.col("moved")).select("person_id", "persona").iter_rows())
 
@@ -227,7 +227,7 @@ def weeks_of_change(weeks: Sequence[PlantedWeek]) -> set[int]:
     return {number + later for number in changes for later in range(CAUGHT_WITHIN + 1)}
 
 
-def _names_of_personas(labels: Sequence[dict[str, str]], weeks: Sequence[PlantedWeek]) -> list[dict[Any, str]]:
+def _names_of_personas(labels: Sequence[dict[int, str]], weeks: Sequence[PlantedWeek]) -> list[dict[Any, str]]:
     """By week, the id most people of each true persona have."""
     named = []
     for number, week in enumerate(weeks):

@@ -29,7 +29,7 @@ DAYS_OF_A_WEEK = 7.0
 REGULAR_BELOW = 0.15
 """Purchases whose gaps vary by less than this share of their mean look like a contract's."""
 VALUE_SCHEMA = {
-    "person_id": pl.String,
+    "person_id": pl.UInt64,
     "expected_purchases": pl.Float64,
     "purchase_probability": pl.Float64,
     "expected_value": pl.Float64,

@@ -41,7 +41,7 @@ STABILITY_ROWS = 3_000
 STABILITY_REPEATS = 6
 
 DEFINED_SCHEMA = {
-    "person_id": pl.String,
+    "person_id": pl.UInt64,
     "persona_id": pl.String,
     "strength": pl.Float64,
     "runner_up_persona_id": pl.String,
@@ -121,7 +121,7 @@ class DefinedModel:
             ValueError: Several weeks, a person twice, or a feature is missing.
         """
         require_one_week(features)
-        people = features["person_id"].cast(pl.String)
+        people = features["person_id"]
         probabilities, fits = self.score(features)
         count = len(self.definitions)
         rows = np.arange(len(people))
@@ -253,7 +253,8 @@ def _fitting(
     definitions: Sequence[PersonaDefinition], features: pl.DataFrame, kinds: Mapping[str, Kind]
 ) -> tuple[tuple[PersonaDefinition, ...], dict[str, str]]:
     """Leave out what this week's data cannot bear: rules on absent features, examples who are not there."""
-    people = set(features["person_id"].to_list()) if any(one.examples for one in definitions) else set()
+    named = pl.Series([person for one in definitions for person in one.examples], dtype=pl.UInt64)
+    people = set(named.filter(named.is_in(features["person_id"].implode())).to_list())
     fitting, unfit = [], {}
     for one in definitions:
         rules = tuple(rule for rule in one.rules if rule.feature in features.columns and rule.feature in kinds)
@@ -278,7 +279,11 @@ def _scales(
 
 def _anchors(one: PersonaDefinition, met: NDArray[np.float64], people: pl.Series) -> NDArray[np.int64]:
     """Rows that hold a persona in place: its examples, and people who meet its rules (or come nearest to them)."""
-    rows = np.flatnonzero(people.is_in(list(one.examples)).to_numpy()) if one.examples else np.empty(0, np.int64)
+    rows = (
+        np.flatnonzero(people.is_in(pl.Series(one.examples, dtype=pl.UInt64).implode()).to_numpy())
+        if one.examples
+        else np.empty(0, np.int64)
+    )
     if one.rules:
         meeting = np.flatnonzero(met >= 1.0)
         if not len(meeting):

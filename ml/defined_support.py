@@ -97,7 +97,7 @@ def suggest_groups(model: DefinedModel, features: pl.DataFrame) -> pl.DataFrame:
     """
     free = len(model.mixture.centres) - model.mixture.named
     if free == 0 or features.height == 0:
-        return pl.DataFrame(schema={"person_id": pl.String, "persona_id": pl.String})
+        return pl.DataFrame(schema={"person_id": pl.UInt64, "persona_id": pl.String})
     rules = rule_fit(features, model.definitions, model.scales)
     group = np.empty(features.height, dtype=np.int64)
     for start, scores in model.preparation.transform_chunks(features):

@@ -281,7 +281,7 @@ def classifier_test(
     scaled = np.clip((matrix - matrix.mean(axis=0)) / spread, -5, 5)
     design = np.hstack([scaled, scaled**2])
     is_now = np.repeat([0, 1], [n, m])
-    folds = person_fold(pl.concat([before_ids.cast(pl.String), now_ids.cast(pl.String)]), FOLDS, FOLD_SEED)
+    folds = person_fold(pl.concat([before_ids, now_ids]), FOLDS, FOLD_SEED)
     # Areas are taken fold by fold: scores of different models have no common scale.
     areas = []
     for fold in range(FOLDS):

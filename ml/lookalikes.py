@@ -362,7 +362,7 @@ def separation(score: Floats, is_seed: NDArray[np.bool_]) -> Separation:
     return Separation(*area_under_curve(is_seed.astype(np.float64), score))
 
 
-def model_id(name: str, method: str, inputs: Sequence[str], seed_ids: Sequence[str], as_of: str) -> str:
+def model_id(name: str, method: str, inputs: Sequence[str], seed_ids: Sequence[int], as_of: str) -> str:
     """Name a ranking by everything it follows from: 12 hexadecimal digits behind the kind of model."""
-    content = "\n".join([name, method, as_of, *inputs, "", *sorted(seed_ids)])
+    content = "\n".join([name, method, as_of, *inputs, "", *(f"p_{person:016x}" for person in sorted(seed_ids))])
     return f"lookalike-{hashlib.sha256(content.encode()).hexdigest()[:12]}"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 _FNV_OFFSET = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME = np.uint64(0x100000001B3)
+_HEXADECIMAL = np.frombuffer(b"0123456789abcdef", dtype=np.uint8).astype(np.uint64)
 _SPREAD = (
     (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
     (np.uint64(27), np.uint64(0x94D049BB133111EB)),
@@ -19,11 +20,11 @@ _SPREAD = (
 def person_hash(person_ids: pl.Series, seed: int) -> NDArray[np.uint64]:
     """Hash person ids, the same on every machine and with every library version.
 
-    FNV-1a over the UTF-8 bytes, one byte position of all ids at a time, then the finalizer of SplitMix64
-    (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators").
+    FNV-1a over what a person is called, `p_` and 16 hexadecimal letters, one letter of all people at a time, then the
+    finalizer of SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators").
 
     Args:
-        person_ids: Text ids without nulls.
+        person_ids: Ids without nulls, 0..2^64-1.
         seed: Another seed gives another, unrelated order.
 
     Returns:
@@ -34,26 +35,15 @@ def person_hash(person_ids: pl.Series, seed: int) -> NDArray[np.uint64]:
     """
     if person_ids.null_count():
         raise ValueError("person_id must not be null")
-    array = person_ids.cast(pl.String).rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    if len(array) == 0:
-        return np.empty(0, dtype=np.uint64)
-    _, offsets_buffer, bytes_buffer = array.buffers()
-    starts = np.frombuffer(offsets_buffer, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
-    letters = np.frombuffer(bytes_buffer, dtype=np.uint8) if bytes_buffer else np.empty(0, dtype=np.uint8)
-    lengths = np.diff(starts)
-
-    hashes = np.full(len(array), _FNV_OFFSET ^ np.uint64(seed))
-    if lengths.min() == lengths.max():  # ids as this project makes them: a table of letters, a third of the time
-        table = letters[starts[0] : starts[-1]].reshape(len(array), -1)
-        for letter in np.ascontiguousarray(table.T):
-            hashes ^= letter
-            hashes *= _FNV_PRIME
-    else:
-        for position in range(int(lengths.max())):
-            rows = np.flatnonzero(lengths > position)
-            hashes[rows] = (hashes[rows] ^ letters[starts[rows] + position]) * _FNV_PRIME
-    for shift, factor in _SPREAD:
-        hashes = (hashes ^ (hashes >> shift)) * factor
+    ids = person_ids.cast(pl.UInt64).to_numpy()
+    hashes = np.full(len(ids), _FNV_OFFSET ^ np.uint64(seed))
+    for letter in b"p_":
+        hashes = (hashes ^ np.uint64(letter)) * _FNV_PRIME
+    for shift in range(60, -1, -4):
+        hashes ^= _HEXADECIMAL[(ids >> np.uint64(shift)) & np.uint64(15)]
+        hashes *= _FNV_PRIME
+    for by, factor in _SPREAD:
+        hashes = (hashes ^ (hashes >> by)) * factor
     return hashes ^ (hashes >> np.uint64(31))
 
 
@@ -81,7 +71,7 @@ def person_fold(person_ids: pl.Series, folds: int, seed: int) -> NDArray[np.int6
     """Put every person in one of `folds` equal parts, always the same one.
 
     Args:
-        person_ids: Text ids without nulls.
+        person_ids: Ids without nulls, 0..2^64-1.
         folds: Number of parts.
         seed: Seed of the hash.
 

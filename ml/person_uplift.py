@@ -16,7 +16,7 @@ Bools = NDArray[np.bool_]
 
 PARTS = 5
 PERSON_UPLIFT_SCHEMA = {
-    "person_id": pl.String,
+    "person_id": pl.UInt64,
     "learner": pl.String,
     "uplift": pl.Float64,
     "place": pl.Int64,

@@ -54,7 +54,7 @@ class PersonaDefinition:
 
     persona_id: str
     rules: tuple[FeatureRule, ...] = ()
-    examples: tuple[str, ...] = ()
+    examples: tuple[int, ...] = ()
 
 
 def as_range(rule: FeatureRule, column: pl.Series, kinds: Mapping[str, Kind]) -> FeatureRule:

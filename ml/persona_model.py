@@ -22,7 +22,7 @@ from ml.preparation import Preparation
 
 SMALL_BASE = 5_000
 ASSIGNMENT_SCHEMA = {
-    "person_id": pl.String,
+    "person_id": pl.UInt64,
     "cluster": pl.Int64,
     "strength": pl.Float64,
     "runner_up": pl.Int64,
@@ -130,7 +130,7 @@ class PersonaModel:
         """
         require_one_week(features)
         order = features["person_id"].arg_sort().to_numpy().astype(np.int64)
-        people = features["person_id"].gather(order).cast(pl.String)
+        people = features["person_id"].gather(order)
         if self.k == 1:
             return pl.DataFrame(
                 {"person_id": people, "cluster": 0, "strength": 1.0, "runner_up": None, "margin": 1.0},
@@ -166,7 +166,7 @@ class PersonaModel:
         """
         require_one_week(features)
         order = features["person_id"].arg_sort().to_numpy().astype(np.int64)
-        people = features["person_id"].gather(order).cast(pl.String)
+        people = features["person_id"].gather(order)
         probabilities = np.ones((features.height, self.k))
         if self.k > 1:
             for start, scores in self.preparation.transform_chunks(features, order):

@@ -35,7 +35,7 @@ GATE_SAMPLE = 20_000
 GATE_SEED = 11
 
 PLACED_SCHEMA = {
-    "person_id": pl.String,
+    "person_id": pl.UInt64,
     "persona_id": pl.String,
     "strength": pl.Float64,
     "runner_up_persona_id": pl.String,
@@ -43,7 +43,7 @@ PLACED_SCHEMA = {
 }
 BELIEF_COLUMNS = {"strength", "runner_up_persona_id", "margin"}
 """What of a week's placing is needed, beside the persona, to go on from what was believed."""
-INCUMBENT_SCHEMA = {"person_id": pl.String, "persona_id": pl.String}
+INCUMBENT_SCHEMA = {"person_id": pl.UInt64, "persona_id": pl.String}
 
 
 @dataclass(frozen=True)

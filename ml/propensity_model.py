@@ -19,7 +19,7 @@ from ml.leakage import Suspect
 from ml.propensity_reasons import contributions
 
 Floats = NDArray[np.float64]
-SCORE_SCHEMA = {"person_id": pl.String, "probability": pl.Float64, "raw_probability": pl.Float64}
+SCORE_SCHEMA = {"person_id": pl.UInt64, "probability": pl.Float64, "raw_probability": pl.Float64}
 
 
 @dataclass(frozen=True)

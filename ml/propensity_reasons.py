@@ -23,7 +23,7 @@ BACKGROUND_ROWS = 64
 IMPORTANCE_ROWS = 5_000
 SHUFFLES = 2
 ROWS_AT_ONCE = 65_536
-CONTRIBUTION_SCHEMA = {"person_id": pl.String, "feature": pl.String, "effect": pl.Float64, "rank": pl.Int64}
+CONTRIBUTION_SCHEMA = {"person_id": pl.UInt64, "feature": pl.String, "effect": pl.Float64, "rank": pl.Int64}
 
 
 def background_of(classifier: Classifier, rows: pl.DataFrame, seed: int) -> Matrix:
@@ -91,7 +91,7 @@ def contributions(
             "feature": np.tile(np.array(names, dtype=object), people.height),
             "effect": (effects * stretch[:, None]).round(6).ravel(),
         },
-        schema_overrides={"person_id": pl.String, "feature": pl.String},
+        schema_overrides={"person_id": pl.UInt64, "feature": pl.String},
     )
     ranked = frame.with_columns(
         rank=pl.col("effect").abs().rank("ordinal", descending=True).over("person_id").cast(pl.Int64)

@@ -24,7 +24,7 @@ SEGMENT_NAMES = (
     ("new", "new", "potential loyalists", "champions", "champions"),
 )
 SCORE_SCHEMA = {
-    "person_id": pl.String,
+    "person_id": pl.UInt64,
     "recency_score": pl.Int64,
     "frequency_score": pl.Int64,
     "monetary_score": pl.Int64,

@@ -10,7 +10,7 @@ from ml.people_order import hash_sample
 from ml.persona_tracking import GATE_SAMPLE, GATE_SEED
 from ml.preparation import Preparation
 
-TYPICAL_SCHEMA = {"persona_id": pl.String, "person_id": pl.String, "rank": pl.Int64}
+TYPICAL_SCHEMA = {"persona_id": pl.String, "person_id": pl.UInt64, "rank": pl.Int64}
 
 
 def typical_people(

@@ -42,7 +42,7 @@ from orchestration.workspace import Workspace
 ADOPTION_TABLES = {
     "adoption_scores": {
         "as_of": pl.Date,
-        "person_id": pl.String,
+        "person_id": pl.UInt64,
         "adoption_class": pl.String,
         "adoption_class_name": pl.String,
         "curve_class": pl.String,

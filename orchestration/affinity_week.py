@@ -41,7 +41,7 @@ from orchestration.workspace import Workspace
 
 AFFINITY_SCORE_SCHEMA = {
     "as_of": pl.Date,
-    "person_id": pl.String,
+    "person_id": pl.UInt64,
     "phrase_group": pl.String,
     "phrase": pl.String,
     "score": pl.Float64,

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
 import duckdb
 import polars as pl
 
+from activation.people import person_number
 from ml.defined_personas import DefinedModel, fit_defined_personas
 from ml.defined_support import judge_support, suggest_groups, suggest_ranges
 from ml.membership_reasons import REASON_COLUMNS, deciding_features
 from ml.naming import describe_personas, name_personas, profile_personas
-from ml.persona_definitions import PersonaDefinition
 from ml.persona_movement import tell_movement
 from ml.persona_tracking import ODDS_TO_MOVE
 from orchestration.persona_store import (
@@ -30,7 +30,7 @@ from orchestration.persona_store import (
     SUPPORT_TABLE_SCHEMA,
     incumbents,
 )
-from orchestration.personas_file import DEFINED_PREFIX
+from orchestration.personas_file import DEFINED_PREFIX, PersonasFile
 from orchestration.special_categories import is_refused_as_a_name
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
@@ -65,7 +65,8 @@ def run_defined_personas(
     file = workspace.personas_file
     if not file.personas or not features.height:
         return DefinedWeek()
-    definitions, unknown = _resolve_examples(connection, file.definitions(), week, workspace.settings.timezone)
+    people, unknown = _example_people(connection, file, week, workspace.settings.timezone)
+    definitions = file.definitions(people)
     fingerprint = file.fingerprint()
     standing = _standing(connection, workspace, week, fingerprint)
     if standing is not None and not set(standing.features_) <= set(features.columns):
@@ -104,31 +105,27 @@ def run_defined_personas(
     )
 
 
-def _resolve_examples(
-    connection: duckdb.DuckDBPyConnection, definitions: list[PersonaDefinition], week: Week, timezone: str
-) -> tuple[list[PersonaDefinition], int]:
-    """Turn contact ids into the people they are in this week; what is a person id already stays."""
-    named = sorted({example for one in definitions for example in one.examples})
+def _example_people(
+    connection: duckdb.DuckDBPyConnection, file: PersonasFile, week: Week, timezone: str
+) -> tuple[dict[str, int], int]:
+    """Whom each example means in this week, by contact id or person id; and how many of them the week does not know."""
+    named = sorted({example for one in file.personas.values() for example in one.examples})
     if not named:
-        return definitions, 0
-    known = dict(
-        connection.execute(
-            "select identity_id, max(person_id) from intermediate.int_identities_resolved "
-            "where identity_kind = 'contact' and identity_id in (select unnest(?)) and valid_from < ? "
-            "and coalesce(valid_to > ?, true) group by identity_id",
-            [named, *([week.as_of_at(timezone)] * 2)],
-        ).fetchall()
-    )
-    resolved = [
-        replace(one, examples=tuple(dict.fromkeys(known.get(example, example) for example in one.examples)))
-        for one in definitions
-    ]
-    people = {example for one in resolved for example in one.examples}
+        return {}, 0
+    contacts = connection.execute(
+        "select identity_id, max(person_id) from intermediate.int_identities_resolved "
+        "where identity_kind = 'contact' and identity_id in (select unnest(?)) and valid_from < ? "
+        "and coalesce(valid_to > ?, true) group by identity_id",
+        [named, *([week.as_of_at(timezone)] * 2)],
+    ).fetchall()
+    numbers = {example: person_number(example) for example in named} | dict(contacts)
+    people = {example: number for example, number in numbers.items() if number is not None}
     there = connection.execute(
-        "select count(*) from features.person_features where as_of = ? and person_id in (select unnest(?))",
-        [week.as_of, sorted(people)],
+        "select count(*) from features.person_features where as_of = ? and person_id in (select unnest(?::ubigint[]))",
+        [week.as_of, sorted(set(people.values()))],
     ).fetchone()
-    return resolved, len(people) - (there[0] if there else 0)
+    unknown = len(named) - len(people) + len(set(people.values())) - (there[0] if there else 0)
+    return people, unknown
 
 
 def _standing(

@@ -21,6 +21,7 @@ import duckdb
 import polars as pl
 
 from activation.hashed_audiences import hashes_of
+from activation.people import person_name_sql
 from activation.publishing import VERSIONS, WEEK_PATTERN, change_folders, file_sha256
 from ml.phone_numbers import e164_numbers
 from orchestration.erasure_people import columns_of
@@ -61,7 +62,7 @@ def doomed_people(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -
         name: {value for (value,) in connection.execute(f"select {column} from {table}").fetchall() if value}
         for name, column, table in (
             ("addresses", "address", "erased_addresses"),
-            ("persons", "value", "erased_persons"),
+            ("persons", person_name_sql("value"), "erased_persons"),
             ("contacts", "value", "erased_contacts"),
         )
     }

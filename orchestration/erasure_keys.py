@@ -67,7 +67,7 @@ PART_PATTERN = r"[^\"'',;\t|{}\[\]:]+"
 
 def person_id_sql(kind: str, value: str) -> str:
     """The id of the person that an identity makes on its own, as `person_id_of` in `macros/identity.sql` gives it."""
-    return f"'p_' || left(md5({kind} || ':' || {value}), 16)"
+    return f"cast('0x' || left(md5({kind} || ':' || {value}), 16) as ubigint)"
 
 
 def mailbox_sql(address: str) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from activation.people import person_name_sql
 from data_contracts.contract import ENTITIES
 from orchestration.erasure_keys import key_sql, mailbox_sql, person_id_sql
 from orchestration.sql import identifier, literal
@@ -119,20 +120,20 @@ def find(connection: duckdb.DuckDBPyConnection, identifiers: Sequence[str]) -> F
         union
         select g.place, i.identity_id, false
         from erased_given as g
-        inner join erased_identities_now as i on i.person_id = g.value and i.identity_kind = 'contact'
+        inner join erased_identities_now as i on i.person = g.value and i.identity_kind = 'contact'
         """
     )
     # One address of several people does not say who is meant, unless all of them are named.
     people = (
-        "select n.place, coalesce(i.person_id, n.contact_id) as person_id from erased_named as n "
+        "select n.place, coalesce(i.person, n.contact_id) as person from erased_named as n "
         "left join erased_identities_now as i on i.identity_kind = 'contact' and i.identity_id = n.contact_id"
     )
     ambiguous = connection.execute(
-        f"with people as ({people}), otherwise as (select person_id from people where place in "
+        f"with people as ({people}), otherwise as (select person from people where place in "
         "(select place from erased_named where not by_address)) "
-        "select place, count(distinct person_id) from people where place in "
+        "select place, count(distinct person) from people where place in "
         "(select place from erased_named where by_address) group by place "
-        "having count(distinct person_id) > 1 and bool_or(person_id not in (select person_id from otherwise)) "
+        "having count(distinct person) > 1 and bool_or(person not in (select person from otherwise)) "
         "order by place"
     ).fetchall()
     unknown = connection.execute(
@@ -174,7 +175,7 @@ def values_to_remember(connection: duckdb.DuckDBPyConnection, others: Sequence[s
     found = connection.execute(
         "select kind, value from erased_identities union all "
         "select 'email', address from erased_addresses union all select 'order', value from erased_orders union all "
-        "select 'person', value from erased_persons order by all"
+        f"select 'person', {person_name_sql('value')} from erased_persons order by all"
     ).pl()
     kinds = [(kind, one) for one in others for kind in (("email",) if "@" in one else ("contact", "user"))]
     more = pl.DataFrame(kinds, schema={"kind": pl.String, "value": pl.String}, orient="row")
@@ -212,10 +213,11 @@ def _look_up_identities(connection: duckdb.DuckDBPyConnection) -> None:
     """Who is whose, as it stands now."""
     there = ("intermediate", "identity_changes") in columns_of(connection)
     source = (
-        f"select identity_kind, identity_id, person_after as person_id from {IDENTITIES} "
-        "where person_after is not null and changed_again_at is null"
+        f"select identity_kind, identity_id, {person_name_sql('person_after')} as person, person_after as person_id "
+        f"from {IDENTITIES} where person_after is not null and changed_again_at is null"
         if there
-        else "select ''::varchar as identity_kind, ''::varchar as identity_id, ''::varchar as person_id where false"
+        else "select ''::varchar as identity_kind, ''::varchar as identity_id, ''::varchar as person, "
+        "0::ubigint as person_id where false"
     )
     connection.execute(f"create or replace temp table erased_identities_now as {source}")
 
@@ -224,7 +226,7 @@ def _close(connection: duckdb.DuckDBPyConnection, by_keys: bool = False) -> None
     """From contacts to everything that is theirs."""
     execute = connection.execute
     execute(
-        "create or replace temp table erased_people_now as select distinct person_id from erased_identities_now "
+        "create or replace temp table erased_people_now as select distinct person from erased_identities_now "
         "where identity_kind = 'contact' and identity_id in (select contact_id from erased_seeds) union "
         "select contact_id from erased_seeds where contact_id not in "
         "(select identity_id from erased_identities_now where identity_kind = 'contact')"
@@ -233,7 +235,7 @@ def _close(connection: duckdb.DuckDBPyConnection, by_keys: bool = False) -> None
         "create or replace temp table erased_identities as "
         "select 'contact' as kind, contact_id as value from erased_seeds union "
         "select identity_kind, identity_id from erased_identities_now "
-        "where person_id in (select person_id from erased_people_now)"
+        "where person in (select person from erased_people_now)"
     )
     # Contacts that were loaded since the last run, with an address that is nobody else's.
     execute(
@@ -286,7 +288,8 @@ def _close(connection: duckdb.DuckDBPyConnection, by_keys: bool = False) -> None
         )
     execute(
         f"create or replace temp table erased_persons as select {person_id_sql('kind', 'value')} as value "
-        "from erased_identities union select person_id from erased_people_now where starts_with(person_id, 'p_')"
+        "from erased_identities union select person_id from erased_identities_now "
+        "where person in (select person from erased_people_now)"
     )
     if by_keys:
         _add_persons_by_key(connection)
@@ -298,5 +301,6 @@ def _add_persons_by_key(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(
             "insert into erased_persons select person_id "
             "from (select distinct person_id from features.person_features) "
-            f"where {_is_key('person', 'person_id')} and person_id not in (select value from erased_persons)"
+            f"where {_is_key('person', person_name_sql('person_id'))} "
+            "and person_id not in (select value from erased_persons)"
         )

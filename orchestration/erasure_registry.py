@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from activation.people import person_name_sql
 from orchestration.sql import identifier
 
 # By a value in one of these columns a row is of somebody who is erased.
 PERSON_COLUMNS = {
-    "person_id": "value in erased_persons",
+    "person_id": f"{person_name_sql('value')} in erased_persons",  # in files; tables hold the number
     "contact_id": "value in erased_contacts",
     "other_contact_id": "value in erased_contacts",
     "user_id": "value in erased_users",
@@ -54,6 +55,8 @@ def condition(schema: str, table: str, columns: Mapping[str, str]) -> str | None
     if (schema, table) in KEPT:
         return None
     conditions = [_is_in(column, told) for column, told in PERSON_COLUMNS.items() if columns.get(column) == "VARCHAR"]
+    if columns.get("person_id") == "UBIGINT":
+        conditions.append("person_id in (select value from erased_persons)")
     if {"identity_kind", "identity_id"} <= set(columns):
         conditions.append(
             "(identity_kind || ':' || identity_id) in (select kind || ':' || value from erased_own_identities)"

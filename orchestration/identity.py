@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 
+from activation.people import person_name
 from orchestration.erasure_keys import erased_form_sql, is_erased
 from orchestration.identity_settings import Decision, add_decision, remove_decisions
 from orchestration.settings_file import SettingsError
@@ -120,7 +121,7 @@ def explain(workspace: Workspace, contact: str) -> Explanation:
         links = _links(connection, person, contacts)
     decisions = [each for each in workspace.decisions if set(each.contacts) & set(contacts)]
     told = [(as_of, _why(reason, link, weight)) for as_of, reason, link, weight, *_ in history]
-    return Explanation(person, members, links, told, decisions)
+    return Explanation(None if person is None else person_name(person), members, links, told, decisions)
 
 
 def _is_run(workspace: Workspace) -> bool:

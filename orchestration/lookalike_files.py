@@ -18,6 +18,7 @@ from activation.audience import ADS, EMAIL
 from activation.gate import Gate
 from activation.gate_terms import Tables, Terms, Text
 from activation.hashed_audiences import ADVERTISING, FIELDS, HASHED_FILES, HashedFile, write_hashed_audience
+from activation.people import person_name_sql
 from activation.sync.gated import GatedAudience
 from activation.sync.protocol import FieldMapping, MappedField, Mode
 from ml.phone_numbers import e164_numbers
@@ -160,7 +161,8 @@ def sealed_list(
     gate.consider(terms, "p.person_id in (select person_id from gate_listed_people)")
     gate.judge()
     values = (
-        "select a.identifier, a.person_id, a.contact_id, $as_of::date as as_of, $key as persona_id, "
+        f"select a.identifier, {person_name_sql('a.person_id')} as person_id, a.contact_id, "
+        "$as_of::date as as_of, $key as persona_id, "
         "$name as persona_name, l.score as membership_strength, c.email, $channel as channel, $purpose as purpose, "
         "a.consent_reason as decision_reason, a.consent_recorded_at from gate_approved as a "
         "inner join gate_listed_people as l on l.person_id = a.person_id "

@@ -49,7 +49,7 @@ Floats = NDArray[np.float64]
 LOOKALIKE_TABLES: dict[str, Any] = {
     "lookalike_scores": {
         "as_of": pl.Date,
-        "person_id": pl.String,
+        "person_id": pl.UInt64,
         "lookalike": pl.String,
         "lookalike_rank": pl.Int64,
         "score": pl.Float64,
@@ -162,7 +162,7 @@ def make_lookalike(
     asked = _Asked(connection, workspace, catalogue, week, name, settings)
     refused = asked.what_is_missing()
     if refused:
-        return asked.nothing(refused, pl.Series("person_id", [], pl.String))
+        return asked.nothing(refused, pl.Series("person_id", [], pl.UInt64))
     people = asked.people()
     seed_ids = people.filter("is_seed")["person_id"]
     smallest = settings.minimum_seed or (max(workspace.settings.minimum_cell, 2) if settings.grow else None)

@@ -48,7 +48,7 @@ MODEL_SCHEMA = {
 }
 ASSIGNMENT_SCHEMA = {
     "as_of": pl.Date,
-    "person_id": pl.String,
+    "person_id": pl.UInt64,
     "persona_type": pl.String,
     "persona_id": pl.String,
     "strength": pl.Float64,
@@ -131,7 +131,7 @@ SUGGESTION_SCHEMA = {
 PORTRAIT_SCHEMA = {
     "as_of": pl.Date,
     "persona_id": pl.String,
-    "person_id": pl.String,
+    "person_id": pl.UInt64,
     "rank": pl.Int64,
 }
 CARD_SCHEMA = {"as_of": pl.Date, "model_id": pl.String, "card": pl.String, "markdown": pl.String}

@@ -16,6 +16,7 @@ import duckdb
 import numpy as np
 import polars as pl
 
+from activation.people import person_name_sql
 from ml.catalogue import inputs_of
 from ml.drift import ClassifierTest, classifier_test, learn_references, test_columns
 from ml.membership_reasons import deciding_features
@@ -223,8 +224,8 @@ def _find_drift(
 def _sample_of_week(connection: duckdb.DuckDBPyConnection, names: list[str], as_of: date) -> pl.DataFrame:
     """A sample of the people a model was fitted to, always the same one; empty where their features are gone."""
     people = connection.execute(
-        "select person_id from features.person_features where as_of = ? order by md5(person_id || '17'), person_id "
-        "limit ?",
+        "select person_id from features.person_features where as_of = ? "
+        f"order by md5({person_name_sql('person_id')} || '17'), person_id limit ?",
         [as_of, CLASSIFIER_SAMPLE],
     ).pl()
     there = {

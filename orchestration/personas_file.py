@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -122,13 +123,17 @@ class PersonasFile(Part):
                 raise ValueError(f"'{key}' must be lower case letters, digits, - and _, beginning with a letter")
         return personas
 
-    def definitions(self) -> list[PersonaDefinition]:
-        """The defined personas as the models know them; examples as written, contact ids or person ids."""
+    def definitions(self, people: Mapping[str, int] = MappingProxyType({})) -> list[PersonaDefinition]:
+        """The defined personas as the models know them.
+
+        Args:
+            people: by example as it is written, a contact id or a person id, whom it means; others mean nobody.
+        """
         return [
             PersonaDefinition(
                 DEFINED_PREFIX + key,
                 tuple(rule.as_rule(feature) for feature, rule in one.features.items()),
-                one.examples,
+                tuple(dict.fromkeys(people[example] for example in one.examples if example in people)),
             )
             for key, one in self.personas.items()
         ]

@@ -45,7 +45,7 @@ PERSUASION_ESTIMATE_SCHEMA = {
 }
 PERSUASION_PEOPLE_SCHEMA = {
     "as_of": pl.Date,
-    "person_id": pl.String,
+    "person_id": pl.UInt64,
     "message_style": pl.String,
     "approach_1": pl.String,
     "approach_2": pl.String,

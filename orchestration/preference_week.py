@@ -29,7 +29,7 @@ from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
 _TOLD = {name: kind for name, kind in PREFERENCE_SCHEMA.items() if name != "person"}
-PERSON_PREFERENCE_SCHEMA = {"as_of": pl.Date, "person_id": pl.String, "dimension": pl.String, **_TOLD}
+PERSON_PREFERENCE_SCHEMA = {"as_of": pl.Date, "person_id": pl.UInt64, "dimension": pl.String, **_TOLD}
 SEGMENT_PREFERENCE_SCHEMA = {
     "as_of": pl.Date,
     "segment_type": pl.String,

@@ -30,7 +30,7 @@ from orchestration.weeks import Week
 
 SCORE_SCHEMA = {
     "as_of": pl.Date,
-    "person_id": pl.String,
+    "person_id": pl.UInt64,
     "target": pl.String,
     "probability": pl.Float64,
     "band": pl.String,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import duckdb
 import polars as pl
 
+from activation.people import person_name
 from activation.report.report_data import Picture, ReportData
 from orchestration.eligibility import NOT_ELIGIBLE
 from orchestration.persona_evidence import NOT_WORTH_SEPARATING, READ_SO, RETIRE, UNPROFITABLE, evidence_pictures
@@ -186,12 +187,12 @@ def _value_words(connection: duckdb.DuckDBPyConnection, week: Week) -> str:
     return row[0] if row else ""
 
 
-def pseudonym(week: Week, person_id: str) -> str:
+def pseudonym(week: Week, person_id: int) -> str:
     """What somebody is called in a week's report.
 
     It is of the week alone, so that nobody can be followed from report to report, or looked up in the tables.
     """
-    return hashlib.sha256(f"{week.key}:{person_id}".encode()).hexdigest()[:6]
+    return hashlib.sha256(f"{week.key}:{person_name(person_id)}".encode()).hexdigest()[:6]
 
 
 def _typical(connection: duckdb.DuckDBPyConnection, week: Week) -> pl.DataFrame:

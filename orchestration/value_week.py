@@ -20,7 +20,7 @@ from orchestration.workspace import Workspace
 
 VALUE_SCHEMA = {
     "as_of": pl.Date,
-    "person_id": pl.String,
+    "person_id": pl.UInt64,
     "expected_purchases": pl.Float64,
     "purchase_probability": pl.Float64,
     "expected_value": pl.Float64,

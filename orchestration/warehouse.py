@@ -83,12 +83,14 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
             "memory_limit": self.memory_limit,
             "temp_directory": self.temporary_folder,
             "checkpoint_threshold": "1GB",  # many small files are committed one by one; folding each in costs more
-            "disabled_compression_methods": "" if packs_texts else "fsst",
         }
         deadline = time.monotonic() + WAIT_FOR_LOCK_SECONDS
         while True:
             try:
-                return duckdb.connect(self.path, read_only=read_only, config=settings)
+                connection = duckdb.connect(self.path, read_only=read_only, config=settings)
+                # Among the options DuckDB takes no heed of it.
+                connection.execute(f"set disabled_compression_methods = '{'' if packs_texts else 'fsst'}'")
+                return connection
             except duckdb.IOException as error:
                 if "lock" not in str(error).lower():
                     raise

@@ -15,6 +15,7 @@ import duckdb
 import numpy as np
 import polars as pl
 
+from activation.people import person_name, person_name_sql, person_number
 from ml.defined_personas import DefinedModel
 from ml.membership_reasons import REASON_COLUMNS, evidence_for, learn_scales
 from ml.persona_definitions import FeatureRule, PersonaDefinition, rule_fit
@@ -96,21 +97,22 @@ def answer(
     person_id = _person(connection, workspace, question.person, week)
     if not _is_profiled(connection, week, person_id):
         lines = [
-            f"Person {person_id}, week {week.key}",
+            f"Person {person_name(person_id)}, week {week.key}",
             *permission_lines(connection, week, person_id),
             *audience_lines(connection, workspace, week, person_id),
         ]
     else:
         labels = dict(catalogue.select("feature", "label").iter_rows())
         lines = [
-            f"Person {person_id}, week {week.key}",
+            f"Person {person_name(person_id)}, week {week.key}",
             *_persona_lines(connection, week, person_id, labels, question.not_in),
             *_defined_lines(connection, workspace, week, person_id, labels),
             *propensity_lines(connection, week, person_id, labels),
             *audience_lines(connection, workspace, week, person_id),
         ]
-    facts = {"person_id": person_id, "week": week.key, **contact_facts(connection, workspace, week, person_id)}
-    return Answer(tuple(lines), facts, person_id)
+    name = person_name(person_id)
+    facts = {"person_id": name, "week": week.key, **contact_facts(connection, workspace, week, person_id)}
+    return Answer(tuple(lines), facts, name)
 
 
 def answer_of_erased(erasure: Erasure) -> Answer:
@@ -142,7 +144,7 @@ def _week(connection: duckdb.DuckDBPyConnection, wanted: Week | None) -> Week:
     return wanted
 
 
-def _person(connection: duckdb.DuckDBPyConnection, workspace: Workspace, given: str, week: Week) -> str:
+def _person(connection: duckdb.DuckDBPyConnection, workspace: Workspace, given: str, week: Week) -> int:
     """The person whom a person id, a contact id or an address names in a week."""
     at = week.as_of_at(workspace.settings.timezone)
     found = connection.execute(
@@ -154,17 +156,17 @@ def _person(connection: duckdb.DuckDBPyConnection, workspace: Workspace, given: 
     ).fetchall()
     if len(found) > 1:
         raise NotFound(f"{len(found)} people have this address in the week {week.key}; ask for one by a contact id")
-    person_id = found[0][0] if found else given
+    person_id = found[0][0] if found else person_number(given)
     permitted = "select 1 from intermediate.int_profiling_permissions where as_of = ? and person_id = ?"
-    if (
+    if person_id is None or (
         not _is_profiled(connection, week, person_id)
         and connection.execute(permitted, [week.as_of, person_id]).fetchone() is None
     ):
         raise NotFound(f"nobody is known by this person id, contact id or address in the week {week.key}")
-    return str(person_id)
+    return int(person_id)
 
 
-def _is_profiled(connection: duckdb.DuckDBPyConnection, week: Week, person_id: str) -> bool:
+def _is_profiled(connection: duckdb.DuckDBPyConnection, week: Week, person_id: int) -> bool:
     found = connection.execute(
         "select 1 from features.person_features where as_of = ? and person_id = ?", [week.as_of, person_id]
     ).fetchone()
@@ -185,7 +187,7 @@ def _names(connection: duckdb.DuckDBPyConnection, week: Week) -> dict[str, str]:
 
 
 def _persona_lines(
-    connection: duckdb.DuckDBPyConnection, week: Week, person_id: str, labels: dict[str, str], not_in: str | None
+    connection: duckdb.DuckDBPyConnection, week: Week, person_id: int, labels: dict[str, str], not_in: str | None
 ) -> Iterator[str]:
     names = _names(connection, week)
     rows = _rows(
@@ -275,7 +277,7 @@ def _rival(
 
 
 def _evidence(
-    connection: duckdb.DuckDBPyConnection, week: Week, person_id: str, standing: StandingModel, own: str, rival: str
+    connection: duckdb.DuckDBPyConnection, week: Week, person_id: int, standing: StandingModel, own: str, rival: str
 ) -> tuple[np.ndarray, pl.DataFrame]:
     preparation = standing.model.preparation
     market = standing.model.settings.market_feature
@@ -283,7 +285,8 @@ def _evidence(
     columns = ", ".join(f"f.{identifier(name)}" for name in needed)
     sample = connection.execute(
         f"with drawn as (select a.person_id, a.persona_id from ml.persona_assignments as a where a.as_of = ? "
-        "and a.persona_type = ? order by a.person_id = ? desc, md5(a.person_id), a.person_id limit ?) "
+        f"and a.persona_type = ? order by a.person_id = ? desc, md5({person_name_sql('a.person_id')}), "
+        "a.person_id limit ?) "
         f"select {columns}, d.persona_id as __persona from drawn as d inner join features.person_features as f "
         "on f.person_id = d.person_id and f.as_of = ? order by f.person_id",
         [week.as_of, DISCOVERED, person_id, SAMPLE, week.as_of],
@@ -317,7 +320,7 @@ def _compared(
 
 
 def _defined_lines(
-    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, person_id: str, labels: dict[str, str]
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, person_id: int, labels: dict[str, str]
 ) -> Iterator[str]:
     row = connection.execute(
         "select m.model from ml.persona_weeks as w inner join ml.defined_persona_models as m "

@@ -34,10 +34,10 @@ class Somebody:
         person_ids: what they were called in any week.
     """
 
-    person_id: str
+    person_id: int
     contacts: tuple[str, ...]
     identifiers: tuple[str, ...] = ()
-    person_ids: tuple[str, ...] = ()
+    person_ids: tuple[int, ...] = ()
 
 
 def in_words(reason: str) -> str:
@@ -45,7 +45,7 @@ def in_words(reason: str) -> str:
     return f"{reason}: {REASONS[reason]}" if reason in REASONS else reason
 
 
-def permission_lines(connection: duckdb.DuckDBPyConnection, week: Week, person_id: str) -> Iterator[str]:
+def permission_lines(connection: duckdb.DuckDBPyConnection, week: Week, person_id: int) -> Iterator[str]:
     """Whether somebody may be profiled at all, for whoever is in no persona."""
     rows = _rows(
         connection,
@@ -62,7 +62,7 @@ def permission_lines(connection: duckdb.DuckDBPyConnection, week: Week, person_i
 
 
 def audience_lines(
-    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, person_id: str
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, person_id: int
 ) -> Iterator[str]:
     """Everything on contact: consent, what speaks against, each audience, what was sent, the experiments."""
     facts = contact_facts(connection, workspace, week, person_id)
@@ -79,7 +79,7 @@ def audience_lines(
 
 
 def contact_facts(
-    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, person_id: str
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, person_id: int
 ) -> dict[str, Any]:
     """What is recorded of contact with somebody; nothing of it is decided anew, and no identifier is told.
 
@@ -111,13 +111,13 @@ def contact_facts(
         "experiments": rows_of(
             connection,
             "select experiment, is_control, as_of from activation.experiment_people "
-            "where list_contains($persons::varchar[], person_id) order by all",
+            "where list_contains($persons::ubigint[], person_id) order by all",
             {"persons": persons},
         ),
     }
 
 
-def _somebody(connection: duckdb.DuckDBPyConnection, week: Week, workspace: Workspace, person_id: str) -> Somebody:
+def _somebody(connection: duckdb.DuckDBPyConnection, week: Week, workspace: Workspace, person_id: int) -> Somebody:
     at = week.as_of_at(workspace.settings.timezone)
     contacts = [
         contact
@@ -178,7 +178,7 @@ def _refusals(connection: duckdb.DuckDBPyConnection, somebody: Somebody) -> dict
 
 
 def _audiences(
-    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, person_id: str, persons: list[str]
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, person_id: int, persons: list[int]
 ) -> Iterator[dict[str, Any]]:
     """Each audience of the week with what was decided of them, and what in other weeks."""
     every_week = rows_of(
@@ -186,7 +186,7 @@ def _audiences(
         "select a.audience, a.as_of, a.is_in, a.reason, a.consent_recorded_at, w.state, w.values_as_of "
         "from activation.audiences as a left join activation.audience_weeks as w "
         "on w.as_of = a.as_of and w.audience = a.audience "
-        "where list_contains($persons::varchar[], a.person_id) order by a.audience, a.as_of",
+        "where list_contains($persons::ubigint[], a.person_id) order by a.audience, a.as_of",
         {"persons": persons},
     )
     for audience in told_of(connection, week):
@@ -283,7 +283,7 @@ def _history_lines(weeks: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _unmet(
-    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, person_id: str, name: str
+    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, person_id: int, name: str
 ) -> Iterator[str]:
     """Which of the conditions that must all hold do not."""
     declared = workspace.activation_file.activation.audiences.get(name)
@@ -294,7 +294,7 @@ def _unmet(
         compiled = compile_selection(Selection.model_validate({key: value}), week.as_of)
         try:
             row = connection.execute(
-                f"select {compiled.sql} from (select $person as person_id) as p",
+                f"select {compiled.sql} from (select $person::ubigint as person_id) as p",
                 {**compiled.parameters, "person": person_id},
             ).fetchone()
         except duckdb.CatalogException:

@@ -121,13 +121,13 @@ def _at_gate(connection: duckdb.DuckDBPyConnection, value: str) -> Refusal:
     """Somebody whom the warehouse allows everything, under this address and this contact id."""
     as_of = date(2000, 1, 3)
     connection.execute(
-        "create or replace temp table why_contactability as select $1::date as as_of, 'somebody' as person_id, "
+        "create or replace temp table why_contactability as select $1::date as as_of, 1::ubigint as person_id, "
         "'tried' as purpose, 'email' as channel, $2::varchar as contact_id, $2::varchar as email, true as is_allowed, "
         "false as is_refused_by_now, 'granted' as decision_reason, null::timestamp as consent_recorded_at",
         [as_of, value],
     )
     connection.execute(
-        "create or replace temp table why_identities (person_id varchar, identity_kind varchar, identity_id varchar, "
+        "create or replace temp table why_identities (person_id ubigint, identity_kind varchar, identity_id varchar, "
         "valid_from timestamp, valid_to timestamp)"
     )
     connection.execute(

@@ -20,7 +20,7 @@ SHOWN_CONTRIBUTIONS = 6
 
 
 def propensity_lines(
-    connection: duckdb.DuckDBPyConnection, week: Week, person_id: str, labels: dict[str, str]
+    connection: duckdb.DuckDBPyConnection, week: Week, person_id: int, labels: dict[str, str]
 ) -> Iterator[str]:
     """What is likely, target by target, and what moved it most; nothing where there are no targets."""
     rows = connection.execute(
@@ -57,7 +57,7 @@ def propensity_lines(
 
 
 def _contribution_lines(
-    connection: duckdb.DuckDBPyConnection, week: Week, person_id: str, target: str, labels: dict[str, str]
+    connection: duckdb.DuckDBPyConnection, week: Week, person_id: int, target: str, labels: dict[str, str]
 ) -> Iterator[str]:
     """What moved a probability most; the features of this one person are read, and nobody else's."""
     used = model_used(connection, target, week)

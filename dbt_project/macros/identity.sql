@@ -1,6 +1,12 @@
-{# A person's id says nothing about the person and never changes while its first identity stays the same. #}
+{# A person's id says nothing about the person and never changes while its first identity stays the same. Within the
+   warehouse it is a number, which is joined and written in half the time of a text. #}
 {% macro person_id_of(kind, identity_id) -%}
-    'p_' || left(md5({{ kind }} || ':' || {{ identity_id }}), 16)
+    cast('0x' || left(md5({{ kind }} || ':' || {{ identity_id }}), 16) as ubigint)
+{%- endmacro %}
+
+{# What a person is called wherever people or tools read it: in published tables, in files, at destinations. #}
+{% macro person_name(person_id) -%}
+    format('p_{:016x}', {{ person_id }})
 {%- endmacro %}
 
 {# What mail providers make of an address, by domain: whether they ignore dots, what follows a plus, and under which

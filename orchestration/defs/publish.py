@@ -12,6 +12,7 @@ import duckdb
 import polars as pl
 
 from activation.label_files import write_label_file
+from activation.people import person_name_sql
 from activation.publishing import publish_folder
 from orchestration.defs.partitions import run_weeks, weekly
 from orchestration.defs.tables import published_freshness
@@ -120,10 +121,14 @@ def _write_week(
 
 def _write_table(connection: duckdb.DuckDBPyConnection, table: str, week: Week, folder: Path) -> int:
     """One table as Parquet, in order; says how many rows it has."""
-    ordered = ", ".join(f"{identifier(column)} nulls first" for column in PUBLISHED_TABLES[table])
+    columns = {row[0] for row in connection.execute(f"describe marts.{identifier(table)}").fetchall()}
+    # Outside the warehouse people have names instead of numbers, which are in the same order.
+    named = f"replace ({person_name_sql('person_id')} as person_id)" if "person_id" in columns else ""
+    ordered = ", ".join(f"mart.{identifier(column)} nulls first" for column in PUBLISHED_TABLES[table])
     path = literal(str(folder / f"{table}.parquet"))
     rows: int = connection.execute(
-        f"copy (select * from marts.{identifier(table)} where as_of = {literal(week.as_of.isoformat())}::date "
+        f"copy (select * {named} from marts.{identifier(table)} as mart "
+        f"where as_of = {literal(week.as_of.isoformat())}::date "
         f"order by {ordered}) to {path} (format parquet, compression zstd, compression_level 1)"
     ).fetchall()[0][0]
     return rows
@@ -132,7 +137,8 @@ def _write_table(connection: duckdb.DuckDBPyConnection, table: str, week: Week, 
 def _write_labels(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, folder: Path) -> None:
     """The labels of people for people to read, from the file of the table: it is in order already."""
     contacts = connection.execute(
-        "select person_id, contact_id from intermediate.int_people where as_of = ?", [week.as_of]
+        f"select {person_name_sql('person_id')} as person_id, contact_id from intermediate.int_people where as_of = ?",
+        [week.as_of],
     ).pl()
     targets = list(workspace.settings.targets)
     parts = ("probability", "band", "abstained_reason", "model_id")

@@ -21,6 +21,7 @@ from orchestration.ingest.reading import Extract
 from orchestration.ingest.references import ReferenceCount, count_references
 from orchestration.ingest.tables import add_columns, make_raw_tables
 from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, MappedEntity
+from orchestration.upgrades import number_people
 from orchestration.warehouse import transaction
 from orchestration.workspace import Workspace
 
@@ -69,6 +70,7 @@ def ingest(
     """
     ledger, result = Ledger(connection), IngestResult()
     with transaction(connection):
+        number_people(connection)
         make_raw_tables(connection, contracts=workspace.contracts)
         ledger.forget_refusals()
     first_sequence = ledger.next_sequence()

@@ -17,6 +17,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from activation.people import person_name, person_number
 from orchestration.audience_week import JudgedWeek
 from orchestration.sync_week import sync_destination
 from orchestration.warehouse import Warehouse
@@ -87,7 +88,7 @@ class Erased:
     """A person with two contacts who was erased by one of them, and what had been known before."""
 
     folder: Path
-    person: str
+    person: int
     canaries: list[str]
     told: dict[str, object]
     left: list[str]
@@ -100,7 +101,7 @@ def connect(folder: Path) -> duckdb.DuckDBPyConnection:
 
 
 def left_below(folder: Path, canaries: list[str]) -> list[str]:
-    """Files that hold any of the canaries as bytes, and Parquet columns that hold them as values."""
+    """Files that hold any of the canaries as bytes, and Parquet and number columns that hold them as values."""
     found = []
     wanted = [canary.lower().encode() for canary in canaries]
     for path in sorted(folder.rglob("*")):
@@ -113,7 +114,27 @@ def left_below(folder: Path, canaries: list[str]) -> list[str]:
             frame = pl.read_parquet(path).select(pl.col(pl.String))
             if any(frame[column].is_in(canaries).any() for column in frame.columns):
                 found.append(str(path.relative_to(folder)))
+        if path.suffix == ".duckdb":
+            found += [f"{path.relative_to(folder)}: {column}" for column in numbers_in(path, canaries)]
     return found
+
+
+def numbers_in(database: Path, canaries: list[str]) -> list[str]:
+    """Columns of a database that hold a person's number."""
+    people = [number for number in map(person_number, canaries) if number is not None]
+    with duckdb.connect(str(database), read_only=True) as connection:
+        columns = connection.execute(
+            "select format('{:s}.{:s}', schema_name, table_name), column_name from duckdb_columns() inner join "
+            "(select schema_name, table_name from duckdb_tables()) using (schema_name, table_name) "
+            "where data_type = 'UBIGINT' order by all"
+        ).fetchall()
+        return [
+            f"{table}.{column}"
+            for table, column in columns
+            if connection.execute(
+                f'select 1 from {table} where "{column}" in (select unnest(?::ubigint[])) limit 1', [people]
+            ).fetchone()
+        ]
 
 
 def erase_somebody(demo_run: DemoRun, folder: Path) -> Erased:
@@ -136,7 +157,7 @@ def erase_somebody(demo_run: DemoRun, folder: Path) -> Erased:
         before = connection.execute(FEATURES, {"person": person}).pl()
     done = personae_here("erase", folder, contacts[1], "--json")
     assert done.returncode == 0, done.stdout + done.stderr
-    canaries = [person, *contacts, *devices, *(address for (address,) in addresses)]
+    canaries = [person_name(person), *contacts, *devices, *(address for (address,) in addresses)]
     left = left_below(folder / ".personae", canaries)
     first = sorted((folder / "extracts" / "crm").glob("contacts_*.csv"))[0]
     lines = first.read_text(encoding="utf-8").splitlines()

@@ -6,6 +6,7 @@ import duckdb
 import polars as pl
 from scipy.stats import spearmanr
 
+from activation.people import person_name_sql
 from tests.end_to_end.demo_company import LAST_WEEK, WEEKS, DemoRun
 
 
@@ -18,7 +19,7 @@ def with_truth(demo_run: DemoRun) -> pl.DataFrame:
     """The classes of the last week with what was planted."""
     persons = read(
         demo_run,
-        "select identity_id as contact_ids, arg_max(person_id, valid_from) as person_id "
+        "select identity_id as contact_ids, format('p_{:016x}', arg_max(person_id, valid_from)) as person_id "
         "from intermediate.int_identities_resolved where identity_kind = 'contact' group by all",
     )
     humans = pl.read_parquet(demo_run.folder / "truth" / "people.parquet").explode("contact_ids")
@@ -33,7 +34,11 @@ def with_truth(demo_run: DemoRun) -> pl.DataFrame:
 
 def test_everybody_who_may_be_profiled_has_a_class_or_a_reason(demo_run: DemoRun) -> None:
     classes = demo_run.table("adoption_classes")
-    people = read(demo_run, f"select person_id from intermediate.int_people where as_of = '{LAST_WEEK.as_of}'")
+    people = read(
+        demo_run,
+        f"select {person_name_sql('person_id')} as person_id from intermediate.int_people "
+        f"where as_of = '{LAST_WEEK.as_of}'",
+    )
     assert set(classes["person_id"]) == set(people["person_id"])
     nowhere = pl.col("adoption_class") == "unclassified"
     assert classes.select((nowhere == pl.col("abstained_reason").is_not_null()).all()).item()
@@ -56,7 +61,9 @@ def test_cut_points_stand_and_nobody_moves_without_evidence(demo_run: DemoRun) -
     assert models.height == 1 and models["as_of"][0] == LAST_WEEK.back(WEEKS - 1).as_of
     shares = json.loads(models["model"][0])["shares"]
     assert abs(shares[0] - 0.025) < 0.005 and abs(shares[1] - 0.135) < 0.01
-    scores = read(demo_run, "select as_of, person_id, evidence from ml.adoption_scores")
+    scores = read(
+        demo_run, f"select as_of, {person_name_sql('person_id')} as person_id, evidence from ml.adoption_scores"
+    )
     earlier, later = (
         scores.filter(pl.col("as_of") == LAST_WEEK.back(back).as_of).select("person_id", "evidence") for back in (1, 0)
     )

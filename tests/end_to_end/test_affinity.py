@@ -3,6 +3,7 @@
 import polars as pl
 import yaml
 
+from activation.people import person_name_sql
 from tests.end_to_end.demo_company import BRAND, LAST_WEEK, DemoRun
 from tests.running import personae_here
 
@@ -17,7 +18,11 @@ def read(demo_run: DemoRun, query: str) -> pl.DataFrame:
 def test_everybody_who_may_be_profiled_has_a_score_or_a_reason_per_group(demo_run: DemoRun) -> None:
     affinities = demo_run.table("person_affinities")
     groups = affinities.filter(pl.col("phrase").is_null())
-    people = read(demo_run, f"select person_id from intermediate.int_people where as_of = '{LAST_WEEK.as_of}'")
+    people = read(
+        demo_run,
+        f"select {person_name_sql('person_id')} as person_id from intermediate.int_people "
+        f"where as_of = '{LAST_WEEK.as_of}'",
+    )
     assert groups.height == 4 * people.height
     assert set(affinities["person_id"]) == set(people["person_id"])
     assert (groups["score"].is_null() == groups["abstained_reason"].is_not_null()).all()
@@ -31,7 +36,7 @@ def test_bargain_seekers_care_for_prices_and_builders_for_the_api(demo_run: Demo
     contacts = pl.read_parquet(demo_run.folder / "truth" / "people.parquet").explode("contact_ids")
     persons = read(
         demo_run,
-        "select identity_id as contact_ids, arg_max(person_id, valid_from) as person_id "
+        "select identity_id as contact_ids, format('p_{:016x}', arg_max(person_id, valid_from)) as person_id "
         "from intermediate.int_identities_resolved where identity_kind = 'contact' group by all",
     )
     humans = contacts.join(persons, on="contact_ids").unique("person_id").join(truth, on="human_id")

@@ -12,6 +12,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from activation.people import person_name_sql
 from orchestration.target_settings import TEMPLATES
 from tests.end_to_end.five_wishes_company import CAPACITY, LAST_WEEK, PEOPLE, PREDICTED, TARGETS, write_company
 from tests.running import personae_here
@@ -127,7 +128,9 @@ def test_the_list_for_the_team_is_filled_with_people_who_may_be_written_to(
     company: Path, warehouse: duckdb.DuckDBPyConnection
 ) -> None:
     allowed = warehouse.execute(
-        "select person_id from intermediate.int_contactability where as_of = ? and is_allowed", [LAST_WEEK.as_of]
+        f"select {person_name_sql('person_id')} as person_id from intermediate.int_contactability "
+        "where as_of = ? and is_allowed",
+        [LAST_WEEK.as_of],
     ).pl()["person_id"]
     churn = table(company, "person_propensities").filter(target="churn")
     high = churn.filter(band="high")

@@ -5,6 +5,7 @@ import json
 import polars as pl
 import pytest
 
+from activation.people import person_name_sql
 from tests.end_to_end.demo_company import LAST_WEEK, DemoRun
 from tests.running import personae_here
 
@@ -22,12 +23,13 @@ def test_the_list_of_every_week_is_published_with_its_card(demo_run: DemoRun) ->
     assert 0 < listed.height <= 60
     seed = read(
         demo_run,
-        "select person_id from features.person_features "
+        f"select {person_name_sql('person_id')} as person_id from features.person_features "
         f"where as_of = '{LAST_WEEK.as_of}' and api_called_events_28d >= 3",
     )
     reachable = read(
         demo_run,
-        f"select person_id from intermediate.int_contactability where as_of = '{LAST_WEEK.as_of}' and is_allowed",
+        f"select {person_name_sql('person_id')} as person_id from intermediate.int_contactability "
+        f"where as_of = '{LAST_WEEK.as_of}' and is_allowed",
     )
     assert not set(listed["person_id"]) & set(seed["person_id"])
     assert set(listed["person_id"]) <= set(reachable["person_id"])

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from activation.people import person_name, person_name_sql
 from ml.persona_tracking import INCUMBENT_SCHEMA, place_people
 from orchestration.feature_catalogue import read_catalogue
 from orchestration.persona_store import PERSONA_TABLES, model_of_week, read_feature_columns
@@ -54,7 +55,7 @@ class Company:
         shutil.copy(demo_run.state / "warehouse.duckdb", warehouse)
         self.connection = duckdb.connect(str(warehouse))
         # Every other person is enough to tell weeks apart, and costs less than half.
-        self.connection.execute("delete from features.person_features where md5_number_lower(person_id) % 2 = 0")
+        self.connection.execute("delete from features.person_features where person_id % 2 = 0")
         self.forget()
 
     def forget(self) -> None:
@@ -258,7 +259,7 @@ def test_why_finds_a_person_by_contact_id_and_says_who_is_unknown(demo_run: Demo
     with duckdb.connect(str(demo_run.state / "warehouse.duckdb"), read_only=True) as connection:
         catalogue = read_catalogue(connection, workspace, demo_run.state / "dbt" / "manifest.json")
         contact, person = connection.execute(
-            "select i.identity_id, i.person_id from intermediate.int_identities_resolved as i "
+            f"select i.identity_id, {person_name_sql('i.person_id')} from intermediate.int_identities_resolved as i "
             "inner join ml.persona_assignments as a on a.person_id = i.person_id and a.as_of = ? "
             "where i.identity_kind = 'contact' and i.valid_to is null order by 1 limit 1",
             [LAST_WEEK.as_of],
@@ -280,7 +281,8 @@ def test_why_says_where_the_model_alone_would_put_somebody(demo_run: DemoRun) ->
         features = read_feature_columns(connection, standing.model.preparation.features_, LAST_WEEK)
         alone = place_people(standing.personas, features, pl.DataFrame(schema=INCUMBENT_SCHEMA))
         published = demo_run.table("segment_memberships").filter(pl.col("segment_type") == "persona")
-        both = alone.join(published.select("person_id", "segment_id"), on="person_id").sort("person_id")
+        named = alone.with_columns(pl.col("person_id").map_elements(person_name, pl.String))
+        both = named.join(published.select("person_id", "segment_id"), on="person_id").sort("person_id")
         for is_same in (True, False):
             some = both.filter((pl.col("persona_id") == pl.col("segment_id")) == is_same)
             told = explain(connection, workspace, catalogue, Question(some["person_id"][0]))

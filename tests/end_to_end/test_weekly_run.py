@@ -277,7 +277,7 @@ def _persons_of_contacts(demo_run: DemoRun) -> pl.DataFrame:
 
     with duckdb.connect(str(demo_run.state / "warehouse.duckdb"), read_only=True) as connection:
         return connection.execute(
-            "select identity_id as contact_id, arg_max(person_id, valid_from) as person_id "
+            "select identity_id as contact_id, format('p_{:016x}', arg_max(person_id, valid_from)) as person_id "
             "from intermediate.int_identities_resolved where identity_kind = 'contact' "
             "group by identity_id order by all"
         ).pl()

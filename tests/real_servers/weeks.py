@@ -206,7 +206,7 @@ def gated(connection: duckdb.DuckDBPyConnection, week: Week) -> GatedAudience:
     as_of = FIRST_WEEK + timedelta(days=7 * week.number)
     connection.execute("set TimeZone = 'UTC'")
     connection.execute(SCHEMA.replace("create table", "create or replace table"))
-    ids = [f"p{number}" for number in range(len(week.people))]
+    ids = pl.Series(range(len(week.people)), dtype=pl.UInt64)
     people = pl.DataFrame(  # noqa: F841 - read by DuckDB
         {
             "person_id": ids,

@@ -68,7 +68,7 @@ stated as (
     {% else -%}
     select
         cast(null as date) as as_of,
-        cast(null as varchar) as person_id,
+        cast(null as ubigint) as person_id,
         cast(null as varchar) as source,
         cast(null as ubigint) as text_id,
         cast(null as bigint) as freshness,
@@ -176,7 +176,7 @@ contact_texts as (
 
     select
         cast(null as date) as as_of,
-        cast(null as varchar) as person_id,
+        cast(null as ubigint) as person_id,
         cast(null as varchar) as source,
         cast(null as ubigint) as text_id,
         cast(null as date) as seen_on,

@@ -186,7 +186,7 @@ sampled as (
         assigned_people.assigned_at < assigned_people.complete_at
         and (
             campaign_groups.assigned_people <= {{ most_people }}
-            or cast('0x' || left(md5(assigned_people.person_id || assigned_people.campaign), 8) as bigint)
+            or cast('0x' || left(md5({{ person_name('assigned_people.person_id') }} || assigned_people.campaign), 8) as bigint)
             < 4294967296.0 * {{ most_people }} / campaign_groups.assigned_people
         )
 

@@ -96,7 +96,7 @@ influence as (
 
     select
         cast(null as date) as as_of,
-        cast(null as varchar) as person_id,
+        cast(null as ubigint) as person_id,
         cast(null as varchar) as kind,
         cast(null as varchar) as signal,
         cast(null as double) as amount

@@ -134,7 +134,7 @@ launch_adoptions as (
 
     select
         cast(null as date) as as_of,
-        cast(null as varchar) as person_id,
+        cast(null as ubigint) as person_id,
         cast(null as timestamp) as known_since_at
     where false
 

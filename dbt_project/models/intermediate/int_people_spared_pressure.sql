@@ -111,7 +111,7 @@ people_spared_pressure as (
 
     select
         cast(null as date) as as_of,
-        cast(null as varchar) as person_id,
+        cast(null as ubigint) as person_id,
         cast(0 as integer) as rule_number
     from {{ ref('int_weeks') }}
     where false

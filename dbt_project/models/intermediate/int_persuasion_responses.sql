@@ -263,7 +263,7 @@ persuasion_responses as (
 
     select
         cast(null as date) as as_of,
-        cast(null as varchar) as person_id,
+        cast(null as ubigint) as person_id,
         {% for approach in persuasion_approaches() -%}
         cast(0 as smallint) as {{ approach }}_sends,
         cast(0 as smallint) as {{ approach }}_responses,

@@ -13,7 +13,7 @@ adoption_classes as (
 
     select
         as_of,
-        cast(person_id as varchar) as person_id,
+        person_id,
         cast(adoption_class as varchar) as adoption_class,
         cast(adoption_class_name as varchar) as adoption_class_name,
         cast(curve_class as varchar) as curve_class,

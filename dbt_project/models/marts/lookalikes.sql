@@ -13,7 +13,7 @@ lookalikes as (
 
     select
         as_of,
-        cast(person_id as varchar) as person_id,
+        person_id,
         cast(lookalike as varchar) as lookalike,
         cast(lookalike_rank as bigint) as lookalike_rank,
         cast(score as double) as score,

@@ -13,7 +13,7 @@ person_affinities as (
 
     select
         as_of,
-        cast(person_id as varchar) as person_id,
+        person_id,
         cast(phrase_group as varchar) as phrase_group,
         cast(phrase as varchar) as phrase,
         cast(score as double) as score,

@@ -119,7 +119,7 @@ person_labels as (
 
     select
         people.as_of,
-        cast(people.person_id as varchar) as person_id,
+        people.person_id,
         personas.segment_id as persona_id,
         personas.segment_name as persona_name,
         personas.membership_strength,

@@ -13,7 +13,7 @@ person_persuasion as (
 
     select
         as_of,
-        cast(person_id as varchar) as person_id,
+        person_id,
         cast(message_style as varchar) as message_style,
         cast(approach_1 as varchar) as approach_1,
         cast(approach_2 as varchar) as approach_2,

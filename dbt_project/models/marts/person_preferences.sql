@@ -12,7 +12,7 @@ person_preferences as (
 
     select
         as_of,
-        cast(person_id as varchar) as person_id,
+        person_id,
         cast(dimension as varchar) as dimension,
         cast(best_value as varchar) as best_value,
         cast(probability as double) as probability,

@@ -19,7 +19,7 @@ person_propensities as (
 
     select
         propensity_scores.as_of,
-        cast(propensity_scores.person_id as varchar) as person_id,
+        propensity_scores.person_id,
         cast(propensity_scores.target as varchar) as target,
         cast(propensity_scores.probability as double) as probability,
         cast(propensity_scores.band as varchar) as band,

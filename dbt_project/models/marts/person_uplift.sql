@@ -12,7 +12,7 @@ person_uplift as (
 
     select
         as_of,
-        cast(person_id as varchar) as person_id,
+        person_id,
         cast(campaign as varchar) as campaign,
         cast(outcome as varchar) as outcome,
         cast(learner as varchar) as learner,

@@ -13,7 +13,7 @@ person_values as (
 
     select
         as_of,
-        cast(person_id as varchar) as person_id,
+        person_id,
         cast(expected_purchases as double) as expected_purchases,
         cast(purchase_probability as double) as purchase_probability,
         cast(expected_value as double) as expected_value,

@@ -120,7 +120,7 @@ typed as (
 
     select
         as_of,
-        cast(person_id as varchar) as person_id,
+        person_id,
         cast(segment_type as varchar) as segment_type,
         cast(segment_id as varchar) as segment_id,
         cast(segment_name as varchar) as segment_name,

@@ -22,7 +22,7 @@ class Company:
         """All rows of a table, in order."""
         return self.warehouse.read(f"select * from {name} order by all")
 
-    def of(self, person_id: str, table: str = "features.person_features") -> dict[str, object]:
+    def of(self, person_id: int, table: str = "features.person_features") -> dict[str, object]:
         """The only row of a person in a table."""
         rows = self.warehouse.read(f"select * from {table} where person_id = '{person_id}'")
         assert rows.height == 1

@@ -42,7 +42,7 @@ ENVIRONMENT = {
 ML_TABLES = """
 create schema if not exists ml;
 create table ml.persona_assignments (
-    as_of date, person_id varchar, persona_type varchar default 'persona', persona_id varchar, strength double,
+    as_of date, person_id ubigint, persona_type varchar default 'persona', persona_id varchar, strength double,
     runner_up_persona_id varchar, margin double, fit_score double, deciding_feature_1 varchar,
     deciding_feature_2 varchar, deciding_feature_3 varchar, previous_model_persona_id varchar, movement varchar,
     model_id varchar
@@ -66,9 +66,9 @@ MADE_BY_THE_PIPELINE = (
 )
 
 
-def person(identity_id: str, kind: str = "contact") -> str:
+def person(identity_id: str, kind: str = "contact") -> int:
     """The id of the person whose first contact (or only device) is `identity_id`."""
-    return "p_" + hashlib.md5(f"{kind}:{identity_id}".encode()).hexdigest()[:16]
+    return int(hashlib.md5(f"{kind}:{identity_id}".encode()).hexdigest()[:16], 16)
 
 
 def close_all_connections() -> None:

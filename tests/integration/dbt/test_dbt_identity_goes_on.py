@@ -14,10 +14,12 @@ from polars.testing import assert_frame_equal
 
 FIRST = date(2026, 3, 2)
 TABLES = ("int_contact_identifiers", "int_contact_mentions", "int_identity_sightings", "identity_changes")
-MODELS = ("--select", "int_contact_phone_spellings", "int_contact_phones", "stg_events", "int_identity_days", "stg_orders",
-          "stg_order_lines", "int_orders", "stg_deals", "stg_tickets", "stg_messages", "stg_consents", "stg_survey_answers",
-          "int_contact_records", "int_contact_comparables", "contact_matches", *TABLES, "int_identity_ties",
-          "int_identity_appearances", "int_identity_links", "int_identities_seen")  # fmt: skip
+MODELS = (
+    *("--select", "int_contact_phone_spellings", "int_contact_phones", "stg_events", "int_identity_days"),
+    *("stg_orders", "stg_order_lines", "int_orders", "stg_deals", "stg_tickets", "stg_messages", "stg_consents"),
+    *("stg_survey_answers", "int_contact_records", "int_contact_comparables", "contact_matches", *TABLES),
+    *("int_identity_ties", "int_identity_appearances", "int_identity_links", "int_identities_seen"),
+)
 TWINS = ("twin_1", "twin_2")
 Row = dict[str, Any]
 Load = tuple[str, list[Row]]
@@ -60,10 +62,15 @@ def delivery(draw: random.Random, number: int, delivered: date) -> list[Load]:
         ],
         # The same tickets again and again, now of one contact and now of another.
         "tickets": [
-            {"ticket_id": f"t{draw.randint(0, 5)}", "contact_id": contact(), "created_at": moment(), "updated_at": moment()}
+            {
+                "ticket_id": f"t{draw.randint(0, 5)}",
+                "contact_id": contact(),
+                "created_at": moment(),
+                "updated_at": moment(),
+            }
             for _ in range(4)
         ],
-    }  # fmt: skip
+    }
     told_on = datetime.combine(delivered, datetime.min.time()) + timedelta(hours=6)
     return [
         (

@@ -10,6 +10,8 @@ import pytest
 from rendered_models import rows_of
 from scipy import stats
 
+from tests.people_by_name import number
+
 AS_OF = date(2026, 3, 2)
 WEEKS = pl.DataFrame({"as_of": [AS_OF], "as_of_at": [datetime(2026, 3, 1, 23)], "is_scored": [True]})
 ACTIVATION = {"activation": {"purpose": "email_marketing", "channel": "email"}}
@@ -19,8 +21,9 @@ EVERYTHING = {"delivered_entities": ("accounts", "contacts", "messages")}
 def memberships(*rows: tuple[str, str, float, str | None, float]) -> pl.DataFrame:
     """Rows of persons in personas: person, persona, strength, runner-up, margin."""
     columns = ["person_id", "segment_id", "membership_strength", "runner_up_segment_id", "margin"]
-    types = [pl.String, pl.String, pl.Float64, pl.String, pl.Float64]
-    frame = pl.DataFrame(rows, schema=dict(zip(columns, types, strict=True)), orient="row")
+    types = [pl.UInt64, pl.String, pl.Float64, pl.String, pl.Float64]
+    numbered = [(number(person), *others) for person, *others in rows]
+    frame = pl.DataFrame(numbered, schema=dict(zip(columns, types, strict=True)), orient="row")
     return frame.with_columns(
         as_of=pl.lit(AS_OF), segment_type=pl.lit("persona"), segment_name=pl.col("segment_id").str.to_uppercase()
     )
@@ -28,7 +31,7 @@ def memberships(*rows: tuple[str, str, float, str | None, float]) -> pl.DataFram
 
 def contactable(*people: str) -> pl.DataFrame:
     columns = {"as_of": AS_OF, "channel": "email", "purpose": "email_marketing", "is_allowed": True}
-    return pl.DataFrame({"person_id": list(people)}, schema={"person_id": pl.String}).with_columns(
+    return pl.DataFrame({"person_id": [number(one) for one in people]}, schema={"person_id": pl.UInt64}).with_columns(
         **{name: pl.lit(value) for name, value in columns.items()}
     )
 
@@ -39,9 +42,8 @@ def sizes(
     accounts = pl.DataFrame({"account_id": ["a1", "a2"]}).with_columns(
         valid_from=pl.lit(datetime(2025, 1, 1)), valid_to=pl.lit(None, pl.Datetime)
     )
-    people = pl.DataFrame({"person_id": list(companies), "account_id": list(companies.values())}).with_columns(
-        as_of=pl.lit(AS_OF)
-    )
+    ids = pl.Series([number(one) for one in companies], dtype=pl.UInt64)
+    people = pl.DataFrame({"person_id": ids, "account_id": list(companies.values())}).with_columns(as_of=pl.lit(AS_OF))
     tables = {
         "int_weeks": WEEKS,
         "segment_memberships": members,
@@ -115,7 +117,7 @@ def subgroups(minimum_cell: int = 3, **changed: pl.DataFrame) -> pl.DataFrame:
     members = memberships(*((person, "k1", 1.0, None, 1.0) for person in people))
     scores = pl.DataFrame(
         [
-            {"person_id": person, "phrase": phrase, "score": score, "evidence_1": first, "evidence_2": second}
+            {"person_id": number(person), "phrase": phrase, "score": score, "evidence_1": first, "evidence_2": second}
             for person, phrase, score, first, second in [
                 *((f"p{n}", "security", 0.6, "page: sso guide", "ticket: my password") for n in range(4)),
                 ("p4", "security", 0.9, "note: called us", "page: audit log"),
@@ -126,7 +128,7 @@ def subgroups(minimum_cell: int = 3, **changed: pl.DataFrame) -> pl.DataFrame:
     ).with_columns(as_of=pl.lit(AS_OF), phrase_group=pl.lit("trigger"), evidence_3=pl.lit(None, pl.String))
     features = pl.DataFrame(
         {
-            "person_id": people,
+            "person_id": [number(one) for one in people],
             "messages_received_91d": [5] * 10,
             "messages_clicked_91d": [1, 1, 1, 0, 0, 1, 0, 0, 0, 0],
         }

@@ -57,7 +57,7 @@ def index_of(*tables: pl.DataFrame, minimum_cell: int = 1) -> pl.DataFrame:
         told.filter(pl.col("segment_type") == "persona")
         .select("as_of", "segment_type", "segment_id")
         .unique()
-        .with_columns(segment_name="segment_id", person_id=pl.lit("p"))
+        .with_columns(segment_name="segment_id", person_id=pl.lit(1, pl.UInt64))
     )
     weeks = told.select("as_of").unique().with_columns(is_scored=True)
     given = {"int_weeks": weeks, "segment_measures": told, "segment_memberships": names}

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from activation.people import person_name
 from benchmarks.febrl import EXAMPLE, PairwiseScore, pairwise_score, resolve
 from orchestration.cli import EXIT_WRONG_SETTING, app
 from orchestration.identity import explain
@@ -104,7 +105,7 @@ def test_what_was_trained_is_kept_as_plain_numbers_without_anybodys_details(stor
 def test_a_merge_is_explained_by_the_weight_of_each_column(story):
     match = story.apart.filter(link_kind="probabilistic_match", reason="merged").row(-1, named=True)
     told = explain(story.workspace, match["identity_id"])
-    assert told.person_id == match["person_after"]
+    assert told.person_id == person_name(match["person_after"])
     link = next(link for link in told.links if link.kind == "probabilistic_match")
     assert link.weight is not None and set(link.weights_by_column) >= {
         "first_name",

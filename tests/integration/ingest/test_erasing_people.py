@@ -16,6 +16,7 @@ import pytest
 from ingest_company import EVENT_COLUMNS, ORDER_COLUMNS, Company, event, order
 from typer.testing import CliRunner
 
+from activation.people import person_name_sql
 from activation.publishing import publish_folder
 from activation.sync.rates import SystemClock
 from activation.sync.state import SyncState
@@ -149,10 +150,10 @@ class TestErasing:
     def test_an_address_finds_all_contacts_of_the_person_in_any_spelling(self, shop: Shop) -> None:
         shop.connection.execute(
             "create schema intermediate; create table intermediate.identity_changes (identity_kind varchar, "
-            "identity_id varchar, person_before varchar, person_after varchar, changed_again_at timestamp);"
-            "insert into intermediate.identity_changes values ('contact', 'c1', null, 'p_1', null), "
-            "('contact', 'c2', null, 'p_1', null), ('device', 'd1', null, 'p_1', null), "
-            "('contact', 'c3', null, 'p_3', null), ('contact', 'c4', 'p_1', 'p_4', null)"
+            "identity_id varchar, person_before ubigint, person_after ubigint, changed_again_at timestamp);"
+            "insert into intermediate.identity_changes values ('contact', 'c1', null, 1, null), "
+            "('contact', 'c2', null, 1, null), ('device', 'd1', null, 1, null), "
+            "('contact', 'c3', null, 3, null), ('contact', 'c4', 1, 4, null)"
         )
         done = shop.erase(f" {ADDRESS.upper()} ")
         assert (done.people, done.contacts) == (1, 2)
@@ -198,7 +199,7 @@ class TestErasing:
     def test_published_weeks_audiences_and_reports_lose_their_rows(self, shop: Shop) -> None:
         workspace = shop.open()
         own_id = person_id_sql("'contact'", "'c1'")
-        (person,) = shop.values(f"select {own_id}")
+        (person,) = shop.values(f"select {person_name_sql(own_id)}")
 
         def build(folder: Path) -> None:
             pl.DataFrame({"person_id": [person, "p_other"], "score": [1.0, 2.0]}).write_parquet(folder / "t.parquet")

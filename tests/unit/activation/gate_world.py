@@ -14,6 +14,7 @@ from activation.gate import Gate
 from activation.gate_terms import Rules, Tables, Terms
 from activation.sync.gated import GatedAudience, GateDecision
 from activation.sync.protocol import FieldMapping, MappedField, Mode
+from tests.people_by_name import MACROS, name_of, number
 
 AS_OF = date(2026, 11, 16)
 AS_OF_AT = datetime(2026, 11, 15, 23)
@@ -24,11 +25,11 @@ TABLES = Tables("contactability", "identities", "contacts", "messages")
 
 SCHEMA = """
 create table contactability (
-    as_of date, person_id varchar, purpose varchar, channel varchar, contact_id varchar, email varchar,
+    as_of date, person_id ubigint, purpose varchar, channel varchar, contact_id varchar, email varchar,
     is_allowed boolean, is_refused_by_now boolean, decision_reason varchar, consent_recorded_at timestamp
 );
 create table identities (
-    person_id varchar, identity_kind varchar, identity_id varchar, valid_from timestamp, valid_to timestamp
+    person_id ubigint, identity_kind varchar, identity_id varchar, valid_from timestamp, valid_to timestamp
 );
 create table contacts (
     contact_id varchar, email varchar, phone varchar, country varchar, is_deleted boolean, valid_from timestamp,
@@ -45,7 +46,7 @@ class World:
         self.usual = usual
         self.connection = duckdb.connect()
         self.connection.execute("set TimeZone = 'UTC'")
-        self.connection.execute(SCHEMA)
+        self.connection.execute(MACROS + SCHEMA)
 
     def person(
         self,
@@ -61,7 +62,7 @@ class World:
         row = (
             {
                 "as_of": AS_OF,
-                "person_id": person_id,
+                "person_id": number(person_id),
                 "purpose": PURPOSE,
                 "channel": CHANNEL,
                 "contact_id": contact,
@@ -78,7 +79,12 @@ class World:
         long_ago = datetime(2020, 1, 1)
         self._insert(
             "identities",
-            {"person_id": person_id, "identity_kind": "contact", "identity_id": contact, "valid_from": long_ago},
+            {
+                "person_id": number(person_id),
+                "identity_kind": "contact",
+                "identity_id": contact,
+                "valid_from": long_ago,
+            },
         )
         self._insert(
             "contacts",
@@ -112,7 +118,7 @@ class World:
     def gate(self, rules: Rules | None = None, as_of: date = AS_OF, personas: dict[str, str] | None = None) -> Gate:
         gate = Gate(self.connection, as_of, AS_OF_AT, rules, TABLES)
         if personas:
-            listed = " union all ".join(f"select '{one}', '{persona}'" for one, persona in personas.items())
+            listed = " union all ".join(f"select {number(one)}, '{persona}'" for one, persona in personas.items())
             gate.know(f"select * from ({listed}) as t (person_id, persona_id)")
         return gate
 
@@ -130,7 +136,7 @@ class World:
         for name, person_id, is_in, reason in self.connection.execute(
             "select audience, person_id, is_in, reason from activation.audiences where as_of = ? order by all", [as_of]
         ).fetchall():
-            told.setdefault(name, {})[person_id] = f"in: {reason}" if is_in else reason
+            told.setdefault(name, {})[name_of(person_id)] = f"in: {reason}" if is_in else reason
         return told
 
 
@@ -147,7 +153,9 @@ def sealed(world: World, gate: Gate, key: str = "news") -> GatedAudience:
 def passed(world: World, gate: Gate, key: str = "news") -> list[str]:
     """Who is in what was sealed."""
     relation = sealed(world, gate, key).relation
-    return [one for (one,) in world.connection.execute(f"select person_id from {relation} order by 1").fetchall()]
+    return [
+        name_of(one) for (one,) in world.connection.execute(f"select person_id from {relation} order by 1").fetchall()
+    ]
 
 
 def counts(decision: GateDecision) -> tuple[int, int, dict[str, int]]:

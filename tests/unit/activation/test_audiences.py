@@ -14,6 +14,7 @@ from gate_world import AS_OF, World, audience
 from activation.audiences import write_audience_files
 from activation.sync.gated import GatedAudience, NotGated
 from activation.sync.protocol import FieldMapping, FieldType, MappedField, Mode
+from tests.people_by_name import number
 
 WEEK = "2026-11-09"
 FIELDS = (
@@ -26,7 +27,8 @@ FIELDS = (
     MappedField("consent_recorded_at", "consent_recorded_at", FieldType.TIMESTAMP),
 )
 VALUES = (
-    f"select a.identifier, a.person_id, date '{AS_OF}' as as_of, coalesce(n.name, 'Report readers') as name, "
+    f"select a.identifier, called(a.person_id) as person_id, date '{AS_OF}' as as_of, "
+    "coalesce(n.name, 'Report readers') as name, "
     "0.75 as score, true as is_new, a.consent_recorded_at from gate_approved as a "
     "left join named as n on n.person_id = a.person_id"
 )
@@ -35,7 +37,7 @@ VALUES = (
 @pytest.fixture
 def world():
     world = World()
-    world.connection.execute("create table named (person_id varchar, name varchar)")
+    world.connection.execute("create table named (person_id ubigint, name varchar)")
     return world
 
 
@@ -97,7 +99,7 @@ def test_an_audience_of_nobody_is_a_file_with_a_header(world, tmp_path):
 def test_text_that_a_spreadsheet_would_run_gets_an_apostrophe(world, tmp_path):
     for place, name in enumerate(["=1+1", "+49", "-x", "@y", "\tz", 'plain, "quoted"\nand long']):
         world.person(f"p{place}")
-        world.connection.execute("insert into named values (?, ?)", [f"p{place}", name])
+        world.connection.execute("insert into named values (?, ?)", [number(f"p{place}"), name])
     write(world, tmp_path)
 
     assert [row["name"] for row in rows(tmp_path)] == [
@@ -142,7 +144,7 @@ def test_the_same_people_in_another_order_are_the_same_bytes(world, tmp_path):
     write(world, tmp_path)
     first = (tmp_path / WEEK).resolve()
     again = World()
-    again.connection.execute("create table named (person_id varchar, name varchar)")
+    again.connection.execute("create table named (person_id ubigint, name varchar)")
     again.people("p3", "p1", "p2")
     write(again, tmp_path)
 
@@ -153,7 +155,7 @@ def test_a_replaced_version_is_gone_at_once(world, tmp_path):
     world.people("p1", "p2")
     write(world, tmp_path)
     first = (tmp_path / WEEK).resolve()
-    world.connection.execute("update contactability set is_refused_by_now = true where person_id = 'p2'")
+    world.connection.execute("update contactability set is_refused_by_now = true where person_id = person('p2')")
     write(world, tmp_path)
 
     assert [row["person_id"] for row in rows(tmp_path)] == ["p1"]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from activation.experiments import ANOTHER_EXPERIMENT, HOLDOUT, Experiment
 from activation.gate import Gate
+from tests.people_by_name import number
 
 
 def names(number: int, first: int = 0) -> list[str]:
@@ -20,7 +21,7 @@ def names(number: int, first: int = 0) -> list[str]:
 def world_of(people: list[str]) -> World:
     world = World()
     values = ", ".join(
-        f"(date '{AS_OF}', '{one}', 'email_marketing', 'email', 'c-{one}', '{one}@example.com', true, false, "
+        f"(date '{AS_OF}', {number(one)}, 'email_marketing', 'email', 'c-{one}', '{one}@example.com', true, false, "
         "'granted', timestamp '2026-03-01')"
         for one in people
     )
@@ -41,7 +42,7 @@ def next_week(world: World, as_of: date = AS_OF) -> date:
 def run(world, *terms, as_of=AS_OF, personas=None, condition="true"):
     gate = Gate(world.connection, as_of, AS_OF_AT, None, TABLES)
     if personas:
-        frame = ", ".join(f"('{one}', '{persona}')" for one, persona in personas.items())
+        frame = ", ".join(f"({number(one)}, '{persona}')" for one, persona in personas.items())
         gate.know(f"select * from (values {frame}) as t (person_id, persona_id)")
     for one in terms:
         gate.consider(one, condition)
@@ -80,7 +81,7 @@ def test_the_share_stays_while_people_come_in_week_by_week():
     people = names(400)
     world, as_of = world_of(people), AS_OF
     for known in range(50, 401, 50):
-        told = run(world, held("news", 0.1), as_of=as_of, condition=f"p.person_id < 'p{known:04}'")
+        told = run(world, held("news", 0.1), as_of=as_of, condition=f"p.person_id < person('p{known:04}')")
         assert abs(len(kept_out(told, "news")) - 0.1 * known) < 1
         as_of = next_week(world, as_of)
 
@@ -101,7 +102,7 @@ def test_who_leaves_and_comes_back_is_where_they_were():
     world = world_of(people)
     first = kept_out(run(world, held("news")), "news")
     later = next_week(world)
-    run(world, held("news"), as_of=later, condition="p.person_id < 'p0010'")
+    run(world, held("news"), as_of=later, condition="p.person_id < person('p0010')")
     again = next_week(world, later)
 
     assert kept_out(run(world, held("news"), as_of=again), "news") == first
@@ -118,7 +119,9 @@ def test_a_person_merged_into_another_id_stays_where_their_contact_was():
     world = world_of(names(50))
     before = kept_out(run(world, held("news")), "news")
     later = next_week(world)
-    world.connection.execute("update contactability set person_id = 'q' || person_id where as_of = ?", [later])
+    world.connection.execute(
+        "update contactability set person_id = person('q' || called(person_id)) where as_of = ?", [later]
+    )
 
     assert kept_out(run(world, held("news"), as_of=later), "news") == {f"q{one}" for one in before}
 
@@ -176,11 +179,13 @@ def test_when_an_experiment_ends_its_people_are_free():
 def test_only_people_who_may_be_contacted_are_drawn():
     world = world_of(names(40))
     world.connection.execute(
-        "update contactability set is_allowed = false, decision_reason = 'withdrawn' where person_id < 'p0020'"
+        "update contactability set is_allowed = false, decision_reason = 'withdrawn' where person_id < person('p0020')"
     )
     run(world, held("news", 0.5))
 
-    drawn = world.connection.execute("select min(person_id), count(*) from activation.experiment_people").fetchone()
+    drawn = world.connection.execute(
+        "select called(min(person_id)), count(*) from activation.experiment_people"
+    ).fetchone()
     assert drawn == ("p0020", 20)
 
 
@@ -193,7 +198,7 @@ def test_an_audience_that_reached_nobody_drew_nobody():
 
 def test_an_audience_that_stands_draws_nobody_and_keeps_out_whom_it_kept_out():
     world = world_of(names(50))
-    before = kept_out(run(world, held("news"), condition="p.person_id < 'p0040'"), "news")
+    before = kept_out(run(world, held("news"), condition="p.person_id < person('p0040')"), "news")
     later = next_week(world)
     told = run(world, held("news", is_standing=True), as_of=later)
 
@@ -206,7 +211,8 @@ def test_who_was_drawn_is_told_with_all_that_uplift_needs(column):
     world = world_of(names(20))
     run(world, held("news", name="spring", group="g"), personas=dict.fromkeys(names(20), "persona-01"))
     row = world.connection.execute(
-        f"select {column} from activation.experiment_people where person_id = 'p0003'"
+        f"select {column} from (select * replace (called(person_id) as person_id) from activation.experiment_people) "
+        "where person_id = 'p0003'"
     ).fetchone()
     assert row is not None
     assert row[0] in ("spring", "news", "p0003", "c-p0003", "persona-01", True, False)

@@ -66,7 +66,8 @@ def test_former_and_deleted_contacts_of_who_refused_count_and_so_do_people_nobod
         "false as is_deleted, timestamp '2020-01-01' as valid_from"
     )
     world.connection.execute(
-        "insert into identities by name select 'fay' as person_id, 'contact' as identity_kind, 'c-fay' as identity_id, "
+        "insert into identities by name select person('fay') as person_id, 'contact' as identity_kind, "
+        "'c-fay' as identity_id, "
         "timestamp '2020-01-01' as valid_from"
     )
     assert {one: told(world)[one] for one in ("ann", "bob", "cem")} == dict.fromkeys(

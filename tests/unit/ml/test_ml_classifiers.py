@@ -8,6 +8,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from ml.classifiers import ALGORITHMS, KEEP_CONSTRAINTS, candidates, log_odds, make_classifier
 from ml.evaluation import log_loss
 from ml.tree_arrays import AveragedTrees, BoostedTrees
+from tests.people_by_name import person_ids
 
 INPUTS = {
     "events_28d": "number",
@@ -76,7 +77,7 @@ def test_a_state_gives_back_the_classifier_exactly(name, rows, fitted):
 def test_a_declared_direction_is_kept(name, sign):
     random = np.random.default_rng(4)
     x, y = random.normal(size=(2, 6_000))
-    features = pl.DataFrame({"person_id": [f"p{n}" for n in range(6_000)], "x": x, "y": y})
+    features = pl.DataFrame({"person_id": person_ids(6_000), "x": x, "y": y})
     told = (random.random(6_000) < 1 / (1 + np.exp(1 - y - np.sin(2 * x)))).astype(float)
     classifier = make_classifier(name, {"x": "number", "y": "number"}, {"x": sign}, 7).fit(features, told)
     for fixed in (-1.0, 0.0, 2.0):

@@ -9,6 +9,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from ml.customer_value import TOTAL_SCHEMA, VALUE_SCHEMA, ValueAbstention, ValueModel, ValueSettings
+from tests.people_by_name import person_ids
 
 END_OF_LEARNING = date(1997, 9, 30)
 HOLDOUT_DAYS = 39 * 7
@@ -22,7 +23,7 @@ def cdnow(shared_data: Path) -> pl.DataFrame:
     return (
         pl.DataFrame(
             {
-                "person_id": [row[1] for row in rows],
+                "person_id": pl.Series([int(row[1]) for row in rows], dtype=pl.UInt64),
                 "day": [date(int(row[2][:4]), int(row[2][4:6]), int(row[2][6:])) for row in rows],
                 "amount": [float(row[4]) for row in rows],
             }
@@ -70,7 +71,7 @@ def simulated(people: int, seed: int, weeks: float = 52, ahead: float = 26) -> t
         later = [a for t, a in zip(times, amounts, strict=True) if t > weeks]
         rows.append(
             {
-                "person_id": f"p{person:05d}",
+                "person_id": person,
                 "frequency": len(inside) - 1,
                 "recency_days": 7 * (inside[-1] - inside[0]),
                 "age_days": 7 * (weeks - inside[0]),
@@ -139,7 +140,7 @@ class TestExpectations:
         age = rng.integers(60, 150, 600)
         known = pl.DataFrame(
             {
-                "person_id": [f"p{n:04d}" for n in range(600)],
+                "person_id": person_ids(600),
                 "frequency": count,
                 "recency_days": np.where(count > 0, age * count // (count + 1), 0),
                 "age_days": age,
@@ -166,7 +167,7 @@ class TestExpectations:
 
     def test_nobody_in_no_segment_is_an_empty_table(self, fitted: ValueModel, cdnow: pl.DataFrame) -> None:
         known = histories(cdnow, END_OF_LEARNING)
-        nobody = pl.DataFrame(schema={"person_id": pl.String, "segment_id": pl.String})
+        nobody = pl.DataFrame(schema={"person_id": pl.UInt64, "segment_id": pl.String})
         assert fitted.totals(known, fitted.score(known), nobody).schema == TOTAL_SCHEMA
 
 
@@ -179,7 +180,7 @@ class TestAbstention:
     def test_purchases_as_regular_as_a_subscription(self) -> None:
         months = pl.DataFrame(
             {
-                "person_id": [f"p{n:04d}" for n in range(400)],
+                "person_id": person_ids(400),
                 "frequency": [11] * 400,
                 "recency_days": [334] * 400,
                 "age_days": [350] * 400,

@@ -68,7 +68,7 @@ def test_the_order_of_rows_does_not_matter(model, people):
 
 
 def test_definitions_the_data_cannot_bear_say_why(people):
-    nobody = PersonaDefinition("defined-nobody", examples=("nobody at all",))
+    nobody = PersonaDefinition("defined-nobody", examples=(2**64 - 1,))
     absent = PersonaDefinition("defined-absent", (FeatureRule("no_such_feature", low=1),))
     assert fit_defined_personas(people, CATALOGUE, [nobody, absent]) == {
         "defined-nobody": "none of its example people is known this week",

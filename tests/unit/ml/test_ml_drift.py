@@ -10,12 +10,13 @@ from ml.drift import (
     stability_index,
     test_columns,
 )
+from tests.people_by_name import person_ids
 
 
 def week_of(seed, count=2_000, shift=0.0, names=("a", "b", "c", "d")):
     random = np.random.default_rng(seed)
     columns = {name: random.normal(shift if name == "a" else 0.0, 1, count) for name in names}
-    return pl.DataFrame({"person_id": [f"{seed}-{n:05d}" for n in range(count)], **columns})
+    return pl.DataFrame({"person_id": person_ids(count, first=1_000_000 * seed), **columns})
 
 
 INPUTS = dict.fromkeys("abcd", "number")

@@ -26,6 +26,7 @@ from ml.lookalikes import (
 )
 from ml.parity import parity, parity_in_words
 from ml.people_order import person_fold
+from tests.people_by_name import person_ids
 
 INPUTS = {"visits": "number", "spent": "number", "city": "category", "noise": "number"}
 
@@ -44,7 +45,7 @@ def world(seed, people=3000, alike=0.1, known=120):
     is_alike = chance.random(people) < alike
     features = pl.DataFrame(
         {
-            "person_id": [f"p{number:05d}" for number in range(people)],
+            "person_id": person_ids(people),
             "visits": np.exp(chance.normal(size=people) + 1.2 * is_alike),
             "spent": chance.normal(size=people) + 0.9 * is_alike,
             "city": np.where(chance.random(people) < 0.3 + 0.3 * is_alike, "Bonn", "Köln"),
@@ -208,7 +209,7 @@ def test_a_seed_drawn_by_lot_cannot_be_told_from_everybody():
 
 
 def test_features_that_do_not_vary_are_nothing_to_learn_from():
-    same = pl.DataFrame({"person_id": [f"p{i}" for i in range(100)], "visits": [1.0] * 100})
+    same = pl.DataFrame({"person_id": person_ids(100), "visits": [1.0] * 100})
     with pytest.raises(ValueError, match="no feature varies"):
         LookalikeRanker({"visits": "number"}).fit(same, np.arange(100) < 30)
 
@@ -216,7 +217,7 @@ def test_features_that_do_not_vary_are_nothing_to_learn_from():
 def test_people_are_drawn_to_learn_from_whatever_their_order(monkeypatch):
     monkeypatch.setattr("ml.lookalikes.BASE_ROWS", 50)
     monkeypatch.setattr("ml.lookalikes.SEED_ROWS", 20)
-    people = pl.DataFrame({"person_id": [f"p{i}" for i in range(500)], "is_seed": [i < 100 for i in range(500)]})
+    people = pl.DataFrame({"person_id": person_ids(500), "is_seed": [i < 100 for i in range(500)]})
     sample = training_sample(people, 7)
     assert sample["is_seed"].sum() == 20 and sample.height == 70
     assert sample.equals(training_sample(people.reverse(), 7))
@@ -254,8 +255,8 @@ def test_the_seed_does_not_shift_the_ranks_of_others():
 
 
 def test_the_name_of_a_model_follows_from_what_it_is_made_of():
-    assert model_id("a", "x", ["f"], ["p1", "p2"], "w") == model_id("a", "x", ["f"], ["p2", "p1"], "w")
-    assert model_id("a", "x", ["f"], ["p1"], "w") != model_id("a", "x", ["f"], ["p2"], "w")
+    assert model_id("a", "x", ["f"], [1, 2], "w") == model_id("a", "x", ["f"], [2, 1], "w")
+    assert model_id("a", "x", ["f"], [1], "w") != model_id("a", "x", ["f"], [2], "w")
 
 
 def people_of_groups(**groups):

@@ -1,9 +1,10 @@
 import polars as pl
 import pytest
-from planted_people import CATALOGUE, catalogue_of, planted_people
+from planted_people import CATALOGUE, FIRST_PERSON, catalogue_of, planted_people
 from polars.testing import assert_frame_equal
 
 from ml.naming import describe_personas, name_personas, profile_personas, told_figure
+from tests.people_by_name import person_ids
 
 
 @pytest.fixture(scope="module")
@@ -14,8 +15,8 @@ def profiles():
 
 
 def four_people(**columns):
-    people = pl.DataFrame({"person_id": ["a", "b", "c", "d"], **columns})
-    assigned = pl.DataFrame({"person_id": ["a", "b", "c", "d"], "persona_id": ["p1", "p1", "p2", "p2"]})
+    people = pl.DataFrame({"person_id": person_ids(4), **columns})
+    assigned = pl.DataFrame({"person_id": person_ids(4), "persona_id": ["p1", "p1", "p2", "p2"]})
     return people, assigned
 
 
@@ -115,7 +116,7 @@ def test_words_join_to_a_readable_name(first, second, name):
 def test_a_persona_is_not_named_by_what_most_of_its_people_have_no_value_for():
     people = pl.DataFrame(
         {
-            "person_id": [f"{number:03d}" for number in range(200)],
+            "person_id": person_ids(200),
             "score": [10.0] * 40 + [None] * 60 + [2.0] * 100,
             "visits": [9] * 50 + [8] * 50 + [5] * 50 + [6] * 50,
         }
@@ -136,7 +137,7 @@ def test_descriptions_are_figures(profiles):
     assert list(described) == ["persona-01", "persona-02", "persona-03", "persona-04"]
     assert described["persona-04"].startswith("11% of the people. What marks them: ")
     assert "administrators (everybody: " in described["persona-04"]
-    assert all("p_0" not in sentence for sentence in described.values())
+    assert all(str(FIRST_PERSON)[:8] not in sentence for sentence in described.values())
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ import pytest
 from planted_people import WEEK
 
 from ml.negative_sampling import draw_common_outcome, drawn_in_words, prior_shift, weights_of
+from tests.people_by_name import person_ids
 
 
 def rows_of(positives, negatives):
     count = positives + negatives
     return pl.DataFrame(
         {
-            "person_id": [f"p{number}" for number in range(count)],
+            "person_id": person_ids(count),
             "as_of": WEEK,
             "outcome": [1] * positives + [0] * negatives,
         }
@@ -54,7 +55,7 @@ def test_who_is_drawn_depends_on_the_person_and_the_week_only():
 
 
 def test_outcomes_that_are_not_known_are_left_out():
-    unknown = rows_of(10, 90).with_columns(outcome=pl.when(pl.col("person_id") == "p3").then(None).otherwise("outcome"))
+    unknown = rows_of(10, 90).with_columns(outcome=pl.when(pl.col("person_id") == 3).then(None).otherwise("outcome"))
     assert draw_common_outcome(unknown, seed=7).height == 99
 
 
@@ -86,7 +87,7 @@ def test_restoration_is_exact_whatever_the_features_are():
 def test_the_shift_of_drawn_rows_gives_the_share_of_all():
     random = np.random.default_rng(0)
     outcomes = (random.random(200_000) < 0.03).astype(int)
-    rows = pl.DataFrame({"person_id": [f"p{n}" for n in range(200_000)], "as_of": WEEK, "outcome": outcomes})
+    rows = pl.DataFrame({"person_id": person_ids(200_000), "as_of": WEEK, "outcome": outcomes})
     drawn = draw_common_outcome(rows, seed=3, enough=1)
     share = drawn["outcome"].mean()
     restored = 1 / (1 + math.exp(-(math.log(share / (1 - share)) + prior_shift(drawn))))

@@ -4,16 +4,17 @@ from planted_people import CATALOGUE, planted_people
 
 from ml.persona_identity import group_centres, match_personas
 from ml.personas import PersonaSettings, fit_personas
+from tests.people_by_name import person_ids
 
 
 def people_in(column, **sizes):
     """person_id and a group, numbered on: people_in("cluster", _0=3) has persons 0, 1, 2 in cluster 0."""
     groups = [name.lstrip("_") for name, size in sizes.items() for _ in range(size)]
-    frame = pl.DataFrame({"person_id": [f"{number:04d}" for number in range(len(groups))], column: groups})
+    frame = pl.DataFrame({"person_id": person_ids(len(groups)), column: groups})
     return frame.with_columns(pl.col(column).cast(pl.Int64)) if column == "cluster" else frame
 
 
-NOBODY = pl.DataFrame(schema={"person_id": pl.String, "persona_id": pl.String})
+NOBODY = pl.DataFrame(schema={"person_id": pl.UInt64, "persona_id": pl.String})
 
 
 def previous(**sizes):
@@ -57,7 +58,7 @@ def test_a_merged_persona_retires_with_a_successor():
 
 def test_too_little_in_common_is_another_persona():
     scattered = pl.DataFrame(
-        {"person_id": [f"{n:04d}" for n in range(100)], "cluster": np.arange(100) % 5},
+        {"person_id": person_ids(100), "cluster": np.arange(100) % 5},
         schema_overrides={"cluster": pl.Int64},
     )
     match = match_personas(previous(_01=20, _02=20, _03=20, _04=20, _05=20), scattered)
@@ -67,7 +68,7 @@ def test_too_little_in_common_is_another_persona():
 
 def test_people_who_came_or_went_do_not_count_against_a_persona():
     current = people_in("cluster", _0=50, _1=30).with_columns(
-        person_id=pl.when(pl.col("cluster") == 1).then("new" + pl.col("person_id")).otherwise("person_id")
+        person_id=pl.when(pl.col("cluster") == 1).then(pl.col("person_id") + 1_000_000).otherwise("person_id")
     )
     match = match_personas(previous(_01=60, _02=40), current)
     assert match.persona_ids[0] == "persona-01"
@@ -99,7 +100,7 @@ def test_a_refit_with_another_seed_and_other_people_keeps_the_ids():
 def test_another_base_is_matched_by_centres():
     first, _ = planted_people(2_000, seed=1)
     second, _ = planted_people(2_000, seed=2)
-    second = second.with_columns(person_id="other-" + pl.col("person_id"))
+    second = second.with_columns(person_id=pl.col("person_id") + 1_000_000)
     model = fit_personas(first, CATALOGUE, PersonaSettings(k=4))
     before = model.assign(first).select("person_id", persona_id="persona-0" + (pl.col("cluster") + 1).cast(pl.String))
     after = fit_personas(second, CATALOGUE, PersonaSettings(k=4)).assign(second).select("person_id", "cluster")

@@ -22,6 +22,7 @@ from ml.persona_tracking import (
 )
 from ml.personas import PersonaSettings, fit_personas
 from ml.typical_people import typical_people
+from tests.people_by_name import person_ids
 
 NOBODY = pl.DataFrame(schema=INCUMBENT_SCHEMA)
 SETTINGS = PersonaSettings(k=4, k_range=(4, 4), starts=5)
@@ -132,7 +133,7 @@ def test_a_challenger_that_is_less_stable_or_less_separate_is_refused(standing, 
 
 
 def test_moves_are_told_from_boundaries_drawn_anew():
-    ids = ["a", "b", "c", "d"]
+    ids = person_ids(4)
     before = pl.DataFrame({"person_id": ids[:3], "persona_id": ["p1", "p1", "p1"]})
     placed = pl.DataFrame({"person_id": ids, "persona_id": ["p1", "p2", "p2", "p2"]})
     with_last_weeks_model = pl.DataFrame({"person_id": ids, "persona_id": ["p1", "p2", "p1", "p2"]})
@@ -142,8 +143,8 @@ def test_moves_are_told_from_boundaries_drawn_anew():
 
 
 def test_with_last_weeks_model_nobody_is_redrawn():
-    before = pl.DataFrame({"person_id": ["a"], "persona_id": ["p1"]})
-    placed = pl.DataFrame({"person_id": ["a"], "persona_id": ["p2"]})
+    before = pl.DataFrame({"person_id": person_ids(1), "persona_id": ["p1"]})
+    placed = pl.DataFrame({"person_id": person_ids(1), "persona_id": ["p2"]})
     assert tell_movement(placed, None, before)["movement"].to_list() == ["moved"]
 
 

@@ -4,6 +4,7 @@ import pytest
 from scipy.stats import chi2_contingency, kruskal
 
 from ml.persona_value import compare_personas, net_values, not_worth_separating
+from tests.people_by_name import person_ids
 
 
 def outcomes(seed=0, people=900, shift=0.0):
@@ -11,7 +12,7 @@ def outcomes(seed=0, people=900, shift=0.0):
     persona = random.integers(0, 3, people)
     return pl.DataFrame(
         {
-            "person_id": [str(number) for number in range(people)],
+            "person_id": person_ids(people),
             "persona_id": [f"persona-0{number + 1}" for number in persona],
             "revenue_28d": random.exponential(10, people) + shift * (persona == 2),
             "clicked": random.random(people) < 0.2,

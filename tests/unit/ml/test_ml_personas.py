@@ -8,6 +8,7 @@ from planted_people import CATALOGUE, in_order_of, planted_people
 from sklearn.metrics import adjusted_rand_score
 
 from ml.personas import PersonaModel, PersonaSettings, TooFewPeople, fit_personas
+from tests.people_by_name import person_ids
 
 FIXED = PersonaSettings(k=4)
 
@@ -109,12 +110,12 @@ def test_few_people_are_one_persona_and_it_says_so(people):
 
 
 def test_without_differences_there_is_one_persona():
-    alike = pl.DataFrame({"person_id": [str(n) for n in range(500)], "events_28d": 3})
+    alike = pl.DataFrame({"person_id": person_ids(500), "events_28d": 3})
     assert fit_personas(alike, CATALOGUE).choice == "One persona: no feature tells people apart."
 
 
 def test_fewer_kinds_of_people_than_personas_are_one_persona():
-    two = pl.DataFrame({"person_id": [str(n) for n in range(500)], "events_28d": [0, 5] * 250})
+    two = pl.DataFrame({"person_id": person_ids(500), "events_28d": [0, 5] * 250})
     assert fit_personas(two, CATALOGUE).k == 1
     assert fit_personas(two, CATALOGUE, PersonaSettings(k=2)).k == 2
 

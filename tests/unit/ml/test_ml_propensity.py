@@ -3,7 +3,7 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 import pytest
-from planted_people import CATALOGUE, WEEK, catalogue_of, planted_weeks
+from planted_people import CATALOGUE, FIRST_PERSON, WEEK, catalogue_of, planted_weeks
 
 from benchmarks.propensity_worlds import simulated_weeks
 from ml.evaluation import calibration_error, evaluate, log_loss
@@ -202,7 +202,7 @@ def test_a_declared_direction_holds_for_probabilities_against_what_the_data_say(
     free = fit_propensity(weeks, CATALOGUE, standing=algorithm)
     somebody = weeks.filter(pl.col("as_of") == LAST).head(1)
     line = pl.concat([somebody] * 200).with_columns(
-        person_id=pl.format("q{}", pl.int_range(pl.len()).cast(pl.String).str.zfill(3)),
+        person_id=pl.int_range(10**9, 10**9 + pl.len(), dtype=pl.UInt64),
         events_28d=pl.int_range(pl.len()).cast(weeks.schema["events_28d"]),
     )
     assert (np.diff(model.score(line)["probability"].to_numpy()) <= 1e-9).all()
@@ -219,8 +219,8 @@ def test_drift_of_the_base_rate_is_said_in_words():
 
 
 def test_probabilities_of_thin_data_that_say_less_than_one_number_for_everybody_abstain_though_they_rank():
-    weeks = planted_weeks(count=260, seed=2)
-    random = np.random.default_rng(2)
+    weeks = planted_weeks(count=260, seed=29)
+    random = np.random.default_rng(29)
     outcomes = weeks["outcome"].to_numpy()
     mostly_chance = np.where(random.random(weeks.height) < 0.75, random.permutation(outcomes), outcomes)
     thin = weeks.with_columns(outcome=pl.Series(mostly_chance))
@@ -248,7 +248,9 @@ def test_unknown_levels_and_missing_values_are_scored(weeks, model):
 
 def test_cross_fitting_scores_everybody_out_of_fold(weeks):
     week = weeks.filter(pl.col("as_of") == LAST)
-    labelled = week.with_columns(outcome=pl.when(pl.col("person_id") < "p_0003ff").then(None).otherwise("outcome"))
+    labelled = week.with_columns(
+        outcome=pl.when(pl.col("person_id") < FIRST_PERSON + 0x3FF).then(None).otherwise("outcome")
+    )
     fitted = cross_fit_scores(labelled, CATALOGUE, standing="logistic")
     assert fitted.scores.height == week.height
     assert fitted.evaluation["rows"] == labelled["outcome"].count()

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from planted_people import CATALOGUE, WEEK, planted_weeks
 
+from activation.people import person_name
 from ml.propensity import cross_fit_scores, fit_propensity
 from ml.propensity_card import propensity_card
 from ml.propensity_model import PropensitySettings
@@ -78,7 +79,9 @@ def test_nobody_is_in_a_saved_model(models, weeks):
     content = model_to_bytes(models["logistic"])
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         told = b"".join(archive.read(name) for name in archive.namelist())
-    assert not any(person.encode() in told for person in weeks["person_id"].unique())
+    for person in weeks["person_id"].unique():
+        assert person.to_bytes(8, "little") not in told and str(person).encode() not in told
+        assert person_name(person).encode() not in told
 
 
 def rewritten(content, change):

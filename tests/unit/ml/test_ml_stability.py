@@ -98,7 +98,7 @@ def test_a_split_comes_out_of_one_segment_and_a_patchwork_out_of_many():
 def test_answers_keep_their_scale_and_become_latent_classes(shared_data):
     frame = pl.read_csv(shared_data / "mcdonalds" / "mcdonalds.csv")
     items = frame.columns[:11]
-    people = frame.select(items).with_columns(person_id=pl.format("p{}", pl.int_range(pl.len())))
+    people = frame.select(items).with_columns(person_id=pl.int_range(pl.len(), dtype=pl.UInt64))
     catalogue = pl.DataFrame({"feature": items, "label": items}).with_columns(
         family=pl.lit("survey"), kind=pl.lit("category"), is_persona_input=True, is_propensity_input=True
     )

@@ -6,12 +6,13 @@ import pytest
 from planted_people import WEEK
 
 from ml.temporal_validation import measuring_split, trial_splits
+from tests.people_by_name import person_ids
 
 
 def rows_of(weeks, people=400):
     return pl.DataFrame(
         {
-            "person_id": [f"p{number}" for number in range(people)] * weeks,
+            "person_id": pl.concat([person_ids(people)] * weeks),
             "as_of": [WEEK + timedelta(weeks=week) for week in range(weeks) for _ in range(people)],
         }
     )

@@ -16,6 +16,7 @@ from ml.uplift import (
     qini_coefficient,
     uplift_at,
 )
+from tests.people_by_name import person_ids
 
 
 def experiment(
@@ -35,7 +36,7 @@ def experiment(
     outcome = rng.random(people) < base + gain * treated
     return pl.DataFrame(
         {
-            "person_id": [f"p{number:06d}" for number in range(people)],
+            "person_id": person_ids(people),
             "is_treated": treated,
             "is_in_both": np.zeros(people, dtype=np.bool_),
             "outcome": outcome,

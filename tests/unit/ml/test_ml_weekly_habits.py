@@ -16,6 +16,7 @@ from ml.weekly_habits import (
     update_beliefs,
     weekly_evidence,
 )
+from tests.people_by_name import person_ids
 
 PEOPLE = 2_000
 KINDS = {"what": ("reads", "builds"), "time of day": ("mornings", "evenings")}
@@ -29,12 +30,9 @@ def week_of(random: np.random.Generator, labels: np.ndarray, number: int = 0) ->
     reads = random.binomial(visits, np.where(labels == READER, 0.8, 0.2))
     mornings = random.binomial(visits, np.where(labels == READER, 0.6, 0.4))
     columns = {"visits": visits, "reads": reads, "builds": visits - reads, "mornings": mornings}
-    frame = pl.DataFrame({"person_id": names(len(labels)), "week": number, **columns, "evenings": visits - mornings})
+    columns["evenings"] = visits - mornings
+    frame = pl.DataFrame({"person_id": person_ids(len(labels)), "week": number, **columns})
     return frame.filter(pl.col("visits") > 0)
-
-
-def names(count: int) -> list[str]:
-    return [f"p{number:05d}" for number in range(count)]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +43,7 @@ def random():
 @pytest.fixture(scope="module")
 def recent(random):
     before = pl.concat([week_of(random, LABELS, number) for number in (1, 2, 3)])
-    return RecentBehaviour(week_of(random, LABELS), before, pl.Series(names(PEOPLE)), 3, "visits", KINDS)
+    return RecentBehaviour(week_of(random, LABELS), before, person_ids(PEOPLE), 3, "visits", KINDS)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +54,7 @@ def habits(recent):
 def test_the_evidence_is_what_the_distributions_say(recent, habits):
     """Negative binomial and Dirichlet multinomial of SciPy, with the parameters the definition gives."""
     rows = recent.weeks_before.with_columns(
-        label=pl.col("person_id").replace_strict(dict(zip(names(PEOPLE), LABELS.tolist(), strict=True)))
+        label=pl.col("person_id").replace_strict(dict(zip(person_ids(PEOPLE), LABELS.tolist(), strict=True)))
     )
     own = rows.filter(pl.col("label") == READER)
     weeks = 3 * PEOPLE / 2
@@ -80,19 +78,19 @@ def test_the_evidence_is_what_the_distributions_say(recent, habits):
 
 
 def test_a_week_speaks_for_the_persona_it_was_drawn_from(recent, habits):
-    evidence = weekly_evidence(habits, recent, pl.Series(names(PEOPLE)))
+    evidence = weekly_evidence(habits, recent, person_ids(PEOPLE))
     speaks_for = evidence[:, BUILDER] - evidence[:, READER]
     assert speaks_for[LABELS == BUILDER].mean() > 1 and speaks_for[LABELS == READER].mean() < -1
 
 
 def test_silence_is_evidence_for_whoever_does_less(recent, habits):
-    silent = weekly_evidence(habits, recent, pl.Series(["nobody"]))
+    silent = weekly_evidence(habits, recent, person_ids(1, first=10**6))
     assert silent[0, READER] - silent[0, BUILDER] == pytest.approx(2.0, abs=0.5)  # P(0 | 2 visits) / P(0 | 4 visits)
 
 
 def test_the_order_of_people_does_not_matter(recent, habits):
     order = np.random.default_rng(1).permutation(PEOPLE)
-    people = np.array(names(PEOPLE))
+    people = np.array(person_ids(PEOPLE))
     straight = weekly_evidence(habits, recent, pl.Series(people))
     np.testing.assert_array_equal(weekly_evidence(habits, recent, pl.Series(people[order])), straight[order])
 
@@ -105,10 +103,10 @@ def test_one_who_has_a_taste_of_their_own_says_little_by_it(random):
     for number in (1, 2, 3):
         reads = random.binomial(visits, taste)
         counts = {"visits": visits, "reads": reads, "builds": visits - reads}
-        weeks.append(pl.DataFrame({"person_id": names(PEOPLE), "week": number, **counts}))
-    recent = RecentBehaviour(weeks[0], pl.concat(weeks), pl.Series(names(PEOPLE)), 3, "visits", {"what": KINDS["what"]})
+        weeks.append(pl.DataFrame({"person_id": person_ids(PEOPLE), "week": number, **counts}))
+    recent = RecentBehaviour(weeks[0], pl.concat(weeks), person_ids(PEOPLE), 3, "visits", {"what": KINDS["what"]})
     labels = (taste > 0.5).astype(np.int64)
-    tasteful = weekly_evidence(learn_habits(recent, labels, 2), recent, pl.Series(names(PEOPLE)))
+    tasteful = weekly_evidence(learn_habits(recent, labels, 2), recent, person_ids(PEOPLE))
     assert np.abs(np.diff(tasteful)).max() < 10 * np.log(taste[labels == 1].mean() / taste[labels == 0].mean())
 
 
@@ -141,7 +139,7 @@ class Undecided:
 
 def test_movers_are_found_by_what_they_do_and_those_who_waver_are_held(random):
     standing = StandingPersonas(Undecided(), {0: "persona-01", 1: "persona-02"})
-    people = pl.DataFrame({"person_id": names(PEOPLE)})
+    people = pl.DataFrame({"person_id": person_ids(PEOPLE)})
     placed = people.with_columns(
         persona_id=pl.Series(np.where(LABELS == 0, "persona-01", "persona-02")),
         strength=0.9,

@@ -16,21 +16,22 @@ from orchestration.audience_week import JudgedWeek
 from orchestration.ingest.tables import make_raw_tables
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
+from tests.people_by_name import MACROS
 
 FIRST = Week(date(2026, 1, 5))
 SCHEMA = """
 create schema intermediate; create schema staging; create schema marts; create schema features; create schema ml;
 create table intermediate.int_weeks (as_of date, is_scored boolean);
-create table intermediate.int_people (as_of date, person_id varchar);
+create table intermediate.int_people (as_of date, person_id ubigint);
 create table intermediate.int_profiling_permissions (
-    as_of date, person_id varchar, is_allowed boolean, decision_reason varchar
+    as_of date, person_id ubigint, is_allowed boolean, decision_reason varchar
 );
 create table intermediate.int_contactability (
-    as_of date, person_id varchar, channel varchar, purpose varchar, contact_id varchar, email varchar,
+    as_of date, person_id ubigint, channel varchar, purpose varchar, contact_id varchar, email varchar,
     is_allowed boolean, is_refused_by_now boolean, decision_reason varchar, consent_recorded_at timestamp
 );
 create table intermediate.int_identities_resolved (
-    person_id varchar, identity_kind varchar, identity_id varchar, valid_from timestamp, valid_to timestamp
+    person_id ubigint, identity_kind varchar, identity_id varchar, valid_from timestamp, valid_to timestamp
 );
 create table intermediate.int_consent_statements (
     contact_id varchar, purpose varchar, channel varchar, statement varchar, recorded_at timestamp
@@ -41,14 +42,14 @@ create table staging.stg_contacts (
 );
 create table staging.stg_messages (contact_id varchar, occurred_at timestamp, channel varchar, message_action varchar);
 create table marts.segment_memberships (
-    as_of date, person_id varchar, segment_type varchar, segment_id varchar, segment_name varchar,
+    as_of date, person_id ubigint, segment_type varchar, segment_id varchar, segment_name varchar,
     membership_strength double
 );
 create table marts.person_propensities (
-    as_of date, person_id varchar, target varchar, probability double, band varchar
+    as_of date, person_id ubigint, target varchar, probability double, band varchar
 );
-create table marts.lookalikes (as_of date, person_id varchar, lookalike varchar, score double);
-create table features.person_features (as_of date, person_id varchar, orders_91d bigint);
+create table marts.lookalikes (as_of date, person_id ubigint, lookalike varchar, score double);
+create table features.person_features (as_of date, person_id ubigint, orders_91d bigint);
 create table ml.personas (as_of date, persona_type varchar, persona_id varchar, persona_name varchar);
 create table ml.persona_weeks (as_of date, people bigint);
 """
@@ -69,13 +70,14 @@ class AudienceCompany:
         self.people = people
         self.connection = duckdb.connect()
         self.connection.execute("set TimeZone = 'UTC'")
-        self.connection.execute(SCHEMA)
+        self.connection.execute(MACROS + SCHEMA)
         make_raw_tables(self.connection)
         self.execute(
             "create table people as select 'p' || lpad(i::varchar, 3, '0') as p, i from range(?) as t (i)", people
         )
         self.execute(
-            "insert into intermediate.int_identities_resolved select p, 'contact', 'c-' || p, ?, null from people",
+            "insert into intermediate.int_identities_resolved "
+            "select person(p), 'contact', 'c-' || p, ?, null from people",
             LONG_AGO,
         )
         self.execute(
@@ -127,15 +129,15 @@ class AudienceCompany:
         self.insert("ml.persona_weeks", (as_of, self.people))
         persona = "'persona-0' || (1 + i % 2)"
         for table, values in {
-            "intermediate.int_people": "$as_of, p",
-            "intermediate.int_profiling_permissions": "$as_of, p, true, 'granted'",
-            "intermediate.int_contactability": "$as_of, p, 'email', 'email_marketing', 'c-' || p, p || '@example.com', "
-            "true, false, 'granted', timestamp '2025-06-01'",
-            "marts.segment_memberships": f"$as_of, p, 'persona', {persona}, "
+            "intermediate.int_people": "$as_of, person(p)",
+            "intermediate.int_profiling_permissions": "$as_of, person(p), true, 'granted'",
+            "intermediate.int_contactability": "$as_of, person(p), 'email', 'email_marketing', 'c-' || p, "
+            "p || '@example.com', true, false, 'granted', timestamp '2025-06-01'",
+            "marts.segment_memberships": f"$as_of, person(p), 'persona', {persona}, "
             "case i % 2 when 0 then 'Night owls' else 'Early birds' end, 0.5",
-            "marts.person_propensities": "$as_of, p, 'churn', case i % 4 when 0 then 0.9 else 0.1 end, "
+            "marts.person_propensities": "$as_of, person(p), 'churn', case i % 4 when 0 then 0.9 else 0.1 end, "
             "case i % 4 when 0 then 'high' else 'low' end",
-            "features.person_features": "$as_of, p, i",
+            "features.person_features": "$as_of, person(p), i",
         }.items():
             self.connection.execute(f"insert into {table} select {values} from people", {"as_of": as_of})
         self.delivers("orders", rows=100, newest=datetime.combine(as_of, datetime.min.time()) - timedelta(days=1))
@@ -172,7 +174,7 @@ class AudienceCompany:
     def told(self, week: Week, audience: str) -> dict[str, str]:
         """By person of an audience: the reason, `in` where they are in it."""
         rows = self.connection.execute(
-            "select person_id, case when is_in then 'in' else reason end from activation.audiences "
+            "select called(person_id), case when is_in then 'in' else reason end from activation.audiences "
             "where as_of = ? and audience = ? order by all",
             [week.as_of, audience],
         ).fetchall()

@@ -12,6 +12,7 @@ from workspace_builder import WorkspaceBuilder
 from benchmarks.adoption_worlds import world
 from orchestration.adoption_week import run_adoption_week
 from orchestration.weeks import Week
+from tests.people_by_name import person_ids
 
 PEOPLE, OBSERVED = 600, 28
 LAUNCHED = [date(2026, 1, 5) + timedelta(days=28 * number) for number in range(5)]
@@ -51,14 +52,14 @@ def warehouse():
     with duckdb.connect() as connection:
         connection.execute(
             "create schema intermediate; create schema features; create schema ml;"
-            "create table intermediate.int_launch_adoptions (as_of date, person_id varchar, "
+            "create table intermediate.int_launch_adoptions (as_of date, person_id ubigint, "
             + ", ".join(f"could_try_l{n} boolean, tried_l{n}_at timestamp" for n in range(len(LAUNCHED)))
             + ");"
             "create table intermediate.int_influence "
-            "(as_of date, person_id varchar, kind varchar, signal varchar, amount double);"
-            "create table features.person_features (as_of date, person_id varchar, products_365d bigint);"
+            "(as_of date, person_id ubigint, kind varchar, signal varchar, amount double);"
+            "create table features.person_features (as_of date, person_id ubigint, products_365d bigint);"
             "create table ml.affinity_scores "
-            "(as_of date, person_id varchar, phrase_group varchar, phrase varchar, score double)"
+            "(as_of date, person_id ubigint, phrase_group varchar, phrase varchar, score double)"
         )
         yield connection
 
@@ -66,7 +67,7 @@ def warehouse():
 def live(connection, week, *, seed=1, reliability=0.5, breadth=1.0, left=0, influence=()):
     """What dbt would make of a week in a world of known people: one history, as far as it happened."""
     known = world(seed, people=PEOPLE, launches=len(LAUNCHED), reliability=reliability)
-    ids = [f"p{number:04d}" for number in range(left, PEOPLE)]
+    ids = person_ids(PEOPLE - left, first=left)
     columns = {"as_of": week.as_of, "person_id": ids}
     for launch, day in enumerate(LAUNCHED):
         days = known.days[left:, launch] * OBSERVED / 91
@@ -199,12 +200,12 @@ def test_an_influencer_overrides_the_curve_and_keeps_the_place_on_it(shop, wareh
         },
     )
     shop.settings(**settings(influencer={"name": "Voice", **signals}))
-    reach = [(f"p{number:04d}", "reach", "reach:shared", float(number + 1)) for number in range(100)]
-    live(warehouse, THIRD_CLOSES, influence=[*reach, ("p0099", "creation", "creation:reviewed", 1.0)])
+    reach = [(number, "reach", "reach:shared", float(number + 1)) for number in range(100)]
+    live(warehouse, THIRD_CLOSES, influence=[*reach, (99, "creation", "creation:reviewed", 1.0)])
     run_adoption_week(warehouse, shop.open(), THIRD_CLOSES)
     found = classes(warehouse, THIRD_CLOSES).filter(adoption_class="influencer")
     row = found.row(0, named=True)
-    assert found.height == 1 and row["person_id"] == "p0099" and row["adoption_class_name"] == "Voice"
+    assert found.height == 1 and row["person_id"] == 99 and row["adoption_class_name"] == "Voice"
     assert row["curve_class"] is not None and row["innovativeness"] is not None and row["abstained_reason"] is None
 
 

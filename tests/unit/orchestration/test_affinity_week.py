@@ -8,6 +8,7 @@ from workspace_builder import WorkspaceBuilder
 
 from orchestration.affinity_week import forget_texts_of_nobody, run_affinity_week
 from orchestration.weeks import Week
+from tests.people_by_name import MACROS, number
 
 FIRST = Week(date(2026, 1, 5))
 SECOND = Week(date(2026, 1, 12))
@@ -28,10 +29,10 @@ def shop(tmp_path):
 def warehouse():
     with duckdb.connect() as connection:
         connection.execute(
-            "create schema intermediate; create table intermediate.int_people (as_of date, person_id varchar);"
+            MACROS + "create schema intermediate; create table intermediate.int_people (as_of date, person_id ubigint);"
             "create table intermediate.int_texts (text_id ubigint, text varchar, delivered_text varchar);"
             "create table intermediate.int_contact_texts "
-            "(as_of date, person_id varchar, source varchar, text_id ubigint, seen_on date, weight double)"
+            "(as_of date, person_id ubigint, source varchar, text_id ubigint, seen_on date, weight double)"
         )
         for number, text in TEXTS.items():
             connection.execute("insert into intermediate.int_texts values (?, ?, ?)", [number, text, text.upper()])
@@ -41,18 +42,18 @@ def warehouse():
 def say(connection, week, **people):
     """People of a week, and the texts of each."""
     for person, texts in people.items():
-        connection.execute("insert into intermediate.int_people values (?, ?)", [week.as_of, person])
+        connection.execute("insert into intermediate.int_people values (?, ?)", [week.as_of, number(person)])
         for text in texts:
             connection.execute(
                 "insert into intermediate.int_contact_texts values (?, ?, 'ticket', ?, ?, 1.0)",
-                [week.as_of, person, text, week.as_of - timedelta(days=1)],
+                [week.as_of, number(person), text, week.as_of - timedelta(days=1)],
             )
 
 
 def scores(connection, week):
     return connection.execute(
-        "select person_id, phrase_group, phrase, score, abstained_reason, evidence_1 from ml.affinity_scores "
-        "where as_of = ? order by all",
+        "select called(person_id) as person_id, phrase_group, phrase, score, abstained_reason, evidence_1 "
+        "from ml.affinity_scores where as_of = ? order by all",
         [week.as_of],
     ).pl()
 

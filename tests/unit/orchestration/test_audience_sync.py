@@ -10,6 +10,7 @@ from audience_company import FIRST, AudienceCompany
 from activation.sync.engine import SyncResult, SyncSettings, sync
 from activation.sync.guards import Guards
 from orchestration.weeks import Week
+from tests.people_by_name import number
 from tests.unit.activation.sync.scripted import FakeClock, ScriptedDestination, Vendor
 
 SECOND = FIRST.back(-1)
@@ -105,7 +106,7 @@ def test_after_an_accident_only_removals_reach_the_destination(account):
     account.company.execute(
         "update intermediate.int_contactability set is_refused_by_now = true where as_of = ? and person_id = ?",
         SECOND.as_of,
-        refused.partition("@")[0],
+        number(refused.partition("@")[0]),
     )
 
     assert account.sync(SECOND).state == "done"

@@ -12,12 +12,14 @@ from audience_company import FIRST, AudienceCompany
 
 from activation.gate import remember_erased
 from activation.gate_terms import GateError
+from activation.people import person_name
 from activation.sync.protocol import Mode
 from activation.sync.rates import SystemClock
 from activation.sync.state import SyncState
 from orchestration.audience_week import told_of
 from orchestration.preview import NothingToPreview, preview
 from orchestration.why import NotFound, Question, answer, explain
+from tests.people_by_name import number
 
 SECOND, THIRD = FIRST.back(-1), FIRST.back(-2)
 WINBACK = """
@@ -57,7 +59,7 @@ def of_contact(company, person, week=None):
     """The part of `personae why` that is about contact, of somebody of whom no model is kept here."""
     from orchestration.why_audiences import audience_lines
 
-    return "\n".join(audience_lines(company.connection, company.open(), week or FIRST, person))
+    return "\n".join(audience_lines(company.connection, company.open(), week or FIRST, number(person)))
 
 
 def test_a_workspace_that_declares_nothing_has_a_file_per_persona(company):
@@ -67,7 +69,7 @@ def test_a_workspace_that_declares_nothing_has_a_file_per_persona(company):
     assert manifest(company, FIRST)["columns"][:3] == ["as_of", "person_id", "persona_id"]
     assert rows(company, FIRST, "persona-01")[0] == {
         "as_of": "2026-01-12",
-        "person_id": "p000",
+        "person_id": person_name(number("p000")),
         "persona_id": "persona-01",
         "persona_name": "Night owls",
         "membership_strength": "0.500000",
@@ -197,7 +199,9 @@ def test_of_what_stands_whoever_refused_since_leaves_all_the_same(company):
     company.declares("publish_gates: {size_jump: 0.5, size_jump_floor: 5}\n" + WINBACK.lstrip()).runs(FIRST)
     company.computes(SECOND)
     jump(company)
-    company.execute("update intermediate.int_contactability set is_refused_by_now = true where person_id = 'p004'")
+    company.execute(
+        "update intermediate.int_contactability set is_refused_by_now = true where person_id = person('p004')"
+    )
     remember_erased(company.connection, ["p008@example.com"], datetime(2026, 1, 19))
     company.judges(SECOND)
 
@@ -256,7 +260,7 @@ def test_every_other_week_what_was_published_stands(company):
     jump(company)
     company.execute(
         "update intermediate.int_contactability set is_allowed = false, decision_reason = 'withdrawn' "
-        "where as_of = ? and person_id = 'p004'",
+        "where as_of = ? and person_id = person('p004')",
         SECOND.as_of,
     )
     judged = company.judges(SECOND)
@@ -406,11 +410,11 @@ def test_each_week_says_what_was_decided_and_programs_are_told_the_same(company)
         company, "p004", SECOND
     )
     catalogue = pl.DataFrame({"feature": ["orders_91d"], "label": ["orders"]})
-    company.execute("delete from features.person_features where person_id = 'p004'")  # no model is kept here
+    company.execute("delete from features.person_features where person_id = person('p004')")  # no model is kept here
     asked = Question(" P004@Example.com", SECOND)
     facts = json.loads(answer(company.connection, company.open(), catalogue, asked).to_json())
 
-    assert (facts["person_id"], facts["week"]) == ("p004", SECOND.key)
+    assert (facts["person_id"], facts["week"]) == (person_name(number("p004")), SECOND.key)
     (winback,) = facts["audiences"]
     assert (winback["is_in"], winback["reason"]) == (True, "granted")
     assert [week["is_in"] for week in winback["weeks"]] == [False, True]
@@ -423,11 +427,11 @@ def test_each_week_says_what_was_decided_and_programs_are_told_the_same(company)
 def test_whoever_may_not_be_profiled_is_told_of_by_one_command_too(company):
     company.computes(FIRST)
     for table in ("features.person_features", "intermediate.int_people", "intermediate.int_contactability"):
-        company.execute(f"delete from {table} where person_id = 'p004'")
-    company.execute("delete from marts.segment_memberships where person_id = 'p004'")
+        company.execute(f"delete from {table} where person_id = person('p004')")
+    company.execute("delete from marts.segment_memberships where person_id = person('p004')")
     company.execute(
         "update intermediate.int_profiling_permissions set is_allowed = false, decision_reason = 'objected' "
-        "where person_id = 'p004'"
+        "where person_id = person('p004')"
     )
     company.declares(WINBACK).judges(FIRST)
     told = why(company, "c-p004")

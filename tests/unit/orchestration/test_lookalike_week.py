@@ -18,6 +18,7 @@ from orchestration.lookalike_settings import LookalikeSettings
 from orchestration.lookalike_week import make_lookalike, run_lookalike_week, stored_lookalikes
 from orchestration.settings_file import SettingsError
 from orchestration.weeks import Week
+from tests.people_by_name import person_ids
 
 WEEK = Week(date(2026, 1, 5))
 PEOPLE = 1500
@@ -63,7 +64,7 @@ def warehouse():
     Every fifth may not be written to, every third not be used for advertising, every fiftieth refused since.
     """
     chance = np.random.default_rng(4)
-    ids = [f"p{number:04d}" for number in range(PEOPLE)]
+    ids = person_ids(PEOPLE)
     is_alike = np.arange(PEOPLE) < 200
     people = pl.DataFrame(
         {
@@ -113,13 +114,13 @@ def warehouse():
             "1 as _row_number from contacts;"
             f"create table raw.run_weeks as select date '{WEEK.as_of}' as as_of, true as is_scored;"
             "create table ml.persona_assignments as select as_of, person_id, 'persona' as persona_type, "
-            "'persona-01' as persona_id, 0.9 as strength from people where person_id < 'p0090';"
+            "'persona-01' as persona_id, 0.9 as strength from people where person_id < 90;"
             f"create table ml.personas as select date '{WEEK.as_of}' as as_of, 'persona' as persona_type, "
             "'persona-01' as persona_id, 'Night owls' as persona_name;"
             "create table ml.propensity_scores as select as_of, person_id, 'order_soon' as target, "
-            "cast(right(person_id, 4) as double) / 1500 as probability, 'high' as band from people;"
+            "person_id / 1500 as probability, 'high' as band from people;"
             "create table ml.affinity_scores as select as_of, person_id, 'trigger' as phrase_group, "
-            "'save time' as phrase, 0.5 as score, 50.0 as percentile from people where person_id < 'p0300';"
+            "'save time' as phrase, 0.5 as score, 50.0 as percentile from people where person_id < 300;"
         )
         yield connection
 
@@ -143,22 +144,22 @@ def test_the_most_alike_are_listed_in_order(owls):
     assert listed["lookalike_rank"].to_list() == list(range(1, 101))
     assert listed["score"].is_sorted(descending=True)
     assert listed["probability"].is_between(0, 1).all() and listed["probability"].is_sorted(descending=True)
-    alike = (listed["person_id"] < "p0200").mean()
+    alike = (listed["person_id"] < 200).mean()
     assert alike > 5 * 110 / 1410
 
 
 def test_neither_the_seed_nor_who_may_not_be_reached_nor_who_refused_since_is_listed(owls, warehouse):
-    listed = {int(person[1:]) for person in owls.scores["person_id"]}
+    listed = set(owls.scores["person_id"])
     assert all(number >= 90 and number % 5 and number % 50 != 3 for number in listed)
 
 
 def test_who_may_not_be_profiled_is_nowhere(warehouse, shop):
     """Whoever is not in int_people is in no list, also where features of them are left."""
-    warehouse.execute("insert into features.person_features values (?, 'ghost', 9, 9, 'DE')", [WEEK.as_of])
+    warehouse.execute("insert into features.person_features values (?, 5000, 9, 9, 'DE')", [WEEK.as_of])
     try:
-        assert "ghost" not in made(warehouse, shop, size=2000).scores["person_id"]
+        assert 5000 not in made(warehouse, shop, size=2000).scores["person_id"]
     finally:
-        warehouse.execute("delete from features.person_features where person_id = 'ghost'")
+        warehouse.execute("delete from features.person_features where person_id = 5000")
 
 
 def test_precision_falls_with_size_and_hidden_people_are_counted(owls):
@@ -229,7 +230,7 @@ def test_a_seed_that_will_not_do_is_refused_in_words(warehouse, shop, said, reas
 def test_a_seed_may_be_of_a_class_and_a_class_that_nobody_has_is_told(warehouse, shop):
     warehouse.execute(
         "create table ml.adoption_scores as select as_of, person_id, "
-        "case when person_id < 'p0060' then 'innovator' else 'laggard' end as adoption_class "
+        "case when person_id < 60 then 'innovator' else 'laggard' end as adoption_class "
         "from intermediate.int_people"
     )
     try:
@@ -264,7 +265,7 @@ def test_a_small_persona_grows_by_those_high_in_what_was_chosen(warehouse, shop)
     found = made(warehouse, shop, seed=seed, grow="orders_91d,order_soon:low,save time", size=50)
     assert 10 <= found.model["seed_people"] < 50
     assert found.abstained_reason is None and found.scores.height == 50
-    numbers = [int(person[1:]) for person in found.scores["person_id"]]
+    numbers = found.scores["person_id"].to_list()
     assert max(numbers) < 300, "who has no affinity is not ranked"
     orders = warehouse.execute(
         "select avg(orders_91d) filter (person_id in (select unnest(?))), avg(orders_91d) "

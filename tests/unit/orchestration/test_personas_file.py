@@ -36,9 +36,9 @@ def test_ranges_levels_and_examples_become_definitions(shop):
         "      revenue_91d: {at_most: 200}\n      orders_91d: {level: high, weight: 2}\n"
         "      days_since_last_order: {between: [0, 30]}\n",
     )
-    (one,) = shop.open().personas_file.definitions()
+    (one,) = shop.open().personas_file.definitions({"17": 5, "c2": 5, "c3": 6})
     assert one.persona_id == "defined-thrifty"
-    assert one.examples == ("17", "c2")
+    assert one.examples == (5,)  # two contacts of one person, who is an example once
     assert [(rule.feature, rule.low, rule.high, rule.level, rule.weight) for rule in one.rules] == [
         ("revenue_91d", None, 200.0, None, 1.0),
         ("orders_91d", None, None, "high", 2.0),

@@ -14,6 +14,7 @@ from workspace_builder import WorkspaceBuilder
 from ml.persuasion import APPROACHES
 from orchestration.persuasion_week import NOT_RANDOMIZED, run_persuasion_week
 from orchestration.weeks import Week
+from tests.people_by_name import person_ids
 
 WEEK = Week(date(2026, 1, 5))
 TAGS = {
@@ -55,13 +56,13 @@ def warehouse():
     with duckdb.connect() as connection:
         connection.execute(
             "create schema intermediate; create schema ml;"
-            "create table intermediate.int_people (as_of date, person_id varchar);"
-            "create table intermediate.int_people_spared_pressure (as_of date, person_id varchar, rule_number integer);"
+            "create table intermediate.int_people (as_of date, person_id ubigint);"
+            "create table intermediate.int_people_spared_pressure (as_of date, person_id ubigint, rule_number integer);"
             "create table intermediate.int_message_outcomes (content varchar, offer varchar);"
             "create table ml.personas (as_of date, persona_type varchar, persona_id varchar, persona_name varchar);"
             "create table ml.persona_assignments "
-            "(as_of date, persona_type varchar, person_id varchar, persona_id varchar);"
-            "create table intermediate.int_persuasion_responses (as_of date, person_id varchar, counted varchar)"
+            "(as_of date, persona_type varchar, person_id ubigint, persona_id varchar);"
+            "create table intermediate.int_persuasion_responses (as_of date, person_id ubigint, counted varchar)"
         )
         for approach, what in itertools.product(APPROACHES, COUNTED):
             connection.execute(
@@ -69,7 +70,7 @@ def warehouse():
             )
         connection.execute("insert into intermediate.int_message_outcomes values ('Story_1', 'Last_Seats')")
         connection.execute("insert into ml.personas values (?, 'persona', 'persona-01', 'Night owls')", [WEEK.as_of])
-        ids = [f"p{number:04}" for number in range(2 * PEOPLE)]
+        ids = person_ids(2 * PEOPLE)
         persona = ["persona-01"] * PEOPLE + ["persona-02"] * PEOPLE
         people = pl.DataFrame({"as_of": WEEK.as_of, "person_id": ids, "persona_id": persona})
         connection.execute("insert into intermediate.int_people select as_of, person_id from people")
@@ -127,24 +128,22 @@ def test_a_group_with_evidence_is_told_its_best_approach_and_another_that_there_
 
 
 def test_people_carry_their_groups_labels_and_their_own_history(shop, warehouse):
-    warehouse.execute(
-        "update intermediate.int_persuasion_responses set authority_responses = 2 where person_id = 'p0000'"
-    )
+    warehouse.execute("update intermediate.int_persuasion_responses set authority_responses = 2 where person_id = 0")
     shop.settings(persuasion=persuasion(defaults={"*": ["authority", "scarcity"]}))
     run_persuasion_week(warehouse, shop.open(), WEEK)
-    ann = one(warehouse, "p0000")
+    ann = one(warehouse, 0)
     told = ("message_style", "approach_1", "evidence", "segment_type", "segment_id", "abstained_reason")
     assert [ann[name] for name in told] == ["proof_seeking", "social_proof", "observed", "persona", "persona-01", None]
     assert (ann["authority_sends"], ann["authority_responses"], ann["unity_sends"]) == (3, 2, 0)
-    bob = one(warehouse, f"p{PEOPLE:04}")
+    bob = one(warehouse, PEOPLE)
     assert [bob[name] for name in told] == ["expertise_seeking", "authority", "default", "persona", "persona-02", None]
     assert (bob["approach_2"], bob["approach_3"]) == ("scarcity", None)
 
 
 def test_people_without_a_group_carry_nothing_and_are_told_why(shop, warehouse):
-    warehouse.execute("delete from ml.persona_assignments where person_id = 'p0000'")
+    warehouse.execute("delete from ml.persona_assignments where person_id = 0")
     run_persuasion_week(warehouse, shop.open(), WEEK)
-    nobody = one(warehouse, "p0000")
+    nobody = one(warehouse, 0)
     assert (nobody["approach_1"], nobody["abstained_reason"]) == (None, "in no group with evidence or a default")
 
 
@@ -162,12 +161,12 @@ def test_pressure_is_not_aimed_at_people_on_the_block_list_and_it_is_shown_why(s
     shop.mapping("events", mapping)
     shop.settings(persuasion=persuasion(defaults={"*": ["scarcity", "authority"]}, pressure={"spare": spare}))
     warehouse.execute(
-        "insert into intermediate.int_people_spared_pressure values (?, 'p0000', 1), (?, 'p0700', 1)", [WEEK.as_of] * 2
+        "insert into intermediate.int_people_spared_pressure values (?, 0, 1), (?, 700, 1)", [WEEK.as_of] * 2
     )
     done = run_persuasion_week(warehouse, shop.open(), WEEK)
     assert done.spared == PEOPLE + 1
-    assert one(warehouse, "p0000")["withheld_reason"] == "asked for a payment plan"
-    both = one(warehouse, "p0700")
+    assert one(warehouse, 0)["withheld_reason"] == "asked for a payment plan"
+    both = one(warehouse, 700)
     assert both["withheld_reason"] == "asked for a payment plan; in debt counselling"
     assert (both["withheld_approaches"], both["approach_1"], both["approach_2"]) == ("scarcity", "authority", None)
     assert both["message_style"] == "expertise_seeking"
@@ -185,21 +184,21 @@ def test_pressure_is_not_aimed_at_people_on_the_block_list_and_it_is_shown_why(s
 def test_adoption_classes_are_groups_where_there_are_some(shop, warehouse):
     warehouse.execute(
         "create table ml.adoption_scores "
-        "(as_of date, person_id varchar, adoption_class varchar, adoption_class_name varchar)"
+        "(as_of date, person_id ubigint, adoption_class varchar, adoption_class_name varchar)"
     )
     warehouse.execute(
-        "insert into ml.adoption_scores select as_of, person_id, case when person_id < 'p0900' then 'laggard' else "
-        "'unclassified' end, case when person_id < 'p0900' then 'Laggard' else 'Unclassified' end "
+        "insert into ml.adoption_scores select as_of, person_id, case when person_id < 900 then 'laggard' else "
+        "'unclassified' end, case when person_id < 900 then 'Laggard' else 'Unclassified' end "
         "from intermediate.int_people"
     )
     shop.settings(persuasion=persuasion(defaults={"adoption_class": {"laggard": ["authority"], "inovator": ["unity"]}}))
     done = run_persuasion_week(warehouse, shop.open(), WEEK)
     assert done.unknown_segments == ("adoption_class 'inovator'; valid names: laggard",)
     assert estimates(warehouse, "laggard", "segment_name").row(0) == ("Laggard",)
-    laggard = one(warehouse, "p0700")
+    laggard = one(warehouse, 700)
     assert laggard["segment_type"] == "adoption_class"
     assert laggard["adoption_class_message_style"] == laggard["message_style"]
-    assert one(warehouse, "p1000")["approach_1"] is None
+    assert one(warehouse, 1000)["approach_1"] is None
 
 
 def test_only_randomized_messages_count_where_some_are_named_and_chance_is_checked(shop, warehouse):
@@ -209,7 +208,7 @@ def test_only_randomized_messages_count_where_some_are_named_and_chance_is_check
     # Stories go to the second persona hardly ever: then it was not chance.
     warehouse.execute(
         "update intermediate.int_persuasion_responses set social_proof_randomized_sends = 0, "
-        "social_proof_randomized_responses = 0 where person_id >= 'p0700'"
+        "social_proof_randomized_responses = 0 where person_id >= 700"
     )
     done = run_persuasion_week(warehouse, shop.open(), WEEK)
     assert not done.is_randomized

@@ -25,6 +25,7 @@ from orchestration.turning_back import NothingToTurnBackFrom, turn_back
 from orchestration.warehouse import make_tables
 from orchestration.weeks import Week
 from orchestration.why_propensities import propensity_lines
+from tests.people_by_name import person_ids
 
 FIRST = Week(date(2026, 1, 5))
 WEEKS = [FIRST.back(-step) for step in range(10)]
@@ -69,10 +70,10 @@ def fill(connection: duckdb.DuckDBPyConnection) -> None:
     make_raw_tables(connection, {})
     make_tables(connection, PERSONA_TABLES)
     connection.execute("create schema features; create schema intermediate")
-    people = [f"p{number:04}" for number in range(PEOPLE)]
+    people = person_ids(PEOPLE)
     connection.executemany(
         "insert into raw.orders (order_id, contact_id, ordered_at) values (?, ?, ?)",
-        [[f"o{person}", person, "2025-12-01"] for person in people],
+        [[f"o{person}", f"c{person}", "2025-12-01"] for person in people],
     )
     features, outcomes, personas = [], [], []
     for number, week in enumerate(WEEKS):
@@ -241,7 +242,7 @@ def test_broken_calibration_is_told_and_brings_a_comparison(tmp_path: Path) -> N
     tell_the_truth(connection, WEEKS[6])
     tell_the_truth(connection, WEEKS[7])
     connection.execute(
-        "delete from features.person_outcomes where as_of = ? and target = 'soon' and md5(person_id) > '5'",
+        "delete from features.person_outcomes where as_of = ? and target = 'soon' and md5(person_id::varchar) > '5'",
         [WEEKS[7].as_of],
     )
     run(connection, builder.folder, [WEEKS[8], WEEKS[9]])
@@ -303,9 +304,9 @@ def test_a_planted_future_column_and_a_planted_clock_are_both_found(tmp_path: Pa
     # Orders counted a fortnight too late, for most people; and a number that grows with the calendar.
     connection.execute(
         "create or replace table features.person_features as select f.*, "
-        "case when hash(f.person_id || f.as_of::varchar) % 25 = 0 then 0 else coalesce(o.outcome, false)::integer end "
+        "case when hash(f.person_id, f.as_of) % 25 = 0 then 0 else coalesce(o.outcome, false)::integer end "
         "* (1 + hash(f.person_id) % 3)::integer as later_orders, "
-        f"datediff('week', date '{FIRST.as_of}', f.as_of) + (hash(f.person_id || 'x') % 100) / 300.0 as season "
+        f"datediff('week', date '{FIRST.as_of}', f.as_of) + (hash(f.person_id, 'x') % 100) / 300.0 as season "
         "from features.person_features as f left join features.person_outcomes as o "
         "on o.person_id = f.person_id and o.as_of = f.as_of and o.target = 'soon'"
     )
@@ -452,8 +453,8 @@ def test_a_label_is_scored_by_folds_every_week_and_never_held_against_later_week
     connection.execute(
         "insert into features.person_outcomes select f.person_id, 'left', f.as_of, "
         "random_number < 1 / (1 + exp(2.0 - 1.1 * f.revenue_91d)), null from "
-        "(select *, (hash(person_id || as_of::varchar) % 1000) / 1000.0 as random_number from features.person_features "
-        "where person_id < 'p0500') as f"
+        "(select *, (hash(person_id, as_of) % 1000) / 1000.0 as random_number from features.person_features "
+        "where person_id < 500) as f"
     )
     run(connection, builder.folder, [WEEKS[6], WEEKS[7]])
     scores = rows(connection, "propensity_scores", f"as_of = '{WEEKS[7].as_of}'")

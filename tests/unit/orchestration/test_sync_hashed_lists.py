@@ -35,14 +35,14 @@ def test_a_list_holds_who_allowed_it_and_is_looked_up_by_nothing_of_those_who_di
     company.computes(FIRST)
     company.execute(
         "insert into intermediate.int_contactability select * replace ('ads' as channel, 'advertising' as purpose, "
-        "right(person_id, 3)::int % 20 <> 0 as is_allowed, "
-        "if(right(person_id, 3)::int % 20 = 0, 'objected', 'granted') as decision_reason) "
+        "right(called(person_id), 3)::int % 20 <> 0 as is_allowed, "
+        "if(right(called(person_id), 3)::int % 20 = 0, 'objected', 'granted') as decision_reason) "
         "from intermediate.int_contactability"
     )
     # p001 is no night owl and refused; p002 has her number.
     company.execute(
         "update intermediate.int_contactability set is_allowed = false, decision_reason = 'objected' "
-        "where person_id = 'p001' and channel = 'ads'"
+        "where person_id = person('p001') and channel = 'ads'"
     )
     company.execute("update staging.stg_contacts set phone = '+49 (0)30 23125001' where contact_id = 'c-p002'")
     clock = FakeClock()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestration import warehouse as module
+from orchestration.upgrades import number_people
 from orchestration.warehouse import Warehouse
 
 
@@ -51,3 +52,29 @@ def test_a_large_database_is_not_held(warehouse: Warehouse, monkeypatch: pytest.
     monkeypatch.setattr(module, "HELD_UP_TO_BYTES", 0)
     warehouse.hold()
     assert can_be_opened_elsewhere(warehouse)
+
+
+@pytest.mark.parametrize(("packs_texts", "expected"), [(True, {"FSST"}), (False, {"Uncompressed", "Dictionary"})])
+def test_only_what_asks_for_it_has_its_texts_packed(
+    warehouse: Warehouse, packs_texts: bool, expected: set[str]
+) -> None:
+    with warehouse.connect(packs_texts=packs_texts) as connection:
+        connection.execute(
+            "create table texts as select 'one of ' || md5(i::varchar) as text from range(300000) as t(i)"
+        )
+        connection.execute("checkpoint")
+        used = connection.execute(
+            "select distinct compression from pragma_storage_info('texts') where segment_type = 'VARCHAR'"
+        ).fetchall()
+    assert {name for (name,) in used} <= expected
+
+
+def test_people_of_an_earlier_version_are_written_as_numbers(warehouse: Warehouse) -> None:
+    with warehouse.connect() as connection:
+        connection.execute("create schema ml; create schema features")
+        connection.execute("create table ml.scores as select 'p_00000000000000ff' as person_id, 'one' as persona_id")
+        connection.execute("create table features.moves as select 'p_ffffffffffffffff' as person_before")
+        connection.execute("create view features.people as select person_id from ml.scores")
+        assert (number_people(connection), number_people(connection)) == (2, 0)
+        assert connection.execute("select * from ml.scores").fetchall() == [(255, "one")]
+        assert connection.execute("select * from features.moves").fetchall() == [(2**64 - 1,)]

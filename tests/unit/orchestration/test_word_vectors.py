@@ -15,6 +15,7 @@ from orchestration.affinity_week import forget_texts_of_nobody, run_affinity_wee
 from orchestration.cli import EXIT_WRONG_SETTING, app
 from orchestration.settings_file import SettingsError
 from orchestration.weeks import Week
+from tests.people_by_name import MACROS, number
 
 needs_the_extra = pytest.mark.skipif(
     bool(word_vectors.missing_parts()), reason=f"the extra is not installed: {word_vectors.HOW_TO_INSTALL}"
@@ -44,19 +45,19 @@ def warehouse():
     """Four weeks in which ann writes of a car and of leave, bob of printers, and eve of a car and of a disease."""
     with duckdb.connect() as connection:
         connection.execute(
-            "create schema intermediate; create table intermediate.int_people (as_of date, person_id varchar);"
+            MACROS + "create schema intermediate; create table intermediate.int_people (as_of date, person_id ubigint);"
             "create table intermediate.int_texts (text_id ubigint, text varchar);"
             "create table intermediate.int_contact_texts "
-            "(as_of date, person_id varchar, source varchar, text_id ubigint, seen_on date, weight double)"
+            "(as_of date, person_id ubigint, source varchar, text_id ubigint, seen_on date, weight double)"
         )
         connection.executemany("insert into intermediate.int_texts values (?, ?)", list(TEXTS.items()))
         for week in WEEKS:
             for person, texts in {"ann": [1, 2], "bob": [3, 4], "eve": [5]}.items():
-                connection.execute("insert into intermediate.int_people values (?, ?)", [week.as_of, person])
+                connection.execute("insert into intermediate.int_people values (?, ?)", [week.as_of, number(person)])
                 for text in texts:
                     connection.execute(
                         "insert into intermediate.int_contact_texts values (?, ?, 'ticket', ?, ?, 1.0)",
-                        [week.as_of, person, text, week.as_of - timedelta(days=1)],
+                        [week.as_of, number(person), text, week.as_of - timedelta(days=1)],
                     )
         yield connection
 
@@ -68,7 +69,7 @@ def run(shop, warehouse, week, similarity):
 
 def phrases_of(warehouse, week, person):
     rows = warehouse.execute(
-        "select phrase, score, evidence_1 from ml.affinity_scores where as_of = ? and person_id = ? "
+        "select phrase, score, evidence_1 from ml.affinity_scores where as_of = ? and called(person_id) = ? "
         "and phrase is not null order by 1",
         [week.as_of, person],
     ).fetchall()
