@@ -23,7 +23,10 @@ from orchestration.workspace import Workspace
 MODELS = (
     "int_contact_identifiers",
     "int_contact_phones",
+    "int_contact_mentions",
     "int_identity_sightings",
+    "int_contact_records",
+    "int_contact_comparables",
     "contact_matches",
     "identity_changes",
 )

@@ -17,8 +17,8 @@ def with_rest_of_crowds(
     Who they are does not matter: whoever comes to a crowd is linked with nobody by it.
 
     Args:
-        identities: as `identity_ledger` takes them, with `crowded_from_at` (UTC): since when too many share a login or a
-            device; else null.
+        identities: as `identity_ledger` takes them, with `crowded_from_at` (UTC): since when too many share a login or
+            a device; else null.
         links: as `identity_ledger` takes them, those that ever count, with `crowded_from_at` of what is shared.
         max_people: by kind of identifier (user, email, phone, device), how many may share one.
         stand_in: how the ids of the unknown people begin.

@@ -23,7 +23,7 @@ from sqlglot.errors import SqlglotError
 from orchestration.column_lineage import Tables, trace_columns
 
 COLUMN_SCHEMA, COLUMN_LINEAGE = "dagster/column_schema", "dagster/column_lineage"
-DAY_OR_MOMENT = re.compile(r"\b(date|timestamp) '[\d :.-]+'")
+DAY_MOMENT_OR_LOAD = re.compile(r"\b(date|timestamp|coalesce\(_load_sequence, 0\) >) ('[\d :.-]+'|-?\d+)")
 ROW_COUNT, STORAGE_KIND = "dagster/row_count", "dagster/storage_kind"
 
 
@@ -122,9 +122,9 @@ def _columns(connection: duckdb.DuckDBPyConnection) -> Tables:
 
 
 def _key(invocation: DbtCliInvocation, node: dict[str, Any], columns: Tables) -> str:
-    """A hash of what a model's columns are traced from; which days a week's SQL names is no part of it."""
+    """A hash of what a model's columns are traced from; which days and loads a week's SQL names is no part of it."""
     tables = sorted({_table(node), *_parents(invocation, node)})
-    sql = DAY_OR_MOMENT.sub(r"\1", _compiled(invocation, node))
+    sql = DAY_MOMENT_OR_LOAD.sub(r"\1", _compiled(invocation, node))
     content = [sql, *(f"{table}: {columns.get(table)}" for table in tables)]
     return hashlib.sha256("\n".join(content).encode()).hexdigest()
 

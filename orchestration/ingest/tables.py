@@ -105,8 +105,8 @@ create table if not exists raw.identity_decisions (
     why varchar
 )
 """
-# Identities and links that changed since identity_changes was last built, as hashes: an identity, or both ends of a link
-# and since when it is known. A row of nulls stands for all of them.
+# Identities and links that changed since identity_changes was last built, as hashes: an identity, or both ends of a
+# link and since when it is known. A row of nulls stands for all of them.
 TOUCHED_IDENTITIES = """
 create table if not exists raw.touched_identities (
     identity_key ubigint,

@@ -31,6 +31,7 @@ ERASED_IDENTITIES = f"""
 select identity_kind, identity_id, min(seen_from_at) as seen_from_at, {OWN_PERSON} as own_person_id
 from erasure.shared_links group by identity_kind, identity_id
 """
+ERASURES = "select (select count(*) from erasure.erasures), (select count(*) from erasure.shared_links)"
 THERE = "select 1 from duckdb_tables() where schema_name = ? and table_name = ?"
 ALL_TOUCHED = "select count(*) > 0 from raw.touched_identities where identity_key is null"
 
@@ -148,7 +149,7 @@ def model(dbt, session):
         "max_people": {f"same_{kind}": identity[f"max_people_per_{kind}"] for kind in KINDS},
         "include_anonymous": identity["include_anonymous"],
     }
-    erasures = session.execute("select count(*) from erasure.shared_links").fetchall() if has_erased else []
+    erasures = session.execute(ERASURES).fetchall() if has_erased else []
     version = session.execute("select version()").fetchall()
     told = json.dumps([RULES, given, erasures, version], sort_keys=True)
     rules = hashlib.md5(told.encode(), usedforsecurity=False).hexdigest()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from orchestration.dbt_metadata import DAY_OR_MOMENT, ColumnMemory
+from orchestration.dbt_metadata import DAY_MOMENT_OR_LOAD, ColumnMemory
 
 MODEL = "model.personae.segment_kpis"
 TRACED = {
@@ -36,11 +36,12 @@ def test_a_file_that_was_cut_off_is_as_good_as_none(tmp_path: Path) -> None:
     assert ColumnMemory.open(tmp_path / "columns.json").recall(MODEL, "same sql") is None
 
 
-def test_only_days_and_moments_are_no_part_of_what_columns_come_from() -> None:
+def test_only_days_moments_and_loads_are_no_part_of_what_columns_come_from() -> None:
     def without(sql: str) -> str:
-        return DAY_OR_MOMENT.sub(r"\1", sql)
+        return DAY_MOMENT_OR_LOAD.sub(r"\1", sql)
 
     first = "select people from a where day < date '2026-11-09' - 7 and at < timestamp '2026-11-08 23:00:00'"
     assert without(first) == without(first.replace("11-09", "11-16").replace("08 23:00:00", "15 23:00:00"))
+    assert without("where coalesce(_load_sequence, 0) > 77") == without("where coalesce(_load_sequence, 0) > -1")
     assert without("select '2026-11-09' as week") == "select '2026-11-09' as week"
     assert without("select update '2026-11-09'") == "select update '2026-11-09'"
