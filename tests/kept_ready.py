@@ -24,10 +24,10 @@ from typing import IO
 
 from orchestration.dbt_process import LENGTH_BYTES, SERVER_VARIABLE, Call
 from orchestration.dbt_server import dbt_kept_ready, next_call
-from orchestration.imports_ahead import SLOW_TO_IMPORT, SLOW_TO_IMPORT_FOR_NEW_ROWS
+from orchestration.imports_ahead import LIBRARIES_FOR_NEW_ROWS, MODULES_OF_MODELS
 
 PROJECT = Path(__file__).resolve().parents[1]
-IMPORTED_BY_RUNS = ("orchestration.weekly_run", *SLOW_TO_IMPORT, *SLOW_TO_IMPORT_FOR_NEW_ROWS)
+IMPORTED_BY_RUNS = ("orchestration.weekly_run", *MODULES_OF_MODELS, *LIBRARIES_FOR_NEW_ROWS)
 
 
 @contextmanager
