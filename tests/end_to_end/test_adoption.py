@@ -61,7 +61,9 @@ def test_cut_points_stand_and_nobody_moves_without_evidence(demo_run: DemoRun) -
     assert models.height == 1 and models["as_of"][0] == LAST_WEEK.back(WEEKS - 1).as_of
     shares = json.loads(models["model"][0])["shares"]
     assert abs(shares[0] - 0.025) < 0.005 and abs(shares[1] - 0.135) < 0.01
-    scores = read(demo_run, "select as_of, person_id, evidence from ml.adoption_scores")
+    scores = read(
+        demo_run, f"select as_of, {person_name_sql('person_id')} as person_id, evidence from ml.adoption_scores"
+    )
     earlier, later = (
         scores.filter(pl.col("as_of") == LAST_WEEK.back(back).as_of).select("person_id", "evidence") for back in (1, 0)
     )

@@ -11,6 +11,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from activation.people import person_name
 from ml.propensity_model import PropensitySettings
 from orchestration.feature_catalogue import read_catalogue
 from orchestration.propensity_rows import training_rows
@@ -37,7 +38,7 @@ class TrapRun:
 
     folder: Path
     people: list[Human]
-    persons: dict[str, str]
+    persons: dict[str, int]
 
     @property
     def state(self) -> Path:
@@ -47,10 +48,10 @@ class TrapRun:
         with duckdb.connect(str(self.state / "warehouse.duckdb"), read_only=True) as connection:
             return connection.execute(sql).pl()
 
-    def person(self, human: Human) -> str:
+    def person(self, human: Human) -> int:
         return self.persons[human.contacts[0]]
 
-    def persons_where(self, allowed: bool) -> set[str]:
+    def persons_where(self, allowed: bool) -> set[int]:
         return {self.person(human) for human in self.people if may_be_profiled(human, SCORED) == allowed}
 
 
@@ -96,8 +97,8 @@ def test_reachability_is_that_of_a_plain_reading_of_the_rules(trap_run: TrapRun)
 
 
 def test_nobody_without_permission_is_in_a_published_file(trap_run: TrapRun) -> None:
-    forbidden = trap_run.persons_where(allowed=False)
-    allowed = trap_run.persons_where(allowed=True)
+    forbidden = set(map(person_name, trap_run.persons_where(allowed=False)))
+    allowed = set(map(person_name, trap_run.persons_where(allowed=True)))
     seen: set[str] = set()
     files = [path for path in (trap_run.state / "published").rglob("*.parquet")]
     assert len(files) >= 6
