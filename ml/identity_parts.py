@@ -55,5 +55,5 @@ def with_rest_of_crowds(
     )
     people = crowds.group_by("identity_kind", "identity_id").agg(seen_from_at=pl.col("linked_from_at").min())
     identities, links = identities.drop("crowded_from_at"), links.drop("crowded_from_at")
-    people = people.with_columns(own_person_id=pl.lit(None)).select(identities.columns).cast(dict(identities.schema))
-    return pl.concat([identities, people]), pl.concat([links, crowds.select(links.columns).cast(dict(links.schema))])
+    people = people.with_columns(own_person_id=pl.lit(None)).select(identities.columns).cast(identities.schema)
+    return pl.concat([identities, people]), pl.concat([links, crowds.select(links.columns).cast(links.schema)])

@@ -23,7 +23,7 @@ def changes_of_rows(earlier: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
         >>> changes_of_rows(old, new).rows()
         [(3, True), (1, False)]
     """
-    earlier = earlier.select(now.columns).cast(dict(now.schema))
+    earlier = earlier.select(now.columns).cast(now.schema)
     came = now.join(earlier, on=now.columns, how="anti", nulls_equal=True)
     went = earlier.join(now, on=now.columns, how="anti", nulls_equal=True)
     return pl.concat([came.with_columns(is_there=pl.lit(True)), went.with_columns(is_there=pl.lit(False))])
