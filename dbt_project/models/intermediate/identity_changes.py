@@ -5,18 +5,21 @@ number of others. What was touched stands in raw.touched_identities (macros/kept
 """
 
 import hashlib
+import inspect
 import json
 
 import polars as pl
 
+from ml import identity_ledger as ledgers
+from ml import identity_parts, identity_resolution
 from ml.identity_ledger import identity_ledger
 from ml.identity_parts import with_rest_of_crowds
 from ml.kept_rows import changes_of_rows
 from ml.slices import in_slices
 
 KINDS = ("user", "email", "phone", "device")
-# The number rises with what `ml` decides differently.
-RULES = 1
+# A ledger that other code decided does not go on.
+CODE = "".join(inspect.getsource(module) for module in (ledgers, identity_parts, identity_resolution))
 
 # People who were erased, by hash: that they had what others have goes on counting (orchestration/erasure_keys.py).
 ERASED_TIES = """
@@ -151,8 +154,8 @@ def model(dbt, session):
     }
     erasures = session.execute(ERASURES).fetchall() if has_erased else []
     version = session.execute("select version()").fetchall()
-    told = json.dumps([RULES, given, erasures, version], sort_keys=True)
-    rules = hashlib.md5(told.encode(), usedforsecurity=False).hexdigest()
+    told = json.dumps([CODE, given, erasures, version], sort_keys=True)
+    rules = hashlib.sha256(told.encode()).hexdigest()[:16]
     if not _goes_on(dbt, session, rules):
         identities, links = _everything(dbt, session, has_erased)
         return in_slices(_finished(identity_ledger(identities, links, decisions, **given), rules))

@@ -1,6 +1,7 @@
 """What describes contacts as it is compared: dbt brings the descriptions, `ml` spells them."""
 
 import hashlib
+import inspect
 import json
 
 import polars as pl
@@ -8,8 +9,8 @@ import polars as pl
 from ml import contact_matching as matching
 from ml.slices import in_slices
 
-# The number rises with how `ml` spells.
-RULES = 1
+# What other code spelled does not stand.
+CODE = inspect.getsource(matching)
 THERE = "select 1 from duckdb_columns() where schema_name = ? and table_name = ? and column_name = 'comparable_rules'"
 DIFFERING = """
 create or replace temp table differing as
@@ -29,7 +30,7 @@ def model(dbt, session):
     wanted = settings["identity"]["probabilistic"]
     records = dbt.ref("int_contact_records")
     columns = wanted["columns"] if wanted["enabled"] else {}
-    told = json.dumps([RULES, columns], sort_keys=True)
+    told = json.dumps([CODE, columns], sort_keys=True)
     rules = hashlib.md5(told.encode(), usedforsecurity=False).hexdigest()
     there = session.execute(THERE, [dbt.this.schema, dbt.this.identifier]).fetchall()
     if there and session.execute(f"select distinct comparable_rules from {dbt.this}").fetchall() == [(rules,)]:
