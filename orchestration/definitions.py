@@ -19,7 +19,7 @@ from orchestration.defs.lookalikes import lookalike_assets, lookalike_files_asse
 from orchestration.defs.personas import persona_assets
 from orchestration.defs.persuasion import persuasion_assets
 from orchestration.defs.preferences import preference_assets
-from orchestration.defs.propensities import past_prediction_assets, propensity_assets
+from orchestration.defs.propensities import propensity_assets
 from orchestration.defs.publish import published_assets
 from orchestration.defs.report import report_asset
 from orchestration.defs.schedule import monday_schedule, new_extracts_sensor, weekly_job
@@ -50,7 +50,6 @@ def definitions_for(workspace: Workspace, loggers: dict[str, dg.LoggerDefinition
             feature_tables(workspace, manifest),
             persona_assets(workspace, manifest),
             propensity_assets(workspace, manifest),
-            past_prediction_assets(workspace, manifest),
             value_assets(workspace),
             preference_assets(workspace),
             uplift_assets(workspace),

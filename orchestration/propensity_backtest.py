@@ -1,7 +1,6 @@
 """What became of past predictions: each week those whose outcomes have just become complete are compared with them.
 
-What belongs here: counting people in SQL. The measures stand in `ml/backtest.py`. Persona by persona it is told after
-personas were found; whether predictions came true at all is asked before, by who decides about a new model.
+What belongs here: counting people in SQL. The measures stand in `ml/backtest.py`.
 """
 
 from __future__ import annotations
@@ -14,35 +13,14 @@ import polars as pl
 
 from ml.backtest import CELLS_PER_LOG_ODD, compare_by
 from orchestration.persona_store import DISCOVERED
-from orchestration.propensity_store import BACKTEST_SCHEMA, PROPENSITY_TABLES
+from orchestration.propensity_store import BACKTEST_SCHEMA
 from orchestration.sql import identifier
 from orchestration.target_settings import Target
-from orchestration.warehouse import make_tables, replace_weeks, transaction
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
 EVERYBODY, PERSONA, MARKET = "everybody", "persona", "market"
 MOST_MARKETS = 30
-
-
-def run_propensity_backtest(
-    connection: duckdb.DuckDBPyConnection, workspace: Workspace, catalogue: pl.DataFrame, week: Week
-) -> dict[str, str | None]:
-    """Compare past predictions of every target with what has happened, and write `ml.propensity_backtest`.
-
-    Returns:
-        By target what is wrong with the predictions for everybody, in words; None where they held.
-    """
-    make_tables(connection, PROPENSITY_TABLES)
-    features = set(catalogue["feature"].to_list())
-    compared = {
-        name: backtest(connection, workspace, week, name, target, features)
-        for name, target in workspace.settings.targets.items()
-    }
-    rows = pl.concat([pl.DataFrame(schema=BACKTEST_SCHEMA), *compared.values()])
-    with transaction(connection):
-        replace_weeks(connection, "ml.propensity_backtest", rows, [week.as_of])
-    return {name: complaint_of(frame) for name, frame in compared.items()}
 
 
 def backtest(
@@ -52,7 +30,6 @@ def backtest(
     name: str,
     target: Target,
     features: set[str],
-    by_group: bool = True,
 ) -> pl.DataFrame:
     """Compare what was said one horizon ago with what has happened: `BACKTEST_SCHEMA`, empty where nothing was said.
 
@@ -66,29 +43,23 @@ def backtest(
         name: the target's name.
         target: the target.
         features: the features there are.
-        by_group: also each persona and each market, as they were then; otherwise everybody alone.
     """
     if target.outcome == "label":
         return pl.DataFrame(schema=BACKTEST_SCHEMA)
     past = week.back(math.ceil(target.within_days / 7))
-    market = market_feature(workspace, features) if by_group else None
-    persona = "a.persona_id" if by_group else "cast(null as varchar)"
-    group = f"cast(f.{identifier(market)} as varchar)" if market else "cast(null as varchar)"
-    in_persona = (
-        "left join ml.persona_assignments as a on a.as_of = $past and a.persona_type = $persona_type "
-        "and a.person_id = s.person_id "
-    )
+    market = market_feature(workspace, features)
     known_until = week.as_of_at(workspace.settings.timezone) + timedelta(hours=workspace.settings.delivery_grace_hours)
     cells = connection.execute(
         "with scored as (select person_id, least(greatest(probability, 1e-7), 1 - 1e-7) as probability "
         "from ml.propensity_scores where as_of = $past and target = $target and probability is not null), "
         "judged as (select cast(floor(ln(s.probability / (1 - s.probability)) * $cells) as integer) as cell, "
-        f"{persona} as persona, {group} as market, "
+        f"a.persona_id as persona, {f'cast(f.{identifier(market)} as varchar)' if market else 'null'} as market, "
         "s.probability, cast(coalesce(o.outcome, $by_default) as integer) as outcome from scored as s "
         "inner join features.person_features as f on f.as_of = $past and f.person_id = s.person_id "
         "left join features.person_outcomes as o on o.as_of = $past and o.target = $target "
         "and o.person_id = s.person_id and coalesce(o.outcome_known_at < $known_until, true) "
-        f"{in_persona if by_group else ''}"
+        "left join ml.persona_assignments as a on a.as_of = $past and a.persona_type = $persona_type "
+        "and a.person_id = s.person_id "
         "where s.person_id in (select person_id from features.person_features where as_of = $now)) "
         "select cell, persona, market, count(*) as people, sum(outcome)::bigint as positives, "
         "sum(cast(probability as decimal(18, 9)))::double as probability_sum from judged group by all order by all",
@@ -99,7 +70,7 @@ def backtest(
             "cells": CELLS_PER_LOG_ODD,
             "by_default": target.happens_by_default,
             "known_until": known_until,
-            **({"persona_type": DISCOVERED} if by_group else {}),
+            "persona_type": DISCOVERED,
         },
     ).pl()
     if cells.is_empty():

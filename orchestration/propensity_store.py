@@ -278,11 +278,3 @@ def bands_from_json(text: str) -> Bands:
         told["joined"],
         tuple(told["notes"]),
     )
-
-
-def drift_of_calibration(connection: duckdb.DuckDBPyConnection, week: Week) -> dict[str, str | None]:
-    """By target of a week, how the model's calibration moved between the weeks it was measured on, in words."""
-    rows = connection.execute(
-        "select target, evaluation from ml.model_runs where as_of = ? order by target", [week.as_of]
-    ).fetchall()
-    return {target: json.loads(evaluation or "{}").get("calibration_drift") for target, evaluation in rows}

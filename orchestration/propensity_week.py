@@ -67,6 +67,7 @@ class TargetWeek:
         abstained_reason: why nothing is said; None where something is.
         evaluation: quality, as `PropensityModel.evaluation`.
         refit: what became of the model, and why.
+        complaint: what is wrong with past predictions, in words; None where they held.
         unfair: groups whose probabilities are off, in words.
         suspects: features that look as if they knew the future, in words.
         drifted: what of the model in use has drifted, in words; None where too little for it to matter.
@@ -78,6 +79,7 @@ class TargetWeek:
     abstained_reason: str | None
     evaluation: dict[str, Any]
     refit: str = ""
+    complaint: str | None = None
     unfair: list[str] = field(default_factory=list)
     suspects: list[str] = field(default_factory=list)
     drifted: str | None = None
@@ -103,13 +105,13 @@ class _Found:
 def run_propensity_week(
     connection: duckdb.DuckDBPyConnection, workspace: Workspace, catalogue: pl.DataFrame, week: Week
 ) -> list[TargetWeek]:
-    """Score the people of `week` for every target and write `PROPENSITY_TABLES`, all but the past predictions.
+    """Score the people of `week` for every target and write `PROPENSITY_TABLES`.
 
     Of other weeks only what was said and fitted *before* `week` is looked at; so running a week again gives the same
     result, and weeks run one by one and together give the same.
     """
     make_tables(connection, PROPENSITY_TABLES)
-    frames: dict[str, list[pl.DataFrame]] = {name: [] for name in PROPENSITY_TABLES if name != "propensity_backtest"}
+    frames: dict[str, list[pl.DataFrame]] = {name: [] for name in PROPENSITY_TABLES}
     outcomes: list[TargetWeek] = []
     people = read_features(connection, catalogue, week, "is_propensity_input") if workspace.settings.targets else None
     for name, target in workspace.settings.targets.items():
@@ -119,8 +121,8 @@ def run_propensity_week(
         for table, frame in found.items():
             frames[table].append(frame)
     with transaction(connection):
-        for table, found_of_table in frames.items():
-            rows = pl.concat([pl.DataFrame(schema=PROPENSITY_TABLES[table]), *found_of_table])
+        for table, schema in PROPENSITY_TABLES.items():
+            rows = pl.concat([pl.DataFrame(schema=schema), *frames[table]])
             replace_weeks(connection, f"ml.{table}", rows, [week.as_of])
         prune_models(connection, workspace.settings.targets, week, workspace.rollbacks)
     return outcomes
@@ -131,9 +133,8 @@ def _run_target(asked: Asked, people: pl.DataFrame) -> tuple[TargetWeek, dict[st
     week, name, target = asked.week, asked.name, asked.target
     reasons = _not_eligible(asked, people)
     eligible = people if reasons is None else people.filter(reasons.is_null())
-    complaint = complaint_of(
-        backtest(asked.connection, asked.workspace, week, name, target, asked.features, by_group=False)
-    )
+    past = backtest(asked.connection, asked.workspace, week, name, target, asked.features)
+    complaint = complaint_of(past)
     found, models, refit = _learn(asked, eligible, complaint)
     run: dict[str, Any] = {
         "label": target.in_words(name),
@@ -142,7 +143,7 @@ def _run_target(asked: Asked, people: pl.DataFrame) -> tuple[TargetWeek, dict[st
         "not_eligible": json.dumps(_counted(reasons)),
         "refit": refit,
     }
-    frames = {"propensity_models": rows_of_table("propensity_models", asked, models)}
+    frames = {"propensity_backtest": past, "propensity_models": rows_of_table("propensity_models", asked, models)}
     if isinstance(found, Abstention):
         scored = eligible.select("person_id").with_columns(abstained_reason=pl.lit(found.reason))
         suspects = [asdict(one) for one in found.suspects]
@@ -183,7 +184,7 @@ def _run_target(asked: Asked, people: pl.DataFrame) -> tuple[TargetWeek, dict[st
     frames["propensity_scores"] = _scores(asked, people, reasons, scored)
     frames["model_runs"] = rows_of_table("model_runs", asked, pl.DataFrame([run], infer_schema_length=None))
     told = [f"{one['feature']}: {one['reason']}" for one in suspects]
-    return replace(outcome, suspects=told), frames
+    return replace(outcome, complaint=complaint, suspects=told), frames
 
 
 def _labelled(asked: Asked, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 OUTCOMES = dg.AssetKey(["features", "person_outcomes"])
 # Past predictions are compared persona by persona.
 PERSONA_WEEKS = dg.AssetKey(["ml", "persona_weeks"])
-SCORES = dg.AssetKey(["ml", "propensity_scores"])
 DESCRIPTIONS = {
     "propensity_scores": "How likely each person is to do what a target names, or why nothing is said of them.",
     "model_runs": "Each week's propensity models: algorithm, quality out of time, or why there is none.",
     "propensity_models": "Fitted propensity models as numbers and arrays, why each stands, and their cards.",
     "propensity_gains": "What contacting the likeliest people, or those of a band, is expected to earn.",
+    "propensity_backtest": "Past predictions against what has happened since, for everybody, per persona and market.",
     "propensity_fairness": "Gaps of scores and errors across market, language, gender and age, where they are known.",
     "propensity_drift": "How each input of the models in use is distributed, against the weeks they were fitted on.",
 }
@@ -35,7 +35,7 @@ def propensity_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefiniti
     specs = {
         name: dg.AssetSpec(
             ["ml", name],
-            deps=[FEATURES, OUTCOMES],
+            deps=[FEATURES, OUTCOMES, PERSONA_WEEKS],
             group_name="ml",
             description=text,
             kinds={"python", "scikitlearn"},
@@ -48,6 +48,7 @@ def propensity_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefiniti
             ("better_than_chance", "model_runs", "Every target has a model that is surely better than chance."),
             ("no_feature_knows_the_future", "model_runs", "No feature looks like a leak, a clock or an identifier."),
             ("new_models_take_over", "propensity_models", "What was fitted this week is not worse than what stood."),
+            ("predictions_came_true", "propensity_backtest", "Past probabilities and what has happened agree."),
             ("probabilities_hold_for_all_groups", "propensity_fairness", "No group's probabilities are off."),
             ("features_are_as_in_training", "propensity_drift", "Models see people like those they learned from."),
         )
@@ -57,7 +58,7 @@ def propensity_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefiniti
         name="propensities",
         specs=list(specs.values()),
         check_specs=list(checks.values()),
-        **weekly_beside_others(workspace, priority=1),  # as long as all others that need no personas
+        **weekly_beside_others(workspace, priority=1),  # longer than all others together that wait for personas
     )
     def score_propensities(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
         from orchestration.propensity_week import run_propensity_week
@@ -97,64 +98,18 @@ def propensity_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefiniti
     return score_propensities
 
 
-def past_prediction_assets(workspace: Workspace, manifest: Path) -> dg.AssetsDefinition:
-    """What became of earlier predictions, persona by persona: so it waits for personas, as models need not."""
-    spec = dg.AssetSpec(
-        ["ml", "propensity_backtest"],
-        deps=[FEATURES, OUTCOMES, PERSONA_WEEKS, SCORES],
-        group_name="ml",
-        description="Past predictions against what has happened since, for everybody, per persona and market.",
-        kinds={"python", "numpy"},
-    )
-    check = dg.AssetCheckSpec(
-        "predictions_came_true", asset=spec.key, description="Past probabilities and what has happened agree."
-    )
-
-    @dg.multi_asset(name="past_predictions", specs=[spec], check_specs=[check], **weekly_beside_others(workspace))
-    def compare_past_predictions(
-        context: dg.AssetExecutionContext, warehouse: Warehouse
-    ) -> Iterator[dg.MaterializeResult]:
-        from orchestration.propensity_backtest import run_propensity_backtest
-        from orchestration.propensity_store import drift_of_calibration
-
-        words: list[str] = []
-        with warehouse.connect() as connection:
-            catalogue = read_catalogue(connection, workspace, manifest)
-            for week in run_weeks(context):
-                complaints = run_propensity_backtest(connection, workspace, catalogue, week)
-                words = came_true(complaints, drift_of_calibration(connection, week))
-        yield dg.MaterializeResult(
-            asset_key=spec.key,
-            check_results=[
-                dg.AssetCheckResult(
-                    check_name=check.name,
-                    asset_key=spec.key,
-                    passed=not words,
-                    severity=dg.AssetCheckSeverity.WARN,
-                    description="; ".join(words) or None,
-                )
-            ],
-        )
-
-    return compare_past_predictions
-
-
-def came_true(complaints: dict[str, str | None], drifts: dict[str, str | None]) -> list[str]:
-    """What is wrong with past predictions of each target, and with those of models measured now, in words."""
-    return [
-        f"{target}: {words}"
-        for target, complaint in complaints.items()
-        for words in (complaint, drifts.get(target))
-        if words
-    ]
-
-
 def findings(latest: list["TargetWeek"]) -> dict[str, list[str]]:
     """What each check has to say of the last week, in words; a check without words passes."""
     return {
         "better_than_chance": [f"{t.target} abstains: {t.abstained_reason}" for t in latest if t.abstained_reason],
         "no_feature_knows_the_future": [f"{t.target}: {words}" for t in latest for words in t.suspects],
         "new_models_take_over": [f"{t.target}: {t.refit}" for t in latest if t.refit.startswith("rejected")],
+        "predictions_came_true": [
+            f"{t.target}: {words}"
+            for t in latest
+            for words in (t.complaint, t.evaluation.get("calibration_drift"))
+            if words
+        ],
         "probabilities_hold_for_all_groups": [f"{t.target}: {words}" for t in latest for words in t.unfair],
         "features_are_as_in_training": [f"{t.target}: {t.drifted}" for t in latest if t.drifted],
     }

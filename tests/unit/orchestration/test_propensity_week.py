@@ -16,7 +16,6 @@ from workspace_builder import WorkspaceBuilder
 
 from orchestration.ingest.tables import make_raw_tables
 from orchestration.persona_store import PERSONA_TABLES
-from orchestration.propensity_backtest import run_propensity_backtest
 from orchestration.propensity_refits import Due, judge, what_is_due
 from orchestration.propensity_store import PROPENSITY_TABLES, model_used
 from orchestration.propensity_week import run_propensity_week
@@ -156,7 +155,6 @@ def run(connection: duckdb.DuckDBPyConnection, folder: Path, weeks: list[Week]) 
     workspace = builder.open()
     for week in weeks:
         run_propensity_week(connection, workspace, CATALOGUE, week)
-        run_propensity_backtest(connection, workspace, CATALOGUE, week)
 
 
 def tell_the_truth(connection: duckdb.DuckDBPyConnection, week: Week) -> None:
