@@ -15,6 +15,20 @@
     greatest({{ happened_at }}, coalesce({{ known_from_at }}, {{ happened_at }}))
 {%- endmacro %}
 
+{# When the next version of a key begins: the earliest beginning among the later ones in the order in which they were
+   stated. #}
+{% macro until_next_version(valid_from, key) -%}
+    min({{ valid_from }}) over (
+        partition by {{ key }}
+        order by
+            stated_at asc,
+            _load_sequence asc nulls first,
+            _file asc nulls first,
+            _row_number asc nulls first
+        rows between 1 following and unbounded following
+    )
+{%- endmacro %}
+
 {# The versions of a key, each valid from when it was stated and known until a later statement is known.
    `relation` has the columns `stated_at` and `known_from_at`. A version that reached us only after a later statement
    was never valid and leaves. #}
@@ -23,15 +37,7 @@
     from (
         select
             *,
-            min(valid_from) over (
-                partition by {{ key }}
-                order by
-                    stated_at asc,
-                    _load_sequence asc nulls first,
-                    _file asc nulls first,
-                    _row_number asc nulls first
-                rows between 1 following and unbounded following
-            ) as valid_to
+            {{ until_next_version('valid_from', key) }} as valid_to
         from (
             select
                 *,
@@ -55,15 +61,7 @@
     left join (
         select
             {{ row_id | join(', ') }},
-            min({{ counts_from_at('stated_at') }}) over (
-                partition by {{ key }}
-                order by
-                    stated_at asc,
-                    _load_sequence asc nulls first,
-                    _file asc nulls first,
-                    _row_number asc nulls first
-                rows between 1 following and unbounded following
-            ) as valid_to
+            {{ until_next_version(counts_from_at('stated_at'), key) }} as valid_to
         from (
             select
                 {{ row_id | join(', ') }},

@@ -27,8 +27,7 @@ people as (
 
     select
         as_of,
-        person_id,
-        {{ hash_of(['person_id']) }} as person_key
+        person_id
     from {{ ref('int_people') }}
 
 ),
@@ -37,14 +36,14 @@ contacts_of_people as (
 
     select
         weeks.*,
-        people.person_key,
+        people.person_id,
         {{ hash_of(['identities.identity_id']) }} as contact_key
     from {{ ref('int_identities_resolved') }} as identities
     inner join weeks
         on {{ is_valid_at('identities', 'weeks.as_of_at') }}
     inner join people
         on weeks.as_of = people.as_of
-        and {{ hash_of(['identities.person_id']) }} = people.person_key
+        and identities.person_id = people.person_id
     where identities.identity_kind = 'contact'
 
 ),
@@ -100,7 +99,7 @@ tagged_messages as (
 
     select
         contacts.as_of,
-        contacts.person_key,
+        contacts.person_id,
         messages.sent_at,
         coalesce(messages.opened_from_at < contacts.as_of_at, false) as is_opened,
         {{ "coalesce(messages.clicked_from_at < contacts.as_of_at, false)" if 'clicked' in settings.responses else 'false' }} as is_clicked,
@@ -122,7 +121,7 @@ orders_of_people as (
 
     select
         contacts.as_of,
-        contacts.person_key,
+        contacts.person_id,
         orders.order_id,
         orders.ordered_at
     from {{ ref('int_orders') }} as orders
@@ -149,13 +148,13 @@ last_messages_before_orders as (
 
     select
         order_days.as_of,
-        order_days.person_key,
+        order_days.person_id,
         order_days.order_id,
         max(tagged_messages.sent_at) as sent_at
     from order_days
     inner join tagged_messages
         on order_days.as_of = tagged_messages.as_of
-        and order_days.person_key = tagged_messages.person_key
+        and order_days.person_id = tagged_messages.person_id
         and order_days.sent_day = cast(tagged_messages.sent_at as date)
         and order_days.ordered_at >= tagged_messages.sent_at
         and order_days.ordered_at < tagged_messages.sent_at + interval '{{ settings.order_days | int }}' day
@@ -167,7 +166,7 @@ moments_that_brought_orders as (
 
     select distinct
         as_of,
-        person_key,
+        person_id,
         sent_at
     from last_messages_before_orders
 
@@ -183,7 +182,7 @@ answers as (
     {% if counts_orders -%}
     left join moments_that_brought_orders as moments
         on tagged_messages.as_of = moments.as_of
-        and tagged_messages.person_key = moments.person_key
+        and tagged_messages.person_id = moments.person_id
         and tagged_messages.sent_at = moments.sent_at
     {%- endif %}
 
@@ -218,7 +217,7 @@ counted_by_person as (
 
     select
         as_of,
-        person_key,
+        person_id,
         {% for approach in persuasion_approaches() -%}
         cast(count(*) filter (where is_{{ approach }}) as smallint) as {{ approach }}_sends,
         cast(count(*) filter (where is_{{ approach }} and is_answered) as smallint) as {{ approach }}_responses,
@@ -233,7 +232,7 @@ counted_by_person as (
     from judged
     group by
         as_of,
-        person_key
+        person_id
 
 ),
 
@@ -242,7 +241,7 @@ persuasion_responses as (
     select
         people.as_of,
         people.person_id,
-        counted.* exclude (as_of, person_key),
+        counted.* exclude (as_of, person_id),
         case
             when what_weeks_know.knows_clicks and what_weeks_know.knows_orders then 'clicks and orders'
             when what_weeks_know.knows_clicks then 'clicks'
@@ -252,7 +251,7 @@ persuasion_responses as (
     from counted_by_person as counted
     inner join people
         on counted.as_of = people.as_of
-        and counted.person_key = people.person_key
+        and counted.person_id = people.person_id
     inner join what_weeks_know
         on counted.as_of = what_weeks_know.as_of
 
