@@ -25,9 +25,17 @@ identities as (
 
 ),
 
+{# Addresses are made comparable where they are looked at: few contacts refused. #}
 contacts as (
 
-    select * from {{ ref('stg_contacts') }}
+    select
+        contact_id,
+        email,
+        country,
+        is_deleted,
+        valid_from,
+        valid_to
+    from {{ ref('stg_contacts') }}
 
 ),
 
@@ -81,7 +89,7 @@ refused_addresses_{{ loop.index }} as (
 
     select
         weeks.as_of,
-        contacts.email_normalized,
+        {{ comparable_email('contacts.email') }} as email_normalized,
         coalesce(
             bool_or(greatest(said.withdrawn_at, said.objected_at) >= coalesce(said.granted_at, timestamp '0001-01-01')),
             false
@@ -97,14 +105,9 @@ refused_addresses_{{ loop.index }} as (
         on identities.identity_id = contacts.contact_id
         and {{ is_valid_at('contacts', 'weeks.as_of_at') }}
     where
-        contacts.email_normalized is not null
-        and (
-            said.is_contact_refused_by_now
-            or greatest(said.withdrawn_at, said.objected_at) >= coalesce(said.granted_at, timestamp '0001-01-01')
-        )
-    group by
-        weeks.as_of,
-        contacts.email_normalized
+        said.is_contact_refused_by_now
+        or greatest(said.withdrawn_at, said.objected_at) >= coalesce(said.granted_at, timestamp '0001-01-01')
+    group by 1, 2
 
 ),
 {%- endif %}

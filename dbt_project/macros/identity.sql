@@ -81,3 +81,8 @@
 {% macro acting_identity_id(relation) -%}
     coalesce({{ relation }}.contact_id, {{ relation }}.user_id, {{ relation }}.device_id)
 {%- endmacro %}
+
+{# An address as it is compared with others. #}
+{% macro comparable_email(email) -%}
+    nullif(lower(trim({{ email }})), '')
+{%- endmacro %}

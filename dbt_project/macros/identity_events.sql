@@ -2,7 +2,7 @@
 
 {# What the rows depend on besides the days. The number rises with what is counted. #}
 {% macro identity_event_rules() -%}
-    {{ return(local_md5(tojson([1, identity_day_rules()]))) }}
+    {{ return(as_number(local_md5(tojson([1, identity_day_rules()])))) }}
 {%- endmacro %}
 
 {# The weeks to build that can go on from the week before, as dates in SQL: it stands in this table, counted by today's

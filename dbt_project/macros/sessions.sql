@@ -80,9 +80,14 @@
         {{ return([]) }}
     {% endif %}
     {% set days = run_query("select day from (" ~ days_of_sessions(all_days) ~ ") as days order by day").columns[0].values() | list %}
+    {% if not days %}
+        {{ return([]) }}
+    {% endif %}
+    {# Counted between those days: over all of history this took longer than a week's sessions. #}
     {% set span = run_query(
         "select count(*), date_diff('day', min(occurred_at), max(occurred_at)) + 1 from " ~ source('raw', 'events')
         ~ " where " ~ is_web_event()
+        ~ " and occurred_at >= date '" ~ days | first ~ "' and occurred_at < date '" ~ days | last ~ "' + 1"
     ).rows[0] %}
     {% set days_together = [2, ((span[1] or 1) | int * web_events_at_a_time()) // ([span[0] | int, 1] | max)] | max %}
     {% set chunks = [] %}

@@ -18,8 +18,9 @@ weeks as (
 
 ),
 
-{# Whom chance put into a group: as messages tell, and as our own audiences drew them in earlier runs. #}
-assigned as (
+{# Whom chance put into a group: as messages tell, and as our own audiences drew them in earlier runs. Read twice, each time
+   as far back as is needed, rather than kept: most messages of a company may be part of some trial. #}
+assigned as not materialized (
 
     select
         contact_id,
@@ -31,6 +32,7 @@ assigned as (
     where
         treatment_group in ('treatment', 'control')
         and message_action in ('sent', 'delivered', 'withheld')
+        and occurred_at >= (select min(history_from_at) from weeks)
 
     union all
 
@@ -55,6 +57,7 @@ recent_campaigns as (
     inner join weeks
         on assigned.occurred_at >= weeks.recent_at
         and assigned.occurred_at < weeks.complete_at
+    where assigned.occurred_at >= (select min(recent_at) from weeks)
 
 ),
 

@@ -210,5 +210,5 @@ select
     {%- endfor %}
     active_days,
     last_event_at,
-    '{{ identity_event_rules() }}' as event_rules
+    {{ identity_event_rules() }} as event_rules
 from identity_totals

@@ -14,7 +14,7 @@ stated as (
         created_at,
         updated_at,
         email,
-        nullif(lower(trim(email)), '') as email_normalized,
+        {{ comparable_email('email') }} as email_normalized,
         phone,
         first_name,
         last_name,
