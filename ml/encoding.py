@@ -226,11 +226,7 @@ class CategoryEncoding:
 
     def columns(self, column: pl.Series) -> list[NDArray[np.float32]]:
         """Encode a column: one array per name."""
-        text = column.cast(pl.String)
-        rest, missing = len(self.levels), len(self.levels) + 1
-        codes = text.cast(pl.Enum(self.levels), strict=False).to_physical().cast(pl.Int64).fill_null(rest).to_numpy()
-        if text.null_count():
-            codes = np.where(text.is_null().to_numpy(), missing, codes)
+        codes, missing = level_places(column, self.levels), len(self.levels) + 1
         shares = [*self.shares, *([self.other_share] if self.other_share is not None else [])]
         columns = []
         for code, share in enumerate(shares):
@@ -244,6 +240,13 @@ class CategoryEncoding:
     def encode(self, column: pl.Series) -> NDArray[np.float32]:
         """Encode a column to (rows, len(names))."""
         return np.column_stack(self.columns(column))
+
+
+def level_places(column: pl.Series, levels: Sequence[str]) -> NDArray[np.int64]:
+    """Which level each row has: its place among `levels`, then one place for all others, then one for none."""
+    text = column.cast(pl.String)
+    places = text.cast(pl.Enum(levels), strict=False).to_physical().cast(pl.Int64).fill_null(len(levels)).to_numpy()
+    return np.where(text.is_null().to_numpy(), len(levels) + 1, places) if text.null_count() else places
 
 
 def _reshaped(

@@ -173,6 +173,7 @@ class Preparation(BaseEstimator):
             ValueError: A column is missing.
         """
         needed = self._needed(features)
+        order = None if order is None or np.array_equal(order, np.arange(len(order))) else order
 
         def part(start: int) -> NDArray[np.float32]:
             rows = slice(start, start + CHUNK_ROWS)
