@@ -314,13 +314,19 @@ def _has_a_part_of_its_own(encoding: Encoding) -> bool:
 
 
 def _first_of_its_kind(encoded: NDArray[np.float32]) -> NDArray[np.int64]:
-    centred = encoded.astype(np.float64) - encoded.mean(axis=0, dtype=np.float64)
-    spread = np.sqrt((centred**2).mean(axis=0))
-    varying = np.flatnonzero(spread > 1e-9)
-    standardized = centred[:, varying] / spread[varying]
+    standardized = np.empty(encoded.shape, order="F")
+    varying = []
+    for position, column in enumerate(encoded.T):
+        place = standardized[:, len(varying)]  # written again where the column does not vary
+        np.subtract(column, column.mean(dtype=np.float64), out=place)
+        spread = np.sqrt(np.square(place).mean())
+        if spread > 1e-9:
+            place /= spread
+            varying.append(position)
+    standardized = standardized[:, : len(varying)]
     is_same = np.abs(standardized.T @ standardized / len(encoded)) >= SAME_FROM
     kept: list[int] = []
     for column in range(len(varying)):
         if not is_same[column, kept].any():
             kept.append(column)
-    return varying[kept].astype(np.int64)
+    return np.array(varying, dtype=np.int64)[kept]
