@@ -314,8 +314,8 @@ def _has_a_part_of_its_own(encoding: Encoding) -> bool:
 
 
 def _first_of_its_kind(encoded: NDArray[np.float32]) -> NDArray[np.int64]:
-    standardized = np.empty(encoded.shape, order="F")
-    varying = []
+    standardized: NDArray[np.float64] = np.empty(encoded.shape, order="F")
+    varying: list[int] = []
     for position, column in enumerate(encoded.T):
         place = standardized[:, len(varying)]  # written again where the column does not vary
         np.subtract(column, column.mean(dtype=np.float64), out=place)
