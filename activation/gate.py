@@ -55,8 +55,8 @@ class Gate:
         self._as_of_at = as_of_at
         self._tables = tables or Tables()
         self._terms: list[Terms] = []
+        self._is_numbered = self._is_gathered = False
         missing = make_tables(connection)
-        self._number_people()
         connection.execute(
             "create or replace temp table gate_considered (audience smallint, person integer, persona_id varchar)"
         )
@@ -65,14 +65,9 @@ class Gate:
         self._judging = Judging(connection, self._terms, rules)
 
     def _number_people(self) -> None:
-        """Numbers in the place of ids: ten million rows of them fit where ten million texts do not."""
-        self._connection.execute(
-            "create or replace temp table gate_people as "
-            f"select cast(row_number() over (order by person_id) as integer) as person, person_id, persona_id from ("
-            f"select person_id, cast(null as varchar) as persona_id from {self._tables.contactability} "
-            "where as_of = $as_of group by person_id)",
-            {"as_of": self._as_of},
-        )
+        """Number everybody whom the week decided on, if nobody was made known before."""
+        if not self._is_numbered:
+            self.know("select null::ubigint as person_id, null::varchar as persona_id where false")
 
     def know(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Make people known who may be considered, with their personas.
@@ -83,17 +78,24 @@ class Gate:
             sql: Gives person_id and persona_id (nullable), a person once.
             parameters: Of `sql`.
         """
+        earlier = "gate_people" if self._is_numbered else f"({self._people_of_week()})"
+        # Numbers in the place of ids: ten million rows of them fit where ten million texts do not.
         self._connection.execute(
-            f"create or replace temp table gate_known as select person_id, "
-            f"cast(any_value(persona_id) as varchar) as persona_id from ({sql}) group by person_id",
-            dict(parameters or {}),
-        )
-        self._connection.execute(
-            "create or replace temp table gate_people as "
+            f"create or replace temp table gate_people as with known as (select person_id, "
+            f"cast(any_value(persona_id) as varchar) as persona_id from ({sql}) group by person_id) "
             "select cast(row_number() over (order by person_id) as integer) as person, person_id, persona_id from ("
             "select coalesce(p.person_id, k.person_id) as person_id, "
             "coalesce(k.persona_id, p.persona_id) as persona_id "
-            "from gate_people as p full join gate_known as k on k.person_id = p.person_id)"
+            f"from {earlier} as p full join known as k on k.person_id = p.person_id)",
+            dict(parameters or {}),
+        )
+        self._is_numbered = True
+
+    def _people_of_week(self) -> str:
+        """SQL for everybody whom the week decided on, a person once."""
+        return (
+            f"select person_id, cast(null as varchar) as persona_id from {self._tables.contactability} "
+            f"where as_of = {text_literal(self._as_of.isoformat())}::date group by person_id"
         )
 
     def consider(self, terms: Terms, condition: str, parameters: Mapping[str, Any] | None = None) -> None:
@@ -105,6 +107,7 @@ class Gate:
             condition: SQL about `p.person_id` and `p.persona_id`, a truth value.
             parameters: Of `condition`.
         """
+        self._number_people()
         known = [one.key for one in self._terms]
         if terms.key in known:
             number = known.index(terms.key)
@@ -137,6 +140,7 @@ class Gate:
             members: SQL that gives segment_id and person_id.
             parameters: Of `members`.
         """
+        self._number_people()
         first = len(self._terms)
         self._terms += terms
         numbers = ", ".join(f"({first + place}, {text_literal(one.key)})" for place, one in enumerate(terms))
@@ -157,6 +161,8 @@ class Gate:
         Raises:
             GateError: Somebody was decided on twice.
         """
+        self._number_people()
+        self._is_gathered = False
         for terms in self._terms:
             self._permissions.look_up(terms)
         self._judging.judge(self._permissions)
@@ -213,15 +219,10 @@ class Gate:
         number = self._number(key)
         terms = self._terms[number]
         connection = self._connection
+        self._gather_approved()
         connection.execute(
-            """
-            create or replace temp table gate_approved as
-            select p.person_id, j.persona_id, g.identifier, g.contact_id, g.consent_reason, g.consent_recorded_at
-            from gate_judged as j
-            inner join gate_people as p on p.person = j.person
-            inner join gate_permissions as g on g.permission = j.permission and g.person = j.person
-            where j.audience = ? and j.refusal is null and g.refusal is null
-            """,
+            "create or replace temp table gate_approved as "
+            "select * exclude (audience) from gate_all_approved where audience = ?",
             [number],
         )
         relation = f"gate_sealed_{number}"
@@ -246,6 +247,23 @@ class Gate:
             mapping=mapping,
             decision=decision,
         )
+
+    def _gather_approved(self) -> None:
+        """Look up whoever passed once for all audiences, since they were last judged."""
+        if self._is_gathered:
+            return
+        self._connection.execute(
+            """
+            create or replace temp table gate_all_approved as
+            select j.audience, p.person_id, j.persona_id, g.identifier, g.contact_id, g.consent_reason,
+                g.consent_recorded_at
+            from gate_judged as j
+            inner join gate_people as p on p.person = j.person
+            inner join gate_permissions as g on g.permission = j.permission and g.person = j.person
+            where j.refusal is null and g.refusal is null
+            """
+        )
+        self._is_gathered = True
 
     def seal_nobody(self, key: str, destination: str, purpose: str, channel: str) -> GatedAudience:
         """Seal an audience that does not go to a destination any more: nobody shall be there, whoever is has to leave.

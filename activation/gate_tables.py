@@ -69,23 +69,26 @@ def write_decisions(
     Whom chance put where is kept in `activation.experiment_people`, which only ever grows.
     """
     connection.execute("delete from activation.audiences where as_of = ?", [as_of])
-    for number, one in enumerate(terms):
-        # An audience at a time: so the table is in an order that tells where to look, without being sorted.
-        connection.execute(
-            f"""
-            insert into activation.audiences
-            select $as_of, $key, p.person_id, j.persona_id, j.refusal is null,
-                coalesce(j.refusal, g.consent_reason, '{NOT_DECIDED}'), g.consent_recorded_at
-            from gate_judged as j
-            inner join gate_people as p on p.person = j.person
-            left join gate_permissions as g on g.permission = j.permission and g.person = j.person
-            where j.audience = {number}
-            """,
-            {"as_of": as_of, "key": one.key},
-        )
+    names = pl.DataFrame(
+        {"audience": range(len(terms)), "key": [one.key for one in terms]},
+        schema={"audience": pl.Int16, "key": pl.String},
+    )
+    connection.register("names", names.to_arrow())
+    # An audience after the other, so that the table is in an order that tells where to look.
+    connection.execute(
+        f"""
+        insert into activation.audiences
+        select $as_of, k.key, p.person_id, j.persona_id, j.refusal is null,
+            coalesce(j.refusal, g.consent_reason, '{NOT_DECIDED}'), g.consent_recorded_at
+        from gate_judged as j
+        inner join names as k on k.audience = j.audience
+        inner join gate_people as p on p.person = j.person
+        left join gate_permissions as g on g.permission = j.permission and g.person = j.person
+        order by j.audience
+        """,
+        {"as_of": as_of},
+    )
     if any(one.experiment for one in terms):
-        names = pl.DataFrame({"audience": range(len(terms)), "key": [one.key for one in terms]})
-        connection.register("names", names.to_arrow())
         connection.execute(
             """
             insert into activation.experiment_people
@@ -100,4 +103,4 @@ def write_decisions(
             """,
             {"as_of": as_of, "at": as_of_at},
         )
-        connection.unregister("names")
+    connection.unregister("names")

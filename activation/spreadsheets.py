@@ -6,6 +6,8 @@ Here belongs how such text is made harmless. Addresses are left out instead, bec
 import polars as pl
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+SURELY_HARMLESS_FROM = chr(ord(max(_FORMULA)) + 1)
+"""No text that is not below this is one that a spreadsheet would run."""
 
 
 def is_formula(text: pl.Expr) -> pl.Expr:

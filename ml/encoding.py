@@ -75,6 +75,12 @@ def _straightness(ordered: NDArray[np.float64], quantiles: NDArray[np.float64]) 
     return float(((ordered - ordered.mean()) * quantiles).mean() / spread / quantiles.std()) if spread > 0 else 0.0
 
 
+def _flag_column(is_set: NDArray[np.bool_], share: float, weight: np.float32 | None = None) -> NDArray[np.float32]:
+    """`_standardized_flag` of many people, who get one of two numbers."""
+    no, yes = _standardized_flag(np.array([False, True]), share) * (np.float32(1) if weight is None else weight)
+    return np.where(is_set, yes, no)
+
+
 def finite_floats(column: pl.Series) -> NDArray[np.float64]:
     """Read a number or flag column as floats, NaN where it is null, NaN or infinite.
 
@@ -87,6 +93,12 @@ def finite_floats(column: pl.Series) -> NDArray[np.float64]:
     values = column.cast(pl.Float64).to_numpy().astype(np.float64, copy=True)
     values[~np.isfinite(values)] = np.nan
     return values
+
+
+def _floats_and_gaps(column: pl.Series) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Floats that nobody else writes to or may be written to, and which of them are null, NaN or infinite."""
+    values = column.cast(pl.Float64).to_numpy()
+    return values, ~np.isfinite(values)
 
 
 @dataclass(frozen=True)
@@ -129,19 +141,27 @@ class NumberEncoding:
     def standardize(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Winsorize, change the shape if it is changed, and standardize; NaN stays NaN."""
         drawn_in = np.clip(values, self.low, self.high)
-        return (_reshaped(drawn_in, self.shape, self.unit, self.power) - self.mean) / self.scale
+        shaped = _reshaped(drawn_in, self.shape, self.unit, self.power, self.low >= 0)
+        shaped -= self.mean
+        shaped /= self.scale
+        return shaped
+
+    def columns(self, column: pl.Series) -> list[NDArray[np.float32]]:
+        """Encode a column: one array per name."""
+        values, is_missing = _floats_and_gaps(column)
+        number = self.standardize(values).astype(np.float32)
+        number[is_missing] = 0.0
+        columns = [number]
+        if self.any_share is not None:
+            number *= _HALF_A_VOTE
+            columns.append(_flag_column(~is_missing & (values != 0), self.any_share, _HALF_A_VOTE))
+        if self.missing_share is not None:
+            columns.append(_flag_column(is_missing, self.missing_share, MISSING_WEIGHT))
+        return columns
 
     def encode(self, column: pl.Series) -> NDArray[np.float32]:
         """Encode a column to (rows, len(names))."""
-        values = finite_floats(column)
-        is_missing = np.isnan(values)
-        columns = [np.where(is_missing, 0.0, self.standardize(values)).astype(np.float32)]
-        if self.any_share is not None:
-            columns.append(_standardized_flag(~is_missing & (values != 0), self.any_share))
-            columns = [column * _HALF_A_VOTE for column in columns]
-        if self.missing_share is not None:
-            columns.append(_standardized_flag(is_missing, self.missing_share) * MISSING_WEIGHT)
-        return np.column_stack(columns)
+        return np.column_stack(self.columns(column))
 
 
 @dataclass(frozen=True)
@@ -163,14 +183,18 @@ class FlagEncoding:
         """Names of the encoded columns."""
         return [self.feature, *([f"{self.feature}:missing"] if self.missing_share is not None else [])]
 
+    def columns(self, column: pl.Series) -> list[NDArray[np.float32]]:
+        """Encode a column: one array per name."""
+        values, is_missing = _floats_and_gaps(column)
+        flag = _flag_column(values > 0, self.share)
+        flag[is_missing] = 0.0
+        if self.missing_share is None:
+            return [flag]
+        return [flag, _flag_column(is_missing, self.missing_share, MISSING_WEIGHT)]
+
     def encode(self, column: pl.Series) -> NDArray[np.float32]:
         """Encode a column to (rows, len(names))."""
-        values = finite_floats(column)
-        is_missing = np.isnan(values)
-        columns = [np.where(is_missing, np.float32(0), _standardized_flag(values > 0, self.share))]
-        if self.missing_share is not None:
-            columns.append(_standardized_flag(is_missing, self.missing_share) * MISSING_WEIGHT)
-        return np.column_stack(columns)
+        return np.column_stack(self.columns(column))
 
 
 @dataclass(frozen=True)
@@ -200,27 +224,39 @@ class CategoryEncoding:
         missing_name = [f"{self.feature}:missing"] if self.missing_share is not None else []
         return [*(f"{self.feature}={level}" for level in self.levels), *other_name, *missing_name]
 
+    def columns(self, column: pl.Series) -> list[NDArray[np.float32]]:
+        """Encode a column: one array per name."""
+        codes, missing = level_places(column, self.levels), len(self.levels) + 1
+        shares = [*self.shares, *([self.other_share] if self.other_share is not None else [])]
+        columns = []
+        for code, share in enumerate(shares):
+            of_code = ((np.arange(missing + 1) == code) - share) / np.sqrt(share)
+            of_code[missing] = 0.0
+            columns.append(of_code.astype(np.float32).take(codes, mode="clip"))
+        if self.missing_share is not None:
+            columns.append(_flag_column(codes == missing, self.missing_share, MISSING_WEIGHT))
+        return columns
+
     def encode(self, column: pl.Series) -> NDArray[np.float32]:
         """Encode a column to (rows, len(names))."""
-        text = column.cast(pl.String)
-        is_missing = text.is_null().to_numpy()
-        rest = len(self.levels)
-        codes = text.replace_strict(
-            list(self.levels), list(range(rest)), default=pl.lit(rest), return_dtype=pl.Int32
-        ).to_numpy()
-        shares = [*self.shares, *([self.other_share] if self.other_share is not None else [])]
-        columns = [
-            np.where(is_missing, np.float32(0), ((codes == code) - share) / np.sqrt(share)).astype(np.float32)
-            for code, share in enumerate(shares)
-        ]
-        if self.missing_share is not None:
-            columns.append(_standardized_flag(is_missing, self.missing_share) * MISSING_WEIGHT)
-        return np.column_stack(columns)
+        return np.column_stack(self.columns(column))
 
 
-def _reshaped(values: NDArray[np.float64], shape: Shape, unit: float, power: float) -> NDArray[np.float64]:
+def level_places(column: pl.Series, levels: Sequence[str]) -> NDArray[np.int64]:
+    """Which level each row has: its place among `levels`, then one place for all others, then one for none."""
+    text = column.cast(pl.String)
+    places = text.cast(pl.Enum(levels), strict=False).to_physical().cast(pl.Int64).fill_null(len(levels)).to_numpy()
+    return np.where(text.is_null().to_numpy(), len(levels) + 1, places) if text.null_count() else places
+
+
+def _reshaped(
+    values: NDArray[np.float64], shape: Shape, unit: float, power: float, is_positive: bool = False
+) -> NDArray[np.float64]:
+    """Change the shape; of values none of which is below zero half of the work is enough."""
     if shape == "signed log":
-        return _signed_log(values, unit)
+        return np.log1p(values / unit) if is_positive else _signed_log(values, unit)
+    if shape == "Yeo-Johnson" and is_positive and power != 0:
+        return ((values / unit + 1) ** power - 1) / power
     return _yeo_johnson(values, unit, power) if shape == "Yeo-Johnson" else values
 
 
@@ -245,15 +281,19 @@ class AnswerEncoding:
         """Names of the encoded columns."""
         return [self.feature]
 
-    def encode(self, column: pl.Series) -> NDArray[np.float32]:
-        """Encode a column to (rows, 1)."""
+    def columns(self, column: pl.Series) -> list[NDArray[np.float32]]:
+        """Encode a column: one array."""
         if self.yes is None:
             values = finite_floats(column)
             is_missing, is_yes = np.isnan(values), values > 0
         else:
             is_missing = column.is_null().to_numpy()
             is_yes = (column.cast(pl.String) == self.yes).fill_null(False).to_numpy()
-        return np.where(is_missing, 0.0, is_yes - self.share).astype(np.float32)[:, None]
+        return [np.where(is_missing, 0.0, is_yes - self.share).astype(np.float32)]
+
+    def encode(self, column: pl.Series) -> NDArray[np.float32]:
+        """Encode a column to (rows, 1)."""
+        return self.columns(column)[0][:, None]
 
 
 Encoding = NumberEncoding | AnswerEncoding | FlagEncoding | CategoryEncoding

@@ -32,6 +32,8 @@ PREPARED_ROWS = 20_000
 """Rows that scales are learned from: coefficients make up for a scale that is a little off, and half of the time of a
 fit went into scales learned from 50,000."""
 
+WIDENED_ROWS = 1_024
+
 
 class LogisticClassifier(BaseEstimator):
     """L2 logistic regression on prepared columns; a missing value is the mean, with a column of its own.
@@ -92,8 +94,12 @@ class LogisticClassifier(BaseEstimator):
         return self.preparation_.transform(features)
 
     def encoded_log_odds(self, matrix: NDArray[np.float32]) -> Floats:
-        """Predict from prepared rows."""
-        return matrix.astype(np.float64) @ self.coefficients_ + self.intercept_
+        """Predict from prepared rows, some at a time: as many as stay near the processor with twice the digits."""
+        said = np.empty(len(matrix))
+        for start in range(0, len(matrix), WIDENED_ROWS):
+            rows = slice(start, start + WIDENED_ROWS)
+            said[rows] = matrix[rows].astype(np.float64) @ self.coefficients_
+        return said + self.intercept_
 
     def to_state(self) -> FittedState:
         """Give the fitted state as plain data."""

@@ -17,11 +17,13 @@ from threadpoolctl import threadpool_limits
 
 from ml.made_ahead import made_ahead
 from ml.people_order import hash_sample
-from ml.preparation import CHUNK_ROWS, Preparation
+from ml.preparation import BLOCK_ROWS, Preparation
 
 REASONS = 3
 SAMPLE = 50_000
 SAMPLE_SEED = 13
+WEIGHED_ROWS = 2_048
+"""People whose columns are weighed at once: so few stay near the processor."""
 REASON_COLUMNS = tuple(f"deciding_feature_{number}" for number in range(1, REASONS + 1))
 
 
@@ -123,35 +125,33 @@ def deciding_features(preparation: Preparation, features: pl.DataFrame, placed: 
         # One row of weights per pair of personas: what is left to do per person is one multiplication and one sum.
         own = _places(scales, placed["persona_id"])
         rival = _places(scales, placed["runner_up_persona_id"])
-        order = (
-            placed.select("person_id")
-            .join(
-                features.select("person_id").with_row_index("__row"),
-                on="person_id",
-                how="left",
-                maintain_order="left",
-            )["__row"]
-            .to_numpy()
-        )
         weights, offsets = _pair_weights(scales)
         best = np.empty((placed.height, shown), dtype=np.int64)
-        needed = features.select(preparation.features_)
+        needed = _in_order_of(placed["person_id"], features.select("person_id", *preparation.features_))
         pairs = own * len(scales.personas) + rival
 
-        def strongest(start: int) -> NDArray[np.int64]:
-            rows = slice(start, start + CHUNK_ROWS)
-            encoded = preparation.encode(needed[order[rows]])
-            spoken = _by_feature(encoded * weights[pairs[rows]] - offsets[pairs[rows]], scales)
-            return _largest(spoken, shown)
+        def tell(start: int) -> None:
+            encoded = preparation.encode(needed[start : start + BLOCK_ROWS])
+            for first in range(0, len(encoded), WEIGHED_ROWS):
+                some = encoded[first : first + WEIGHED_ROWS]
+                rows = slice(start + first, start + first + len(some))
+                spoken = _by_feature(some * weights[pairs[rows]] - offsets[pairs[rows]], scales)
+                best[rows] = _largest(spoken, shown)
 
-        starts = range(0, placed.height, CHUNK_ROWS)
-        for start, found in zip(starts, made_ahead(strongest, starts), strict=True):
-            best[start : start + len(found)] = found
+        for _ in made_ahead(tell, range(0, placed.height, BLOCK_ROWS)):
+            pass
     columns = {
         column: names.gather(best[:, place]) if place < shown else pl.Series([None] * placed.height, dtype=pl.String)
         for place, column in enumerate(REASON_COLUMNS)
     }
     return placed.with_columns(**columns)
+
+
+def _in_order_of(people: pl.Series, features: pl.DataFrame) -> pl.DataFrame:
+    """The features of these people, a row each; where they come in that order already, nothing is copied."""
+    if features["person_id"].equals(people):
+        return features
+    return people.to_frame().join(features, on="person_id", how="left", maintain_order="left")
 
 
 def _pair_weights(scales: PersonaScales) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

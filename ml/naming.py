@@ -13,9 +13,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ml.catalogue import CATALOGUE_COLUMNS, Kind
-from ml.encoding import CategoryEncoding, NumberEncoding, finite_floats, learn_encoding
+from ml.encoding import CategoryEncoding, NumberEncoding, finite_floats, learn_encoding, level_places
 from ml.made_ahead import made_ahead
 from ml.people_order import hash_sample
+from ml.preparation import BLOCK_ROWS
 
 SCALE_SAMPLE = 100_000
 """People that the scales of effect sizes are learned from."""
@@ -129,39 +130,44 @@ def _compare(
     encoding = learn_encoding(sample, kind)
     if encoding is None:
         return []
-    if isinstance(encoding, NumberEncoding):
-        values = finite_floats(column)
-        means, base, known = _means(values, groups, people)
-        standardized, base_standardized, _ = _means(encoding.standardize(values), groups, people)
-        return [(None, means, base, standardized - base_standardized, known)]
     if isinstance(encoding, CategoryEncoding):
-        text = column.cast(pl.String)
-        has_value = text.is_not_null().to_numpy()
-        indicators: dict[str | None, NDArray[np.float64]] = {
-            level: np.where(has_value, (text == level).fill_null(False).to_numpy(), np.nan) for level in encoding.levels
-        }
-    else:
-        values = finite_floats(column)
-        indicators = {None: np.where(np.isnan(values), np.nan, values > 0)}
-    compared: list[Comparison] = []
-    for level, indicator in indicators.items():
-        shares, base, known = _means(indicator, groups, people)
-        spread = np.sqrt(base * (1 - base))
-        compared.append((level, shares, base, (shares - base) / spread if spread > 0 else np.zeros(len(people)), known))
-    return compared
+        places = level_places(column, encoding.levels)
+        counts = np.bincount(
+            groups * (len(encoding.levels) + 2) + places, minlength=len(people) * (len(encoding.levels) + 2)
+        )
+        table = counts.reshape(len(people), -1)
+        known = people - table[:, -1]
+        return [_compare_shares(level, table[:, place], known) for place, level in enumerate(encoding.levels)]
+    values = finite_floats(column)
+    absent = np.isnan(values)
+    known = people - np.bincount(groups[absent], minlength=len(people)) if absent.any() else people
+    if not isinstance(encoding, NumberEncoding):
+        return [_compare_shares(None, np.bincount(groups[values > 0], minlength=len(people)), known)]
+    standardized = np.empty_like(values)
+    for start in range(0, len(values), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        standardized[rows] = encoding.standardize(values[rows])
+    values[absent], standardized[absent] = 0.0, 0.0
+    means, base = _means(values, groups, known)
+    standardized_means, standardized_base = _means(standardized, groups, known)
+    return [(None, means, base, standardized_means - standardized_base, known)]
+
+
+def _compare_shares(level: str | None, counts: NDArray[np.int64], known: NDArray[np.int64]) -> Comparison:
+    """The same of a flag or level, by how many of each persona have it."""
+    shares = np.divide(counts, known, out=np.full(len(known), np.nan), where=known > 0)
+    base = float(counts.sum() / known.sum())
+    spread = np.sqrt(base * (1 - base))
+    return level, shares, base, (shares - base) / spread if spread > 0 else np.zeros(len(known)), known
 
 
 def _means(
-    values: NDArray[np.float64], groups: NDArray[np.int64], people: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], float, NDArray[np.int64]]:
-    """Mean of those with a value: in each group (NaN if none has one), and over all; how many have one."""
-    known = people
-    if (absent := np.isnan(values)).any():
-        known = people - np.bincount(groups[absent], minlength=len(people))
-        values = np.where(absent, 0.0, values)
-    sums = np.bincount(groups, weights=values, minlength=len(people))
-    means = np.divide(sums, known, out=np.full(len(people), np.nan), where=known > 0)
-    return means, float(sums.sum() / known.sum()), known
+    values: NDArray[np.float64], groups: NDArray[np.int64], known: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], float]:
+    """Mean of those with a value, whose number is `known`: in each group (NaN if none has one), and over all."""
+    sums = np.bincount(groups, weights=values, minlength=len(known))
+    means = np.divide(sums, known, out=np.full(len(known), np.nan), where=known > 0)
+    return means, float(sums.sum() / known.sum())
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,10 @@ from ml.made_ahead import made_ahead
 from ml.people_order import hash_sample
 
 CHUNK_ROWS = 65_536
-"""Rows that are worked on at once; what is in memory does not grow with the number of people."""
+"""Rows that are handed on at once; what is in memory does not grow with the number of people."""
+BLOCK_ROWS = 16_384
+"""Rows that are worked on at once, a part of `CHUNK_ROWS`: their columns stay near the processor, and so small a matrix
+takes memory that is there already instead of new one that has to be cleared first."""
 
 
 class Preparation(BaseEstimator):
@@ -143,9 +146,15 @@ class Preparation(BaseEstimator):
         Raises:
             ValueError: A column is missing.
         """
+        needed = self._needed(features)
         matrix = np.empty((features.height, self.n_columns_), dtype=np.float32)
-        for start, part in self.transform_chunks(features):
-            matrix[start : start + len(part)] = part
+
+        def fill(start: int) -> None:
+            rows = slice(start, start + CHUNK_ROWS)
+            self._transform_into(matrix[rows], needed[rows])
+
+        for _ in made_ahead(fill, range(0, features.height, CHUNK_ROWS)):
+            pass
         return matrix
 
     def transform_chunks(
@@ -163,18 +172,32 @@ class Preparation(BaseEstimator):
         Raises:
             ValueError: A column is missing.
         """
-        missing = [name for name in self.features_ if name not in features.columns]
-        if missing:
-            raise ValueError(f"the features lack columns that the model was fitted on: {missing}")
-        needed = features.select(self.features_)
+        needed = self._needed(features)
+        order = None if order is None or np.array_equal(order, np.arange(len(order))) else order
 
         def part(start: int) -> NDArray[np.float32]:
             rows = slice(start, start + CHUNK_ROWS)
             chunk = needed[rows] if order is None else needed[order[rows]]
-            return self.combine(self.encode(chunk) if self.encodings_ else np.empty((chunk.height, 0)))
+            # Laid out in memory as `combine` does it, by which sums of many rows differ in their last digits.
+            matrix = np.empty(
+                (chunk.height, self.n_columns_), np.float32, order="F" if self.decorrelation_ is None else "C"
+            )
+            self._transform_into(matrix, chunk)
+            return matrix
 
         starts = range(0, features.height, CHUNK_ROWS)
         return zip(starts, made_ahead(part, starts), strict=True)
+
+    def _needed(self, features: pl.DataFrame) -> pl.DataFrame:
+        missing = [name for name in self.features_ if name not in features.columns]
+        if missing:
+            raise ValueError(f"the features lack columns that the model was fitted on: {missing}")
+        return features.select(self.features_)
+
+    def _transform_into(self, matrix: NDArray[np.float32], features: pl.DataFrame) -> None:
+        for start in range(0, features.height, BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            matrix[rows] = self._scores(self._encode(features[rows], self.kept_))
 
     def combine(self, encoded: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Make the matrix of rows whose columns are encoded already.
@@ -185,9 +208,10 @@ class Preparation(BaseEstimator):
         Returns:
             (rows, n_columns_).
         """
-        kept = encoded[:, self.kept_]
-        scores = kept if self.decorrelation_ is None else self.decorrelation_.transform(kept)
-        return scores.astype(np.float32, copy=False)
+        return self._scores(encoded[:, self.kept_]).astype(np.float32, copy=False)
+
+    def _scores(self, kept: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        return kept if self.decorrelation_ is None else self.decorrelation_.transform(kept)
 
     def _decorrelate(self, encoded: NDArray[np.float64], families: Mapping[str, str]) -> Decorrelation:
         """Fit one decorrelation, or one per family, put together to one whose components keep to their family."""
@@ -268,12 +292,19 @@ class Preparation(BaseEstimator):
         Returns:
             (rows, encoded columns), the columns of all `encodings_` side by side, each contiguous in memory.
         """
-        matrix = np.empty((features.height, sum(len(each.names) for each in self.encodings_)), np.float32, order="F")
-        start = 0
+        return self._encode(features, np.arange(sum(len(each.names) for each in self.encodings_)))
+
+    def _encode(self, features: pl.DataFrame, wanted: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Encode the wanted columns, named by their ascending positions among all."""
+        # A few rows more: columns a power of two apart would push each other out of the cache.
+        matrix = np.empty((features.height + 16, len(wanted)), np.float32, order="F")[: features.height]
+        place_of = {int(position): place for place, position in enumerate(wanted)}
+        position = 0
         for encoding in self.encodings_:
-            end = start + len(encoding.names)
-            matrix[:, start:end] = encoding.encode(features[encoding.feature])
-            start = end
+            for column in encoding.columns(features[encoding.feature]):
+                if (place := place_of.get(position)) is not None:
+                    matrix[:, place] = column
+                position += 1
         return matrix
 
 
@@ -283,13 +314,19 @@ def _has_a_part_of_its_own(encoding: Encoding) -> bool:
 
 
 def _first_of_its_kind(encoded: NDArray[np.float32]) -> NDArray[np.int64]:
-    centred = encoded.astype(np.float64) - encoded.mean(axis=0, dtype=np.float64)
-    spread = np.sqrt((centred**2).mean(axis=0))
-    varying = np.flatnonzero(spread > 1e-9)
-    standardized = centred[:, varying] / spread[varying]
+    standardized: NDArray[np.float64] = np.empty(encoded.shape, order="F")
+    varying: list[int] = []
+    for position, column in enumerate(encoded.T):
+        place = standardized[:, len(varying)]  # written again where the column does not vary
+        np.subtract(column, column.mean(dtype=np.float64), out=place)
+        spread = np.sqrt(np.square(place).mean())
+        if spread > 1e-9:
+            place /= spread
+            varying.append(position)
+    standardized = standardized[:, : len(varying)]
     is_same = np.abs(standardized.T @ standardized / len(encoded)) >= SAME_FROM
     kept: list[int] = []
     for column in range(len(varying)):
         if not is_same[column, kept].any():
             kept.append(column)
-    return varying[kept].astype(np.int64)
+    return np.array(varying, dtype=np.int64)[kept]

@@ -18,7 +18,7 @@ from ml.calibration import Calibration, ChosenCalibration, choose_calibration
 from ml.catalogue import Kind, inputs_of, require_one_week
 from ml.classifiers import ALGORITHMS, Algorithm, Classifier, log_odds
 from ml.evaluation import CalibrationLine, drift_in_words, evaluate, log_loss
-from ml.leakage import Suspect, find_suspects, in_words
+from ml.leakage import SCREENED_ROWS, Suspect, find_suspects, in_words
 from ml.linear_classifier import one_thread
 from ml.negative_sampling import drawn_in_words, prior_shift, weights_of
 from ml.people_order import hash_sample, person_fold
@@ -29,6 +29,7 @@ from ml.propensity_trials import (
     calibration_of,
     choose_algorithm,
     classifier_maker,
+    first_rows,
     fit_again,
     fit_to_measure,
     has_both_outcomes,
@@ -36,6 +37,7 @@ from ml.propensity_trials import (
     outcomes_of,
     run_trial,
     run_trials,
+    with_outcome,
 )
 from ml.temporal_validation import Split, measuring_split
 
@@ -73,7 +75,7 @@ def fit_propensity(
             outcome.
     """
     settings = settings or PropensitySettings()
-    known = training.filter(pl.col("outcome").is_not_null())
+    known = with_outcome(training)
     inputs = inputs_of(catalogue, known.columns, "is_propensity_input")
     hindrance = _hindrance(known, inputs, settings)
     if hindrance:
@@ -84,8 +86,9 @@ def fit_propensity(
     if not has_both_outcomes(outcomes[measuring.test], 2) or not has_both_outcomes(outcomes[measuring.learn], 1):
         return Abstention(f"too few outcomes to measure on: {measuring.in_words}", known.height, _positives(known))
 
-    learned_from = rows.filter(pl.Series(measuring.learn))
-    suspects = find_suspects(rows, inputs, learned_from, scored, settings.seed)
+    learned_from = first_rows(rows, measuring.learn, max(settings.measuring_rows, SCREENED_ROWS))
+    # Rows come in the order of the hash that samples are drawn by: the first of them are the sample of all.
+    suspects = find_suspects(rows.head(SCREENED_ROWS), inputs, learned_from, scored, settings.seed)
     inputs = _without(inputs, suspects, settings)
     blocked = _blocked(inputs, suspects, settings, known)
     if blocked:
@@ -104,7 +107,7 @@ def fit_propensity(
         measured = (measured_fit or threads.submit(fit_to_measure, make(algorithm), learned_from, settings)).result()
         final = final_fit.result() if final_fit else fit_again(measured, algorithm, make).fit(rows, outcomes_of(rows))
     chosen = calibration_of(trials, algorithm)
-    tested = rows.filter(pl.Series(measuring.test)).head(settings.measuring_rows)
+    tested = first_rows(rows, measuring.test, settings.measuring_rows)
     shift = prior_shift(rows)
     said = log_odds(measured, tested) + shift
     evaluation = {

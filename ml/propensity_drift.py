@@ -49,7 +49,9 @@ def training_references(training: pl.DataFrame, inputs: Mapping[str, Kind], seed
     Returns:
         One per input, of `SAMPLE` people at most.
     """
-    return learn_references(hash_sample(_as_if_not_drawn(training, seed), SAMPLE, seed), inputs)
+    told = [name for name in ("person_id", "as_of", "outcome", "sampled_at") if name in training.columns]
+    sample = hash_sample(_as_if_not_drawn(training.select(told).with_row_index("__row"), seed), SAMPLE, seed)
+    return learn_references(training.select(list(inputs))[sample["__row"]], inputs)
 
 
 def _as_if_not_drawn(training: pl.DataFrame, seed: int) -> pl.DataFrame:

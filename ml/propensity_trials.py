@@ -69,10 +69,10 @@ def run_trial(
     most = settings.comparison_rows
 
     def one(split: Split) -> tuple[NDArray[np.int64], Floats, Classifier]:
-        learned = rows.filter(pl.Series(split.learn)).head(most)
+        learned = first_rows(rows, split.learn, most)
         classifier = make(name).fit(learned, outcomes_of(learned))
-        tried = np.flatnonzero(split.test)[:most]
-        return tried, log_odds(classifier, rows[tried]) + prior_shift(rows), classifier
+        said = log_odds(classifier, first_rows(rows, split.test, most)) + prior_shift(rows)
+        return np.flatnonzero(split.test)[:most], said, classifier
 
     found = list(side_by_side(one, splits))
     row = np.concatenate([each[0] for each in found]) if found else np.empty(0, dtype=np.int64)
@@ -174,6 +174,16 @@ def _declared(inputs: dict[str, Kind], settings: PropensitySettings) -> dict[str
 def has_both_outcomes(outcomes: Floats, fewest: int) -> bool:
     """Whether there are at least so many of either outcome."""
     return min(outcomes.sum(), len(outcomes) - outcomes.sum()) >= fewest
+
+
+def with_outcome(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows whose outcome is known; where all are, the very same."""
+    return rows.filter(pl.col("outcome").is_not_null()) if rows["outcome"].null_count() else rows
+
+
+def first_rows(rows: pl.DataFrame, wanted: NDArray[np.bool_], most: int) -> pl.DataFrame:
+    """The first of the wanted rows; no others are copied."""
+    return rows.filter(pl.Series(wanted & (np.cumsum(wanted) <= most)))
 
 
 def outcomes_of(rows: pl.DataFrame) -> Floats:

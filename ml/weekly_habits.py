@@ -36,6 +36,8 @@ LEAST_SPREAD, MOST_SPREAD = 1e-3, 0.5
 """Bounds of the share of variance that is between people (1 / (1 + precision))."""
 MOST_COUNTED = 60
 """More of anything within a week says no more than so many."""
+JUDGED_ROWS = 16_384
+"""People who are judged at once."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,16 @@ def weekly_evidence(habits: Habits, recent: RecentBehaviour, people: pl.Series) 
         )
         .fill_null(0)
     )
-    evidence = np.take(habits.amount, _capped(week[recent.amount].to_numpy()), axis=0)
+    evidence = np.empty((len(people), habits.amount.shape[1]))
+    for start in range(0, len(people), JUDGED_ROWS):
+        rows = slice(start, start + JUDGED_ROWS)
+        evidence[rows] = _evidence_of(habits, recent, week[rows])
+    return evidence
+
+
+def _evidence_of(habits: Habits, recent: RecentBehaviour, week: pl.DataFrame) -> Matrix:
+    """The same of a few people, whose tables stay near the processor."""
+    evidence: Matrix = np.take(habits.amount, _capped(week[recent.amount].to_numpy()), axis=0)
     for name, names in recent.kinds.items():
         by_column, by_sum = habits.kinds[name]
         total = np.zeros(len(evidence), dtype=np.int64)

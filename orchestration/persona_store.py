@@ -179,16 +179,19 @@ class StandingModel:
 def read_features(
     connection: duckdb.DuckDBPyConnection, catalogue: pl.DataFrame, week: Week, purpose: Any
 ) -> pl.DataFrame:
-    """The feature rows of one week: person_id, as_of and the inputs for a purpose, by person."""
+    """The feature rows of one week: person_id, as_of and the inputs for a purpose, in no order."""
     inputs = inputs_of(catalogue, catalogue["feature"].to_list(), purpose)
-    return read_feature_columns(connection, list(inputs), week)
+    return _read_features(connection, list(inputs), week)
 
 
 def read_feature_columns(connection: duckdb.DuckDBPyConnection, names: list[str], week: Week) -> pl.DataFrame:
     """person_id, as_of and the named features of one week, by person."""
+    return _read_features(connection, names, week).sort("person_id")
+
+
+def _read_features(connection: duckdb.DuckDBPyConnection, names: list[str], week: Week) -> pl.DataFrame:
     columns = ", ".join(identifier(name) for name in ["person_id", "as_of", *dict.fromkeys(names)])
-    people = connection.execute(f"select {columns} from features.person_features where as_of = ?", [week.as_of]).pl()
-    return people.sort("person_id")
+    return connection.execute(f"select {columns} from features.person_features where as_of = ?", [week.as_of]).pl()
 
 
 def standing_model(

@@ -147,7 +147,7 @@ def _learn(
     connection.register("people", ids.with_row_index("person").to_arrow())
     try:
         messages = _messages(connection, workspace, week)
-        choices = connection.execute(CHOICES, [week.as_of]).pl()
+        choices = connection.execute(CHOICES, [week.as_of]).pl().sort("person")
     finally:
         connection.unregister("people")
     nobody_clicks = not messages["clicked"].any()
@@ -165,7 +165,7 @@ def _learn(
 
 
 def _messages(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week) -> pl.DataFrame:
-    """A row per message that people got so early that answers to it are complete."""
+    """A row per message that people got so early that answers to it are complete, person after person."""
     settings, timezone = workspace.settings.preferences, workspace.settings.timezone
     as_of_at = week.as_of_at(timezone)
     frame = connection.execute(
@@ -180,7 +180,7 @@ def _messages(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week:
         pl.col("channel", "content", "offer").cast(pl.Categorical),
         send_time=_named(frame["slot"], SLOTS),
         weekday=_named(frame["weekday"] - 1, WEEKDAYS),
-    )
+    ).sort("person")
 
 
 def _named(numbers: pl.Series, names: tuple[str, ...]) -> pl.Series:

@@ -145,7 +145,7 @@ def _run_target(asked: Asked, people: pl.DataFrame) -> tuple[TargetWeek, dict[st
     }
     frames = {"propensity_backtest": past, "propensity_models": rows_of_table("propensity_models", asked, models)}
     if isinstance(found, Abstention):
-        scored = eligible.select("person_id").with_columns(abstained_reason=pl.lit(found.reason))
+        scored = eligible.select(pl.col("person_id").sort()).with_columns(abstained_reason=pl.lit(found.reason))
         suspects = [asdict(one) for one in found.suspects]
         run |= {"abstained_reason": found.reason, "evaluation": _json(found.evaluation or {})}
         outcome = TargetWeek(name, people.height, eligible.height, found.reason, found.evaluation or {}, refit)
@@ -415,7 +415,7 @@ def _scores(asked: Asked, people: pl.DataFrame, reasons: pl.Series | None, score
     rows = rows_of_table("propensity_scores", asked, scored)
     if reasons is None:
         return rows
-    others = people.select("person_id", abstained_reason=reasons).filter(pl.col("abstained_reason").is_not_null())
+    others = people.select("person_id", abstained_reason=reasons).drop_nulls("abstained_reason").sort("person_id")
     return pl.concat([rows, rows_of_table("propensity_scores", asked, others)])
 
 
