@@ -22,7 +22,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-from orchestration.dbt_process import LENGTH_BYTES, SERVER_VARIABLE, Call
+from orchestration import dbt_server
+from orchestration.dbt_process import LENGTH_BYTES, SERVER_VARIABLE, Call, be_dbt
 from orchestration.dbt_server import dbt_kept_ready, next_call
 from orchestration.imports_ahead import LIBRARIES_FOR_NEW_ROWS, MODULES_OF_MODELS
 
@@ -46,7 +47,7 @@ def dbt_ready() -> Iterator[None]:
 
 @cache
 def _dbt_server() -> str:
-    kept = dbt_kept_ready({"PYTHONPATH": str(PROJECT)})
+    kept = dbt_kept_ready({"PYTHONPATH": str(PROJECT)}, __name__)
     kept.__enter__()
     _until_this_process_ends.append(kept)
     return os.environ.pop(SERVER_VARIABLE)
@@ -101,16 +102,28 @@ def _personae_server() -> str:
 
 def main() -> None:
     """Import what a run needs, and copy this process for each call until the tests' process ends."""
+    if len(sys.argv) > 2:  # the folder of dbt's server
+        return dbt_server.main(_be_dbt)
     for name in IMPORTED_BY_RUNS:
         importlib.import_module(name)
     from orchestration.cli import main as personae
+    from tests.one_thread import one_thread_per_database
 
+    one_thread_per_database()
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as listener:
         call = next_call(listener)
     if call is not None:
         os.setsid()
         _end_as(personae)
+
+
+def _be_dbt() -> None:
+    """Imported here, since DuckDB begins a thread when it is imported, which a copy would miss at its end."""
+    from tests.one_thread import one_thread_per_database
+
+    one_thread_per_database()
+    be_dbt()
 
 
 def _end_as(command: Callable[[], None]) -> None:

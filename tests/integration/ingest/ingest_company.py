@@ -62,7 +62,7 @@ class Company(WorkspaceBuilder):
     def __init__(self, folder: Path, database: str | None = None) -> None:
         super().__init__(folder)
         self.connection = duckdb.connect(database or str(folder / "warehouse.duckdb"))
-        self.connection.execute("set TimeZone = 'UTC'; set threads = 2")
+        self.connection.execute("set TimeZone = 'UTC'")
 
     def map_orders(self, files: str = "orders*.csv", **extract: object) -> Company:
         return self.maps("orders", {"orders": {"columns": ORDER_COLUMNS}}, files=files, **extract)
