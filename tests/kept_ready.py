@@ -28,6 +28,7 @@ from orchestration.dbt_server import dbt_kept_ready, next_call
 from orchestration.imports_ahead import LIBRARIES_FOR_NEW_ROWS, MODULES_OF_MODELS
 
 PROJECT = Path(__file__).resolve().parents[1]
+IMPORTED_BY_DBT = ("dbt.adapters.duckdb", "dbt_common.clients.agate_helper")
 IMPORTED_BY_RUNS = ("orchestration.weekly_run", *MODULES_OF_MODELS, *LIBRARIES_FOR_NEW_ROWS)
 
 
@@ -101,29 +102,23 @@ def _personae_server() -> str:
 
 
 def main() -> None:
-    """Import what a run needs, and copy this process for each call until the tests' process ends."""
-    if len(sys.argv) > 2:  # the folder of dbt's server
-        return dbt_server.main(_be_dbt)
-    for name in IMPORTED_BY_RUNS:
-        importlib.import_module(name)
-    from orchestration.cli import main as personae
+    """Import what a run needs, or dbt, and copy this process for each call until the tests' process ends."""
     from tests.one_thread import one_thread_per_database
 
     one_thread_per_database()
+    is_dbt = len(sys.argv) > 2  # is told a folder as well
+    for name in IMPORTED_BY_DBT if is_dbt else IMPORTED_BY_RUNS:
+        importlib.import_module(name)
+    if is_dbt:
+        return dbt_server.main(lambda: _end_as(be_dbt))
+    from orchestration.cli import main as personae
+
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as listener:
         call = next_call(listener)
     if call is not None:
         os.setsid()
         _end_as(personae)
-
-
-def _be_dbt() -> None:
-    """Imported here, since DuckDB begins a thread when it is imported, which a copy would miss at its end."""
-    from tests.one_thread import one_thread_per_database
-
-    one_thread_per_database()
-    be_dbt()
 
 
 def _end_as(command: Callable[[], None]) -> None:
