@@ -16,7 +16,7 @@ FILES_AT_ONCE = 10
 
 @pytest.fixture(scope="module")
 def planted_company(tmp_path_factory: pytest.TempPathFactory) -> Company:
-    company = Company(tmp_path_factory.mktemp("planted") / "company", ":memory:")
+    company = Company(tmp_path_factory.mktemp("planted") / "company")
     map_planted_files(company).ingest()
     return company
 
