@@ -9,7 +9,7 @@ HISTORY ?= 26
 LOCKED := --universal --generate-hashes --no-emit-index-url --no-strip-extras --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test check format fuzz-ingest sync-faults test-examples test-real-servers pages bench bench-sync bench-identity bench-personas bench-tracking bench-dimensions bench-models bench-affinity bench-adoption bench-persuasion bench-lookalikes bench-audiences lock clean
+.PHONY: help run ui test check format fuzz-ingest sync-faults test-worlds test-examples test-real-servers pages bench bench-sync bench-identity bench-personas bench-tracking bench-dimensions bench-models bench-affinity bench-adoption bench-persuasion bench-lookalikes bench-audiences lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -55,7 +55,10 @@ fuzz-ingest: $(VENV)/ready-dev ## load 10,000 planted files, the huge and the ho
 sync-faults: $(VENV)/ready-dev ## sync under every fault at every call and death at every step, and 1,000 drawn cases (takes long)
 	@FAULT_CASES=1000 $(BIN)/python -m pytest -s -n 0 tests/unit/activation/sync/test_convergence.py tests/unit/activation/sync/test_kill.py tests/unit/activation/destinations/test_vendors.py
 
-test-examples: $(VENV)/ready-dev ## run the examples on public data, the wholesaler's last twelve weeks (three in `make test`)
+test-worlds: $(VENV)/ready-dev ## hold 300 drawn worlds of identities to ledgers from nothing (10 and 30 in `make test`)
+	@DRAWN_WORLDS=300 $(BIN)/python -m pytest -n 0 tests/integration/identity/test_identity_changes_go_on.py tests/unit/ml/test_ml_identity_resolution.py
+
+test-examples: $(VENV)/ready-dev ## run the examples on public data, the wholesaler's last twelve weeks (two in `make test`)
 	@EXAMPLE_WEEKS=12 $(BIN)/python -m pytest -s -n 0 tests/end_to_end/test_examples.py
 
 test-real-servers: $(VENV)/ready-dev ## sync to Ghost, GNU Mailman, OpenSSH and an S3 server for real; fetches the first two once

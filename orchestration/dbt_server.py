@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -28,13 +28,14 @@ LIFE_LINE = 0
 
 
 @contextmanager
-def dbt_kept_ready(environment: Mapping[str, str]) -> Iterator[None]:
+def dbt_kept_ready(environment: Mapping[str, str], server_module: str = __name__) -> Iterator[None]:
     """Until the end of the block calls of `personae-dbt` need not import what dbt needs.
 
     Where whoever called this process keeps a dbt ready, that one does it.
 
     Args:
         environment: what tells whose process it is (`dagster_home.py`), beside this one's environment.
+        server_module: the module that is that process; it does what `main` does.
     """
     if SERVER_VARIABLE in os.environ:
         yield
@@ -52,7 +53,7 @@ def dbt_kept_ready(environment: Mapping[str, str]) -> Iterator[None]:
             return
         listener.listen()  # a call may come before the server listens
         server = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", __name__, str(listener.fileno()), folder],
+            [sys.executable, "-m", server_module, str(listener.fileno()), folder],
             stdin=subprocess.PIPE,
             env=os.environ | environment,
             pass_fds=[listener.fileno()],
@@ -65,8 +66,8 @@ def dbt_kept_ready(environment: Mapping[str, str]) -> Iterator[None]:
         server.communicate()  # closes the life line
 
 
-def main() -> None:
-    """Import what dbt needs, and copy this process for each call until the run ends."""
+def main(answer: Callable[[], None] = be_dbt) -> None:
+    """Import what dbt needs, and copy this process for each call until the run ends; a copy does `answer`."""
     descriptor, folder = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal it is meant for the run, and for the call at work
     get_ready()
@@ -77,7 +78,7 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
         return
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    be_dbt()
+    answer()
 
 
 def get_ready() -> None:

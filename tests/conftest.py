@@ -14,7 +14,10 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from orchestration.garbage import LOOK_AFTER
+from tests.one_thread import one_thread_per_database
 from tests.running import PROJECT
+
+one_thread_per_database()
 
 SHARED_DATA = PROJECT.parent / "shared" / "data"
 

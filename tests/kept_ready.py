@@ -22,11 +22,13 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-from orchestration.dbt_process import LENGTH_BYTES, SERVER_VARIABLE, Call
+from orchestration import dbt_server
+from orchestration.dbt_process import LENGTH_BYTES, SERVER_VARIABLE, Call, be_dbt
 from orchestration.dbt_server import dbt_kept_ready, next_call
 from orchestration.imports_ahead import LIBRARIES_FOR_NEW_ROWS, MODULES_OF_MODELS
 
 PROJECT = Path(__file__).resolve().parents[1]
+IMPORTED_BY_DBT = ("dbt.adapters.duckdb", "dbt_common.clients.agate_helper")
 IMPORTED_BY_RUNS = ("orchestration.weekly_run", *MODULES_OF_MODELS, *LIBRARIES_FOR_NEW_ROWS)
 
 
@@ -46,7 +48,7 @@ def dbt_ready() -> Iterator[None]:
 
 @cache
 def _dbt_server() -> str:
-    kept = dbt_kept_ready({"PYTHONPATH": str(PROJECT)})
+    kept = dbt_kept_ready({"PYTHONPATH": str(PROJECT)}, __name__)
     kept.__enter__()
     _until_this_process_ends.append(kept)
     return os.environ.pop(SERVER_VARIABLE)
@@ -100,9 +102,15 @@ def _personae_server() -> str:
 
 
 def main() -> None:
-    """Import what a run needs, and copy this process for each call until the tests' process ends."""
-    for name in IMPORTED_BY_RUNS:
+    """Import what a run needs, or dbt, and copy this process for each call until the tests' process ends."""
+    from tests.one_thread import one_thread_per_database
+
+    one_thread_per_database()
+    is_dbt = len(sys.argv) > 2  # is told a folder as well
+    for name in IMPORTED_BY_DBT if is_dbt else IMPORTED_BY_RUNS:
         importlib.import_module(name)
+    if is_dbt:
+        return dbt_server.main(lambda: _end_as(be_dbt))
     from orchestration.cli import main as personae
 
     gc.freeze()

@@ -135,7 +135,7 @@ def _load_if_new(
                 load = loader.load(CORRECTED if known else LOADED)
             if extract.size_and_time != seen:
                 raise extract.unreadable("the file changed while it was read; the next run reads it again")
-            ledger.record(load, extract, loader.load_id, loader.sequence, seen)
+            ledger.record(load, extract, loader.load_id, loader.sequence, seen, is_new=known is None)
     except Refused as refused:
         ledger.record_refusal(refused.load)
         return refused.load

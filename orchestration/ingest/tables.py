@@ -150,12 +150,14 @@ def make_raw_tables(
     make_erasure_tables(connection)
     connection.execute("create schema if not exists raw")
     connection.execute("create schema if not exists quarantine")
+    tables = _raw_tables(connection)
     for entity in ENTITIES:
         contract = contracts[entity]
-        connection.execute(f'create table if not exists raw."{entity}" ({_column_list(contract)})')
         declared = {column.name: column.type for column in contract.columns}
-        add_columns(connection, entity, declared)
-        _retype_columns(connection, entity, declared)
+        if entity in tables:
+            _fit_columns(connection, entity, declared, tables[entity])
+        else:
+            connection.execute(f'create table raw."{entity}" ({_column_list(contract)})')
         add_columns(connection, entity, attribute_columns.get(entity, {}))
         connection.execute(f'create table if not exists quarantine."{entity}" ({QUARANTINE_COLUMNS})')
     for statement in (
@@ -181,10 +183,15 @@ def add_columns(connection: duckdb.DuckDBPyConnection, entity: str, wanted: dict
             connection.execute(f'alter table raw."{entity}" add column {identifier(name)} {type_}')
 
 
-def _retype_columns(connection: duckdb.DuckDBPyConnection, entity: str, declared: dict[str, str]) -> None:
-    """Give columns that a workspace's contract came to declare otherwise their new type, where no value is lost."""
-    there = column_types(connection, entity)
+def _fit_columns(
+    connection: duckdb.DuckDBPyConnection, entity: str, declared: dict[str, str], there: dict[str, str]
+) -> None:
+    """Add columns that a raw table lacks; give those that a workspace's contract came to declare otherwise their new
+    type, where no value is lost."""
     for name, type_ in declared.items():
+        if name not in there:
+            connection.execute(f'alter table raw."{entity}" add column {identifier(name)} {type_}')
+            continue
         if there[name] == type_:
             continue
         if type_ == "VARCHAR":
@@ -214,6 +221,17 @@ def change_to_text(connection: duckdb.DuckDBPyConnection, table: str, name: str,
 def column_types(connection: duckdb.DuckDBPyConnection, entity: str) -> dict[str, str]:
     """The columns of a raw table and their types."""
     return {row[0]: row[1] for row in connection.execute(f"describe raw.{identifier(entity)}").fetchall()}
+
+
+def _raw_tables(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
+    """By raw table its columns and their types, in one question instead of one for each."""
+    tables: dict[str, dict[str, str]] = {}
+    for table, column, type_ in connection.execute(
+        "select table_name, column_name, data_type from duckdb_columns() "
+        "where database_name = current_database() and schema_name = 'raw'"
+    ).fetchall():
+        tables.setdefault(table, {})[column] = type_
+    return tables
 
 
 def _column_list(contract: Contract) -> str:

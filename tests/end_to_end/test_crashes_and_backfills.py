@@ -16,7 +16,7 @@ from orchestration.weeks import Week
 from tests.end_to_end.demo_company import LAST_WEEK, WEEKS, DemoRun, make_demo, published_hashes
 from tests.running import begin_copy, personae_copy
 
-FIRST_WEEK = LAST_WEEK.back(WEEKS - 1)
+FIRST_WEEK, SECOND_WEEK = LAST_WEEK.back(WEEKS - 1), LAST_WEEK.back(WEEKS - 2)
 
 
 class Reader(threading.Thread):
@@ -84,7 +84,7 @@ class Crashed:
 
 @pytest.fixture(scope="module")
 def crashed(tmp_path_factory: pytest.TempPathFactory) -> Crashed:
-    """The demo company: the first week alone, killed while loading, after dbt and while publishing; then all weeks.
+    """The demo company: the first week alone, killed while loading, after dbt and while publishing; then with the next.
 
     The last death is at the first moment at which the week is there: then its files have to be whole, and those that
     an undisturbed run publishes.
@@ -100,7 +100,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> Crashed:
         kill_when(folder, first, lambda _: (published / FIRST_WEEK.key).exists()),
     ]
     first_week_alone = published_hashes(folder)
-    finished = personae_copy("run", folder, "--week", LAST_WEEK.key, "--weeks", WEEKS)
+    finished = personae_copy("run", folder, "--week", SECOND_WEEK.key, "--weeks", 2)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     reader.stopped.set()
     reader.join()
@@ -117,19 +117,23 @@ def test_the_runs_died_where_they_should(crashed: Crashed) -> None:
 def test_a_week_run_alone_and_killed_when_it_was_there_is_that_of_an_undisturbed_backfill(
     crashed: Crashed, demo_run: DemoRun
 ) -> None:
-    alone, together = _of_week(FIRST_WEEK, crashed.first_week_alone), published_hashes(demo_run.folder)
-    assert len(alone) > 20 and alone == _of_week(FIRST_WEEK, together)
+    alone, together = _of_weeks(crashed.first_week_alone, FIRST_WEEK), published_hashes(demo_run.folder)
+    assert len(alone) > 20 and alone == _of_weeks(together, FIRST_WEEK)
 
 
 def test_after_three_crashes_the_published_weeks_are_those_of_an_undisturbed_backfill(
     crashed: Crashed, demo_run: DemoRun
 ) -> None:
-    assert published_hashes(crashed.folder) == published_hashes(demo_run.folder)
+    repaired, undisturbed = (
+        _of_weeks(published_hashes(folder), FIRST_WEEK, SECOND_WEEK) for folder in (crashed.folder, demo_run.folder)
+    )
+    assert len(repaired) > 40 and repaired == undisturbed
+    assert _weeks_of(published_hashes(crashed.folder)) == {FIRST_WEEK.key, SECOND_WEEK.key, "latest"}
 
 
 def test_a_second_run_of_a_published_week_changes_nothing(crashed: Crashed) -> None:
     before, after = (
-        _of_week(FIRST_WEEK, hashes) for hashes in (crashed.first_week_alone, published_hashes(crashed.folder))
+        _of_weeks(hashes, FIRST_WEEK) for hashes in (crashed.first_week_alone, published_hashes(crashed.folder))
     )
     assert before and before == after
 
@@ -150,5 +154,10 @@ def test_killed_runs_do_not_count_as_running(crashed: Crashed) -> None:
     assert sorted(statuses) == ["FAILURE"] * 3 + ["SUCCESS"]
 
 
-def _of_week(week: Week, hashes: dict[str, str]) -> dict[str, str]:
-    return {name: digest for name, digest in hashes.items() if name.startswith(f"{week.key}/")}
+def _of_weeks(hashes: dict[str, str], *weeks: Week) -> dict[str, str]:
+    keys = {week.key for week in weeks}
+    return {name: digest for name, digest in hashes.items() if name.split("/")[0] in keys}
+
+
+def _weeks_of(hashes: dict[str, str]) -> set[str]:
+    return {name.split("/")[0] for name in hashes}

@@ -13,7 +13,7 @@ import pytest
 
 from tests.running import PROJECT, personae_here
 
-WEEKS = int(os.environ.get("EXAMPLE_WEEKS", "3"))
+WEEKS = int(os.environ.get("EXAMPLE_WEEKS", "2"))
 
 
 @pytest.fixture(scope="module")

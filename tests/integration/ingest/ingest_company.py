@@ -1,4 +1,4 @@
-"""A small workspace with a real warehouse, into which its extracts are loaded again and again.
+"""A small workspace with a warehouse in memory or in a file, into which its extracts are loaded again and again.
 
 Here belongs what every test of ingest needs; what a test is about stands in the test.
 """
@@ -59,10 +59,10 @@ def event(number: int, **changes: object) -> str:
 class Company(WorkspaceBuilder):
     """A workspace, its warehouse, and what its tables hold."""
 
-    def __init__(self, folder: Path, database: str | None = None) -> None:
+    def __init__(self, folder: Path, database: str = ":memory:") -> None:
         super().__init__(folder)
-        self.connection = duckdb.connect(database or str(folder / "warehouse.duckdb"))
-        self.connection.execute("set TimeZone = 'UTC'; set threads = 2")
+        self.connection = duckdb.connect(database)
+        self.connection.execute("set TimeZone = 'UTC'")
 
     def map_orders(self, files: str = "orders*.csv", **extract: object) -> Company:
         return self.maps("orders", {"orders": {"columns": ORDER_COLUMNS}}, files=files, **extract)

@@ -68,7 +68,7 @@ def load_or_refuse(company: Company) -> str | None:
 
 @pytest.fixture(scope="module")
 def messy_company(tmp_path_factory: pytest.TempPathFactory) -> Company:
-    company = Company(tmp_path_factory.mktemp("messy") / "company", ":memory:").map_orders()
+    company = Company(tmp_path_factory.mktemp("messy") / "company").map_orders()
     company.settings(quarantine_threshold=1)
     company.ingest()
     return company

@@ -227,7 +227,7 @@ ROWS = st.lists(
 def test_whatever_was_delivered_is_in_the_end_what_a_good_mapping_would_have_loaded(
     files: list[list[tuple[str, ...]]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    mended, good = (Company(tmp_path_factory.mktemp("company"), ":memory:") for _ in range(2))
+    mended, good = (Company(tmp_path_factory.mktemp("company")) for _ in range(2))
     map_status(mended)
     map_status(good, shipped="completed")
     for company in (mended, good):
@@ -387,6 +387,6 @@ class TestCommand:
         assert "name the rows to explain: --entity and --file" in told
 
     def test_before_the_first_run_there_is_nothing(self, tmp_path: Path) -> None:
-        company = Company(tmp_path / "new", ":memory:")
+        company = Company(tmp_path / "new")
         company.map_orders().delivers("orders.csv", orders(1))
         assert run(company) == "Nothing was loaded yet.\n"

@@ -1,7 +1,11 @@
-"""One person per human: who belongs together, under which id, and what the ledger says of it."""
+"""One person per human: who belongs together, under which id, and what the ledger says of it.
+
+`make test-worlds` draws more worlds (DRAWN_WORLDS).
+"""
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 
 import polars as pl
@@ -156,7 +160,8 @@ def worlds(draw: st.DrawFn) -> World:
     return World(seen, tuple(pairs.values()), apart, limits, draw(st.booleans()))
 
 
-MANY = settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+WORLDS = int(os.environ.get("DRAWN_WORLDS", "30"))
+MANY = settings(max_examples=WORLDS, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @MANY

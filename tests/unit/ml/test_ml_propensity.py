@@ -169,12 +169,12 @@ def test_rows_drawn_of_the_common_outcome_give_the_probabilities_of_all_rows():
 def test_probabilities_that_are_known_are_found(standing, is_bent):
     # A straight world is found from as few rows as drawing can leave; a bent one takes what is drawn by default.
     drawn = {} if is_bent else {"enough": 1}
-    weeks = draw_common_outcome(simulated_weeks(100_000, 2, 1, is_bent), seed=7, **drawn)
+    weeks = draw_common_outcome(simulated_weeks(50_000, 2, 1, is_bent), seed=7, **drawn)
     inputs = [name for name in weeks.columns if name not in ("person_id", "as_of", "truth", "outcome", "sampled_at")]
     kinds = {"country": "category", "has_app": "flag"}
     catalogue = catalogue_of(*((name, "f", name, None, None, kinds.get(name, "number")) for name in inputs))
     found = fit_propensity(weeks, catalogue, PropensitySettings(horizon_days=7), standing)
-    fresh = simulated_weeks(100_000, 1, 101, is_bent).sort("person_id")
+    fresh = simulated_weeks(50_000, 1, 101, is_bent).sort("person_id")
     said, truth = found.score(fresh)["probability"].to_numpy(), fresh["truth"].to_numpy()
     figures = evaluate(fresh["outcome"].cast(pl.Float64).to_numpy(), said)
     assert figures["calibration_slope"] == pytest.approx(1, abs=0.05)
