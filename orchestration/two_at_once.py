@@ -37,6 +37,7 @@ from orchestration.imports_ahead import MODULES_OF_MODELS, import_all
 
 AT_ONCE = 2
 """Steps: as many as the job is measured on has cores."""
+LOOKS_UP_AFTER_SECONDS = 0.5
 BESIDE_OTHERS = {"personae/beside_others": "true"}
 """The tag of steps that may run beside others that have it: they share a connection's database and each write tables of
 their own. Whatever lacks it runs alone: dbt, which needs the database for itself, and what uses both cores anyway."""
@@ -159,7 +160,9 @@ def _first_to_end(
     """Wait until a step has ended; an interrupt of the run is one of each step, as it would be in the main thread."""
     try:
         with dg.raise_execution_interrupts():
-            ended = wait(running, return_when=FIRST_COMPLETED).done
+            ended: set[Future[list[dg.DagsterEvent]]] = set()
+            while not ended:  # a signal that comes as the waiting begins is seen only when it ends
+                ended = wait(running, LOOKS_UP_AFTER_SECONDS, FIRST_COMPLETED).done
     except dg.DagsterExecutionInterruptedError:
         for thread in tuple(at_work):
             interrupt = ctypes.py_object(dg.DagsterExecutionInterruptedError)
