@@ -21,6 +21,7 @@ from dagster_dbt import DbtCliInvocation
 from sqlglot.errors import SqlglotError
 
 from orchestration.column_lineage import Tables, trace_columns
+from orchestration.warehouse import columns_of_tables
 
 COLUMN_SCHEMA, COLUMN_LINEAGE = "dagster/column_schema", "dagster/column_lineage"
 DAY_MOMENT_OR_LOAD = re.compile(r"\b(date|timestamp|coalesce\(_load_sequence, 0\) >) ('[\d :.-]+'|-?\d+)")
@@ -40,7 +41,7 @@ def events_with_metadata(
     events = list(invocation.stream())
     with connection_of() as connection:
         rows = _row_counts(connection, invocation, events)
-        columns = _columns(connection)
+        columns = columns_of_tables(connection)
     for event in events:
         node = _model_of(invocation, event)
         if node is None:
@@ -108,17 +109,6 @@ def _row_counts(
         name: connection.execute(f"select count(*) from {node['relation_name']}").fetchall()[0][0]
         for name, node in tables.items()
     }
-
-
-def _columns(connection: duckdb.DuckDBPyConnection) -> Tables:
-    """By `schema.table` the type of each column."""
-    tables: dict[str, dict[str, str]] = {}
-    for table, column, kind in connection.execute(
-        "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() where not internal "
-        "order by schema_name, table_name, column_index"
-    ).fetchall():
-        tables.setdefault(table, {})[column] = kind
-    return tables
 
 
 def _key(invocation: DbtCliInvocation, node: dict[str, Any], columns: Tables) -> str:

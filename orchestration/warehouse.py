@@ -115,6 +115,17 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.execute("commit")
 
 
+def columns_of_tables(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
+    """By `schema.table` the type of each column, of all tables and views in one question."""
+    tables: dict[str, dict[str, str]] = {}
+    for table, column, kind in connection.execute(
+        "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() "
+        "where database_name = current_database() and not internal order by schema_name, table_name, column_index"
+    ).fetchall():
+        tables.setdefault(table, {})[column] = kind
+    return tables
+
+
 def replace_weeks(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame, weeks: list[date]) -> None:
     """Put `frame` in the place of the rows of `weeks`; call it inside a `transaction`.
 

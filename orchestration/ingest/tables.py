@@ -15,6 +15,7 @@ from data_contracts.contract import ENTITIES, Contract
 from orchestration.contracts import Contracts
 from orchestration.erasure_keys import make_tables as make_erasure_tables
 from orchestration.sql import identifier
+from orchestration.warehouse import columns_of_tables
 
 OUR_CONTRACTS = Contracts()
 PROVENANCE = {
@@ -150,12 +151,12 @@ def make_raw_tables(
     make_erasure_tables(connection)
     connection.execute("create schema if not exists raw")
     connection.execute("create schema if not exists quarantine")
-    tables = _raw_tables(connection)
+    tables = columns_of_tables(connection)
     for entity in ENTITIES:
         contract = contracts[entity]
         declared = {column.name: column.type for column in contract.columns}
-        if entity in tables:
-            _fit_columns(connection, entity, declared, tables[entity])
+        if (there := tables.get(f"raw.{entity}")) is not None:
+            _fit_columns(connection, entity, declared, there)
         else:
             connection.execute(f'create table raw."{entity}" ({_column_list(contract)})')
         add_columns(connection, entity, attribute_columns.get(entity, {}))
@@ -221,17 +222,6 @@ def change_to_text(connection: duckdb.DuckDBPyConnection, table: str, name: str,
 def column_types(connection: duckdb.DuckDBPyConnection, entity: str) -> dict[str, str]:
     """The columns of a raw table and their types."""
     return {row[0]: row[1] for row in connection.execute(f"describe raw.{identifier(entity)}").fetchall()}
-
-
-def _raw_tables(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
-    """By raw table its columns and their types, in one question instead of one for each."""
-    tables: dict[str, dict[str, str]] = {}
-    for table, column, type_ in connection.execute(
-        "select table_name, column_name, data_type from duckdb_columns() "
-        "where database_name = current_database() and schema_name = 'raw'"
-    ).fetchall():
-        tables.setdefault(table, {})[column] = type_
-    return tables
 
 
 def _column_list(contract: Contract) -> str:
