@@ -15,6 +15,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from orchestration.dbt_events import leave_out_what_no_log_keeps
 from orchestration.garbage import seldom_looked_for
 
 SERVER_VARIABLE = "PERSONAE_DBT_SERVER"
@@ -61,6 +62,7 @@ def be_dbt() -> None:
     with seldom_looked_for():
         from dbt.cli.main import cli  # noqa: PLC0415  (most of the objects are made here)
 
+        leave_out_what_no_log_keeps()
         cli()
 
 

@@ -51,6 +51,9 @@ def dbt_environment(workspace: Workspace) -> dict[str, str]:
         # Where dagster-dbt looks for the parsed project, and below which each run writes its compiled SQL.
         "DBT_TARGET_PATH": str(workspace.dbt_target_folder),
         "DBT_LOG_LEVEL_FILE": "info",
+        # For people, with time and thread; Dagster reads JSON from what dbt prints.
+        "DBT_LOG_FORMAT_FILE": "debug",
+        "DBT_USE_COLORS_FILE": "false",
         # A run reads the manifest and writes none of its own, which would take a twentieth of its time.
         "DBT_WRITE_JSON": "false",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
