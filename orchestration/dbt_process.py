@@ -14,6 +14,7 @@ import socket
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from orchestration.dbt_events import leave_out_what_no_log_keeps
 from orchestration.garbage import seldom_looked_for
@@ -57,13 +58,17 @@ def main() -> None:
     sys.exit(status)
 
 
-def be_dbt() -> None:
-    """What `dbt` does, with the arguments of this process; ends it."""
+def be_dbt(manifest: Any = None) -> None:
+    """What `dbt` does, with the arguments of this process; ends it.
+
+    Args:
+        manifest: the project, where it is parsed already.
+    """
     with seldom_looked_for():
         from dbt.cli.main import cli  # noqa: PLC0415  (most of the objects are made here)
 
         leave_out_what_no_log_keeps()
-        cli()
+        cli(obj=None if manifest is None else {"manifest": manifest})
 
 
 def done_by_server(address: str) -> int | None:
@@ -76,9 +81,7 @@ def done_by_server(address: str) -> int | None:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS_PASSED_ON)  # until it is known to whom they go
         try:
             server.connect(address)
-            call = Call.of_this_process().to_bytes()
-            socket.send_fds(server, [len(call).to_bytes(LENGTH_BYTES, "big")], [1, 2])
-            server.sendall(call)
+            send_call(server, Call.of_this_process(), (1, 2))
             copy = int(answers.readline())
             for number in SIGNALS_PASSED_ON:
                 signal.signal(number, lambda which, _: _pass_on(which, copy))
@@ -87,6 +90,13 @@ def done_by_server(address: str) -> int | None:
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS_PASSED_ON)
         return int(answers.readline() or FAILED)
+
+
+def send_call(server: socket.socket, call: Call, printed_to: tuple[int, int]) -> None:
+    """Tell a server a call, and the files that its output and its errors go to."""
+    content = call.to_bytes()
+    socket.send_fds(server, [len(content).to_bytes(LENGTH_BYTES, "big")], printed_to)
+    server.sendall(content)
 
 
 def _pass_on(number: int, copy: int) -> None:

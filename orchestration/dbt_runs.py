@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import orchestration
+from orchestration.dbt_server import keep_parsed
 from orchestration.workspace import Workspace
 
 PROJECT_ROOT = Path(orchestration.__file__).resolve().parents[1]
@@ -103,6 +104,13 @@ def prepare_manifest(workspace: Workspace) -> Path:
         raise DbtParseFailed(done.stdout + done.stderr)
     stamp.write_text(wanted)
     return manifest
+
+
+def parse_ahead(workspace: Workspace) -> None:
+    """Have a dbt that is kept ready load what was parsed (`prepare_manifest`), once for all calls of a run."""
+    arguments = ["--target", BUILD_TARGET, "--vars", vars_argument(workspace)]
+    folders = {"DBT_PROJECT_DIR": str(DBT_PROJECT_FOLDER), "DBT_PROFILES_DIR": str(DBT_PROJECT_FOLDER)}
+    keep_parsed(arguments, os.environ | dbt_environment(workspace) | folders, DBT_PROJECT_FOLDER)
 
 
 def _parsed_from(workspace: Workspace) -> str:

@@ -2,7 +2,8 @@
 
 What belongs here: the process that imports them and makes a copy of itself for each call, and how a run has it. A copy
 is made in a moment, knows nothing of another, and gives its memory back when it ends. It is as good as a process that
-has just begun: until then there is a single thread, and no database was touched.
+has just begun: until then nothing works beside, and no database was touched. What it may begin with is the project,
+parsed (`dbt_parsed.py`).
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, NoReturn
 
-from orchestration.dbt_process import LENGTH_BYTES, SERVER_VARIABLE, Call, be_dbt
+from orchestration.dbt_parsed import KEEP_PARSED, ParsedProject
+from orchestration.dbt_process import LENGTH_BYTES, SERVER_VARIABLE, Call, be_dbt, send_call
 
 # The end of a pipe that closes when the run ends, however it does.
 LIFE_LINE = 0
@@ -66,19 +70,71 @@ def dbt_kept_ready(environment: Mapping[str, str], server_module: str = __name__
         server.communicate()  # closes the life line
 
 
-def main(answer: Callable[[], None] = be_dbt) -> None:
-    """Import what dbt needs, and copy this process for each call until the run ends; a copy does `answer`."""
+def keep_parsed(arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+    """Have the dbt that is kept ready, if one is, parse the project once for the calls that follow; waits for nothing.
+
+    Args:
+        arguments: `--target` and `--vars` as those calls will have them.
+        environment: theirs.
+        folder: that of the project.
+    """
+    address = os.environ.get(SERVER_VARIABLE)
+    if address is None:
+        return
+    call = Call(["personae-dbt", KEEP_PARSED, *arguments], {**environment}, str(folder))
+    with socket.socket(socket.AF_UNIX) as server, Path(os.devnull).open("wb") as nowhere, suppress(OSError):
+        server.connect(address)
+        send_call(server, call, (nowhere.fileno(), nowhere.fileno()))
+
+
+def main(answer: Callable[[Any], None] = be_dbt) -> None:
+    """Import what dbt needs, and copy this process for each call until the run ends.
+
+    Args:
+        answer: what a copy does; it is given the project as it was parsed for calls like its own, or None.
+    """
     descriptor, folder = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal it is meant for the run, and for the call at work
     get_ready()
     gc.freeze()  # what stays is not looked through in a copy, nor written to
+    project = ParsedProject()
+
+    def done_here(call: Call) -> bool:
+        if call.arguments[1:2] != [KEEP_PARSED]:
+            return False
+        project.keep(call)
+        gc.freeze()
+        return True
+
     with socket.socket(fileno=int(descriptor)) as listener:
-        call = next_call(listener)
+        call = next_call(listener, done_here)
     if call is None:
         shutil.rmtree(folder, ignore_errors=True)
         return
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    answer()
+    end_as(lambda: answer(project.of(call)))
+
+
+def end_as(command: Callable[[], object]) -> NoReturn:
+    """Do a command in a copy, and end it with the status the command ends with.
+
+    Without what libraries do when a process ends: some begin threads when they are imported, which no copy has, and
+    abort where they miss them. Databases are closed, as dbt would.
+    """
+    status: object = 1
+    try:
+        command()
+        status = 0
+    except SystemExit as ended:
+        status = ended.code
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        if (connections := sys.modules.get("dbt.adapters.duckdb.connections")) is not None:
+            connections.DuckDBConnectionManager.close_all_connections()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status if isinstance(status, int) else int(status is not None))
 
 
 def get_ready() -> None:
@@ -90,8 +146,12 @@ def get_ready() -> None:
         kind.json_schema()  # dbt remembers it
 
 
-def next_call(listener: socket.socket) -> Call | None:
+def next_call(listener: socket.socket, done_here: Callable[[Call], bool] = lambda _: False) -> Call | None:
     """Copy this process for each call, one after the other, until the life line is cut.
+
+    Args:
+        listener: where calls come from.
+        done_here: does a call that is meant for this very process, and says whether it was.
 
     Returns:
         In a copy, the call it is made for, which has become its own; in the process itself None, at its end.
@@ -100,6 +160,10 @@ def next_call(listener: socket.socket) -> Call | None:
         caller, _ = listener.accept()
         with caller, suppress(OSError, EOFError):  # whoever called may be gone
             printed_to, call = _received(caller)
+            if done_here(call):
+                for descriptor in printed_to:
+                    os.close(descriptor)
+                continue
             ended, ends_with_copy = os.pipe()
             copy = os.fork()
             if copy == 0:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from orchestration.dbt_runs import dbt_environment, prepare_manifest
+from orchestration.dbt_runs import dbt_environment, parse_ahead, prepare_manifest
 from orchestration.dbt_server import dbt_kept_ready
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
@@ -30,11 +30,16 @@ def run_weekly_job(workspace: Workspace, weeks: list[Week], console: Console) ->
     warnings.simplefilter("ignore")
     with _only_progress(console) as terminal, dbt_kept_ready(dbt_environment(workspace)):
         with terminal.status("reading the dbt project ..."), ThreadPoolExecutor(1) as beside:
-            manifest = beside.submit(prepare_manifest, workspace)
+            parsed = beside.submit(_parse, workspace)
             from orchestration.dagster_run import run_in_dagster  # noqa: PLC0415
 
-            manifest.result()
+            parsed.result()
         return run_in_dagster(workspace, weeks, terminal)
+
+
+def _parse(workspace: Workspace) -> None:
+    prepare_manifest(workspace)
+    parse_ahead(workspace)
 
 
 @contextmanager

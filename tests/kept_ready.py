@@ -16,15 +16,15 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import IO
 
 from orchestration import dbt_server
-from orchestration.dbt_process import LENGTH_BYTES, SERVER_VARIABLE, Call, be_dbt
-from orchestration.dbt_server import dbt_kept_ready, next_call
+from orchestration.dbt_process import LENGTH_BYTES, SERVER_VARIABLE, Call
+from orchestration.dbt_server import dbt_kept_ready, end_as, next_call
 from orchestration.imports_ahead import LIBRARIES_FOR_NEW_ROWS, MODULES_OF_MODELS
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -110,7 +110,7 @@ def main() -> None:
     for name in IMPORTED_BY_DBT if is_dbt else IMPORTED_BY_RUNS:
         importlib.import_module(name)
     if is_dbt:
-        return dbt_server.main(lambda: _end_as(be_dbt))
+        return dbt_server.main()
     from orchestration.cli import main as personae
 
     gc.freeze()
@@ -118,22 +118,7 @@ def main() -> None:
         call = next_call(listener)
     if call is not None:
         os.setsid()
-        _end_as(personae)
-
-
-def _end_as(command: Callable[[], None]) -> None:
-    """Do a command and end this process with its status, without what libraries do at the end: some began threads when
-    they were imported, which are no copy's, and abort where they miss them."""
-    status: object = 1
-    try:
-        command()
-        status = 0
-    except SystemExit as ended:
-        status = ended.code
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status if isinstance(status, int) else int(status is not None))
+        end_as(personae)
 
 
 if __name__ == "__main__":

@@ -16,19 +16,22 @@ import pytest
 
 from orchestration.dbt_process import SERVER_VARIABLE
 from orchestration.dbt_runs import DBT_COMMAND
-from orchestration.dbt_server import dbt_kept_ready
+from orchestration.dbt_server import dbt_kept_ready, keep_parsed
 from tests.running import PROJECT
 
 COMMAND_LINE = """
 import os, signal, sys, time
+from types import SimpleNamespace
 
-calls = 0
+calls = parses = 0
 print("imported", os.getpid(), file=sys.stderr)
 
-def cli():
+def cli(obj=None):
     global calls
     calls += 1
     what = sys.argv[1]
+    if obj:
+        print("begins with", obj["manifest"])
     try:
         print(*sys.argv[1:], os.getcwd(), os.environ.get("WEEK"), calls, os.getpid(), os.getppid(), flush=True)
         time.sleep(60 if what == "wait" else 0)
@@ -40,6 +43,13 @@ def cli():
         sys.exit(2)
     if what == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+
+class dbtRunner:
+    def invoke(self, arguments):
+        global parses
+        parses += 1
+        told = arguments[arguments.index("parse"):]
+        return SimpleNamespace(success="broken" not in told, result=" ".join([f"parse {parses}:", *told, os.getcwd()]))
 """
 SETTINGS = """
 class Project:
@@ -113,6 +123,54 @@ def test_who_is_called_where_a_dbt_is_kept_ready_begins_no_other_and_ends_none(s
     after = call("build").communicate()[0]
     assert len({each.split()[-1] for each in (before, within, after)}) == 1, "one server"
     assert not any("imported" in each for each in (before, within, after))
+
+
+BUILD = ["--target", "build", "--vars", '{"company": 1}']
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project of one model."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "model.sql").write_text("select 1")
+    return folder
+
+
+def _begins_with(project: Path, options: list[str], **environment: str) -> str:
+    """What a call has of the project when it begins; nothing where it has to parse it."""
+    output = call("build", *options, env=os.environ | environment, cwd=project).communicate()[0]
+    return output.partition("begins with ")[2].partition("\n")[0]
+
+
+def test_a_project_is_parsed_once_for_all_calls_with_its_settings(server: None, project: Path) -> None:
+    for _ in range(2):
+        keep_parsed(BUILD, os.environ, project)
+    parsed = f"parse 1: parse {' '.join(BUILD)} {project}"
+    assert [_begins_with(project, [*BUILD, "--select", what]) for what in ("features", "marts")] == [parsed, parsed]
+
+
+def test_what_a_call_would_parse_otherwise_it_parses_itself(server: None, project: Path) -> None:
+    keep_parsed(BUILD, os.environ, project)
+    assert _begins_with(project, ["--target", "build", "--vars", '{"company": 2}']) == ""
+    assert _begins_with(project, ["--target", "other", *BUILD[2:]]) == ""
+    assert _begins_with(project, BUILD, PERSONAE_WAREHOUSE="another") == ""
+    assert _begins_with(project, BUILD, SOMETHING="else") != ""
+    (project / "model.sql").write_text("select 12")
+    assert _begins_with(project, BUILD) == ""
+    keep_parsed(BUILD, os.environ, project)
+    assert _begins_with(project, BUILD).startswith("parse 2:")
+
+
+def test_of_a_project_that_does_not_parse_nothing_is_kept(server: None, project: Path) -> None:
+    keep_parsed(BUILD, os.environ, project)
+    broken = ["--target", "broken", *BUILD[2:]]
+    keep_parsed(broken, os.environ, project)
+    assert _begins_with(project, broken) == _begins_with(project, BUILD) == ""
+
+
+def test_nobody_keeps_a_project_where_no_dbt_is_kept_ready(project: Path) -> None:
+    keep_parsed(BUILD, {}, project)  # and it does no harm
 
 
 @pytest.mark.parametrize(("what", "status"), [("build", 0), ("fail", 2), ("die", 128 + signal.SIGKILL)])
