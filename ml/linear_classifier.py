@@ -3,7 +3,9 @@
 Here belong its fitting, with or without constraints, and its log-odds. What its columns mean stands in `preparation`.
 """
 
+import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +15,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from ml.catalogue import Kind
 from ml.encoding import FlagEncoding, NumberEncoding
@@ -186,4 +188,10 @@ def one_thread() -> Any:
     What starts threads of its own holds this around them all: the limit is one of the process, and a thread that gave
     it back early would do so for the others.
     """
-    return threadpool_limits(limits=1, user_api="blas")
+    return _libraries(len(sys.modules)).limit(limits=1, user_api="blas")
+
+
+@lru_cache(maxsize=1)
+def _libraries(modules: int) -> ThreadpoolController:
+    """The libraries that have threads, looked for again only once more was imported: that takes some milliseconds."""
+    return ThreadpoolController()

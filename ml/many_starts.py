@@ -233,9 +233,14 @@ def _nearest_of_each_run(
     offsets = -0.5 * np.square(centres).sum(axis=2, keepdims=True)
     lifted = np.concatenate([centres, offsets], axis=2)
     gain = lifted[:, 0] @ across
-    labels = np.zeros(gain.shape, dtype=np.int8)
+    labels, other = np.zeros(gain.shape, dtype=np.int8), np.empty_like(gain)
+    is_nearer = np.empty(gain.shape, dtype=np.bool_)
+    marked = is_nearer.view(np.int8)
     for group in range(1, centres.shape[1]):
-        other = lifted[:, group] @ across
-        np.copyto(labels, np.int8(group), where=other > gain)
+        np.matmul(lifted[:, group], across, out=other)
+        np.greater(other, gain, out=is_nearer)
+        # The numbers of groups ascend, so that the higher one is the later one: a maximum takes a tenth of the time of
+        # a copy where something holds.
+        np.maximum(labels, np.multiply(marked, np.int8(group), out=marked), out=labels)
         np.maximum(gain, other, out=gain)
     return labels, gain

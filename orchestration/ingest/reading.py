@@ -276,10 +276,9 @@ def _text_table(connection: duckdb.DuckDBPyConnection, extract: Extract) -> Extr
 
 
 def forget_unreadable_lines(connection: duckdb.DuckDBPyConnection) -> None:
-    """Empty DuckDB's lists of lines that it could not read, before a file is read."""
-    known = "select table_name from duckdb_tables() where temporary and table_name in ('reject_errors', 'reject_scans')"
-    for (table,) in connection.execute(known).fetchall():
-        connection.execute(f"delete from {table}")
+    """Empty DuckDB's lists of lines that it could not read, before a file is read; the first file makes them."""
+    with suppress(duckdb.CatalogException):
+        connection.execute("delete from reject_errors; delete from reject_scans")
 
 
 def _header(connection: duckdb.DuckDBPyConnection, extract: Extract) -> tuple[str, list[str], int]:

@@ -1,6 +1,8 @@
 """One backfill of three weeks, shared by the end-to-end tests, and one run of its copy after an erasure."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +12,15 @@ from tests.running import personae, personae_copy
 
 
 @pytest.fixture(scope="session")
-def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
+def never_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo company before its first run; whoever runs it runs a copy."""
+    return make_demo(tmp_path_factory.mktemp("made") / "havelgrid")
+
+
+@pytest.fixture(scope="session")
+def demo_run(never_run: Path, tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     """The demo company after one backfill."""
-    folder = make_demo(tmp_path_factory.mktemp("demo") / "havelgrid")
+    folder = shutil.copytree(never_run, tmp_path_factory.mktemp("demo") / "havelgrid")
     done = personae("run", folder, "--week", LAST_WEEK.key, "--weeks", WEEKS)
     assert done.returncode == 0, done.stdout + done.stderr
     return DemoRun(folder, done.stdout)

@@ -1,6 +1,7 @@
 """A run that dies at any moment is repaired by running again; weeks run one by one, together or twice are the same."""
 
 import os
+import shutil
 import signal
 import tempfile
 import threading
@@ -13,7 +14,7 @@ import polars as pl
 import pytest
 
 from orchestration.weeks import Week
-from tests.end_to_end.demo_company import LAST_WEEK, WEEKS, DemoRun, make_demo, published_hashes
+from tests.end_to_end.demo_company import LAST_WEEK, WEEKS, DemoRun, published_hashes
 from tests.running import begin_copy, personae_copy
 
 FIRST_WEEK, SECOND_WEEK = LAST_WEEK.back(WEEKS - 1), LAST_WEEK.back(WEEKS - 2)
@@ -83,13 +84,13 @@ class Crashed:
 
 
 @pytest.fixture(scope="module")
-def crashed(tmp_path_factory: pytest.TempPathFactory) -> Crashed:
+def crashed(never_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Crashed:
     """The demo company: the first week alone, killed while loading, after dbt and while publishing; then with the next.
 
     The last death is at the first moment at which the week is there: then its files have to be whole, and those that
     an undisturbed run publishes.
     """
-    folder = make_demo(tmp_path_factory.mktemp("crashed") / "havelgrid")
+    folder = shutil.copytree(never_run, tmp_path_factory.mktemp("crashed") / "havelgrid")
     published = folder / ".personae" / "published"
     reader = Reader(published)
     reader.start()

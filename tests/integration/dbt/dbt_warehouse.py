@@ -34,7 +34,8 @@ TARGET = "build"
 ENVIRONMENT = {
     "PERSONAE_TEMP": "spill",
     "PERSONAE_CODE": str(DBT_PROJECT.parent),
-    "DBT_LOG_LEVEL_FILE": "info",
+    "DBT_LOG_LEVEL": "none",  # a failure is told with what each model says
+    "DBT_LOG_LEVEL_FILE": "none",
     "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     "DBT_WRITE_JSON": "false",
     "NO_COLOR": "1",
