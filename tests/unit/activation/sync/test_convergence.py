@@ -7,6 +7,7 @@ every call. `make sync-faults` runs many more of them (FAULT_CASES).
 import os
 from collections import Counter, deque
 from collections.abc import Collection
+from copy import deepcopy
 from datetime import timedelta
 from functools import cache
 
@@ -60,6 +61,19 @@ class World:
         self._jobs = jobs
         self._told = {"reads_back": reads_back, "never_told": never_told}
         vendor.members("loyal").setdefault(FOREIGN, {"persona": "theirs"})
+
+    def copied(self) -> "World":
+        """The same vendor, warehouse and moment once more, with what the warehouse keeps."""
+        world = World(deepcopy(self.vendor), self._jobs)
+        world.clock.sleep(self.clock.monotonic())
+        world.warehouse.execute("create schema activation")
+        tables = "select table_name, sql from duckdb_tables() where schema_name = 'activation'"
+        for name, made_by in self.warehouse.execute(tables).fetchall():
+            world.warehouse.execute(made_by)
+            rows = self.warehouse.execute(f"from activation.{name}").pl()
+            if rows.height:
+                world.warehouse.execute(f"insert into activation.{name} from rows")
+        return world
 
     def sync(self, table: Table, death: Death | None = None) -> SyncResult | None:
         """One process that syncs a table; nothing where it was killed."""
@@ -208,9 +222,15 @@ SECOND: Table = {
 
 
 @cache
-def calls_of_a_sync(jobs: bool) -> tuple[str, ...]:
+def _first_week(jobs: bool) -> World:
     world = World(Vendor(frozenset({PEOPLE[7]})), jobs)
     world.sync(FIRST)
+    return world
+
+
+@cache
+def calls_of_a_sync(jobs: bool) -> tuple[str, ...]:
+    world = _first_week(jobs).copied()
     before = len(world.vendor.calls)
     world.sync(SECOND)
     return tuple(world.vendor.calls[before:])
@@ -220,8 +240,7 @@ def calls_of_a_sync(jobs: bool) -> tuple[str, ...]:
 @pytest.mark.parametrize("fault", FAULTS[1:])
 def test_every_fault_at_every_call(fault, jobs):
     for call in range(FAULTS.index(fault) % EVERY, len(calls_of_a_sync(jobs)), EVERY):
-        world = World(Vendor(frozenset({PEOPLE[7]})), jobs)
-        world.sync(FIRST)
+        world = _first_week(jobs).copied()
         world.vendor.faults = deque(["ok"] * call + [fault])
         world.sync(SECOND)
         world.settle(SECOND)
@@ -232,13 +251,11 @@ def test_every_fault_at_every_call(fault, jobs):
 @pytest.mark.parametrize("jobs", [False, True], ids=["answers at once", "answers with jobs"])
 def test_a_process_killed_at_every_step(jobs):
     death = Death()
-    world = World(Vendor(frozenset({PEOPLE[7]})), jobs)
-    world.sync(FIRST)
+    world = _first_week(jobs).copied()
     world.sync(SECOND, death)
     assert death.steps > 20
     for step in range(1 + jobs, death.steps + 1, EVERY):
-        world = World(Vendor(frozenset({PEOPLE[7]})), jobs)
-        world.sync(FIRST)
+        world = _first_week(jobs).copied()
         assert world.sync(SECOND, Death(step)) is None
         world.settle(SECOND)
         world.check(SECOND)
