@@ -54,10 +54,8 @@ def test_a_large_database_is_not_held(warehouse: Warehouse, monkeypatch: pytest.
     assert can_be_opened_elsewhere(warehouse)
 
 
-@pytest.mark.parametrize(("packs_texts", "expected"), [(True, {"FSST"}), (False, {"Uncompressed", "Dictionary"})])
-def test_only_what_asks_for_it_has_its_texts_packed(
-    warehouse: Warehouse, packs_texts: bool, expected: set[str]
-) -> None:
+@pytest.mark.parametrize("packs_texts", [True, False])
+def test_only_what_asks_for_it_has_its_texts_packed(warehouse: Warehouse, packs_texts: bool) -> None:
     with warehouse.connect(packs_texts=packs_texts) as connection:
         connection.execute(
             "create table texts as select 'one of ' || md5(i::varchar) as text from range(300000) as t(i)"
@@ -66,7 +64,8 @@ def test_only_what_asks_for_it_has_its_texts_packed(
         used = connection.execute(
             "select distinct compression from pragma_storage_info('texts') where segment_type = 'VARCHAR'"
         ).fetchall()
-    assert {name for (name,) in used} <= expected
+    # DuckDB draws what it tries symbol tables on, and leaves a short segment as it is where that luck was bad.
+    assert (("FSST",) in used) == packs_texts
 
 
 def test_people_of_an_earlier_version_are_written_as_numbers(warehouse: Warehouse) -> None:
