@@ -38,7 +38,7 @@ ui: $(VENV)/ready $(DEMO)/personae.yml ## open Dagster's UI on the demo company
 	@$(BIN)/personae ui $(DEMO)
 
 test: $(VENV)/ready-dev ## run the tests, on two cores
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadscope # what pytest makes of the tests is kept for the next time
+	@$(BIN)/python -m pytest -n 2 --dist loadscope
 
 check: $(VENV)/ready-dev ## lint, types, imports; changes nothing
 	@$(BIN)/ruff check .
