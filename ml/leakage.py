@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from ml.catalogue import Kind
 from ml.encoding import finite_floats
-from ml.evaluation import area_under_curve, log_loss
+from ml.evaluation import log_loss
 from ml.negative_sampling import prior_shift, weights_of
 from ml.people_order import hash_sample, person_fold
 from ml.tree_classifiers import BoostingClassifier
@@ -161,20 +161,42 @@ def single_feature_areas(rows: pl.DataFrame, inputs: Mapping[str, Kind], seed: i
     Returns:
         By feature: area under the curve, and the best share right with both outcomes counted half.
     """
-    outcomes = rows["outcome"].cast(pl.Float64).to_numpy()
+    outcomes = _outcomes(rows)
     half = person_fold(rows["person_id"], 2, seed + 4)
     areas = {}
     for name, kind in inputs.items():
         codes = _bins(rows[name], kind)
-        ranked = np.empty(rows.height)
-        for number in (0, 1):
-            own, other = half == number, half != number
-            totals = np.bincount(codes[other], minlength=codes.max() + 1)
-            positives = np.bincount(codes[other], weights=outcomes[other], minlength=codes.max() + 1)
-            prior = outcomes[other].mean() if other.any() else 0.0
-            ranked[own] = ((positives + prior) / (totals + 1))[codes[own]]
-        areas[name] = (area_under_curve(outcomes, ranked)[0], _balanced_share_right(outcomes, ranked))
+        bins = int(codes.max(initial=0)) + 1
+        place = half * bins + codes
+        people = np.bincount(place, minlength=2 * bins).reshape(2, bins)
+        positives: Floats = np.bincount(place, weights=outcomes, minlength=2 * bins).reshape(2, bins).astype(np.float64)
+        prior = positives.sum(axis=1) / np.maximum(people.sum(axis=1), 1)
+        frequent = (positives + prior[:, None]) / (people + 1)
+        areas[name] = _told_by(frequent[::-1].ravel(), positives.ravel(), np.asarray(people - positives).ravel())
     return areas
+
+
+def _told_by(score: Floats, positives: Floats, negatives: Floats) -> tuple[float, float]:
+    """How well a score tells outcomes apart, of groups of people who have it in common.
+
+    Args:
+        score: One per group; groups may share one.
+        positives: People of the group with the outcome.
+        negatives: People without.
+
+    Returns:
+        Area under the curve, not a number where there are fewer than two of either outcome; and the share right at the
+        best of all thresholds, each outcome counted half, 0 where one of them is missing.
+    """
+    order = np.argsort(-score, kind="stable")
+    is_last_of_its_score = np.r_[np.diff(score[order]) != 0, True]
+    found = np.r_[0.0, np.cumsum(positives[order])[is_last_of_its_score]]
+    alarmed = np.r_[0.0, np.cumsum(negatives[order])[is_last_of_its_score]]
+    right = float(((found / found[-1] + 1 - alarmed / alarmed[-1]) / 2).max()) if found[-1] * alarmed[-1] else 0.0
+    if min(found[-1], alarmed[-1]) < 2:
+        return float("nan"), right
+    below = (np.diff(alarmed) * (found[1:] + found[:-1])).sum() / 2
+    return float(below / found[-1] / alarmed[-1]), right
 
 
 def too_good_alone(areas: Mapping[str, tuple[float, float]]) -> list[Suspect]:
@@ -285,8 +307,8 @@ def not_there_yet(
 def _filled_share(column: pl.Series, kind: Kind) -> float:
     if kind == "category":
         return 1 - column.null_count() / max(len(column), 1)
-    values = finite_floats(column)
-    return float((np.isfinite(values) & (values != 0)).mean()) if len(values) else 0.0
+    values = column.cast(pl.Float64)
+    return int((values.is_finite() & (values != 0)).sum()) / len(values) if len(values) else 0.0
 
 
 def _variance_share(column: pl.Series, week: NDArray[np.int64]) -> float:
@@ -334,17 +356,6 @@ def _bins(column: pl.Series, kind: Kind) -> NDArray[np.int64]:
     # both sides of every edge and the edge itself: a frequent value, such as zero, is a bin of its own
     codes = np.searchsorted(edges, values, side="left") + np.searchsorted(edges, values, side="right")
     return np.where(is_missing, 2 * len(edges) + 1, codes).astype(np.int64)
-
-
-def _balanced_share_right(outcomes: Floats, ranked: Floats) -> float:
-    """The best of all thresholds, each outcome counted half."""
-    order = np.argsort(-ranked, kind="stable")
-    is_last_of_its_rank = np.r_[np.diff(ranked[order]) != 0, True]
-    found = np.cumsum(outcomes[order])[is_last_of_its_rank]
-    alarmed = np.cumsum(1 - outcomes[order])[is_last_of_its_rank]
-    if not len(found) or found[-1] == 0 or alarmed[-1] == 0:
-        return 0.0
-    return float(((found / found[-1] + 1 - alarmed / alarmed[-1]) / 2).max())
 
 
 def _outcomes(rows: pl.DataFrame) -> Floats:
