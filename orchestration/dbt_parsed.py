@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.dbt_process import SERVER_VARIABLE, Call
+from orchestration.dbt_templates import compile_ahead
 
 # Call the server with this in place of a command of dbt, and with the options of the calls that follow.
 KEEP_PARSED = "keep-parsed"
@@ -45,6 +46,7 @@ class ParsedProject:
         with _as_called(call):
             outcome = dbtRunner().invoke([*silent, "parse", *_options(call)])
         if outcome.success:
+            compile_ahead(outcome.result)
             self.manifest, self.parsed_from = outcome.result, parsed_from
 
     def of(self, call: Call) -> Any | None:

@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 
 from orchestration.dbt_parsed import KEEP_PARSED, ParsedProject
 from orchestration.dbt_process import LENGTH_BYTES, SERVER_VARIABLE, Call, be_dbt, send_call
+from orchestration.dbt_templates import compile_each_template_once
 
 # The end of a pipe that closes when the run ends, however it does.
 LIFE_LINE = 0
@@ -141,6 +142,7 @@ def get_ready() -> None:
     """What each call of dbt begins with: imports, and the schemas that a project is held to."""
     for name in ("dbt.cli.main", "dbt.task.build"):
         importlib.import_module(name)
+    compile_each_template_once()
     settings = importlib.import_module("dbt.contracts.project")
     for kind in (settings.ProjectFlags, settings.Project, settings.Configuration, settings.PackageConfig):
         kind.json_schema()  # dbt remembers it

@@ -16,10 +16,11 @@ FOR_FAULTS = SystemCouldNotWrite(path="a file", reason="none", exc="none")
 
 @pytest.fixture(autouse=True)
 def left_out() -> Iterator[None]:
-    before = EventManager.fire_event
-    leave_out_what_no_log_keeps()
-    yield
-    EventManager.fire_event = before  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as as_before:
+        for kind, name in ((EventManager, "fire_event"), (BaseEvent, "__init__"), (BaseEvent, "__getattr__")):
+            as_before.setattr(kind, name, getattr(kind, name))
+        leave_out_what_no_log_keeps()
+        yield
 
 
 class Told:
@@ -46,6 +47,15 @@ def test_what_is_for_faults_is_not_even_put_into_words(monkeypatch: pytest.Monke
     told = Told(EventLevel.INFO, EventLevel.WARN)
     told.fire(FOR_FAULTS)
     assert told.called == []
+
+
+def test_of_what_is_dropped_no_message_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("dbt_common.events.base_types.ParseDict", lambda *_: pytest.fail("made a message"))
+        dropped = SystemCouldNotWrite(path="a file", reason="none", exc="none")
+        Told(EventLevel.INFO).fire(dropped)
+    assert (dropped.path, dropped.reason) == ("a file", "none"), "who asks for it has it all the same"
+    assert dropped.to_dict() == {"path": "a file", "reason": "none", "exc": "none"}
 
 
 def test_a_log_for_faults_has_it() -> None:
