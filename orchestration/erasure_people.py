@@ -21,7 +21,7 @@ from activation.people import person_name_sql
 from data_contracts.contract import ENTITIES
 from orchestration.erasure_keys import key_sql, mailbox_sql, person_id_sql
 from orchestration.sql import identifier, literal
-from orchestration.workspace import Workspace
+from orchestration.workspace import STORAGE_VERSION, Workspace
 
 OLD = "old"
 IDENTITIES = "intermediate.identity_changes"
@@ -47,6 +47,7 @@ def attached(workspace: Workspace, threads: int | None = None) -> Iterator[duckd
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": workspace.settings.memory_limit,
         "temp_directory": str(workspace.temporary_folder),
+        "storage_compatibility_version": STORAGE_VERSION,  # of a database that is made by this connection
     }
     if threads:
         settings["threads"] = threads

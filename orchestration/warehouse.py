@@ -21,7 +21,7 @@ import duckdb
 import polars as pl
 
 from ml.slices import in_slices
-from orchestration.workspace import Workspace
+from orchestration.workspace import STORAGE_VERSION, Workspace
 
 WAIT_FOR_LOCK_SECONDS = 60.0
 # A larger database is closed after each step, so that what DuckDB remembers of it is not in the way of the models.
@@ -52,19 +52,17 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         )
 
     @contextmanager
-    def connect(self, read_only: bool = False, packs_texts: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    def connect(self, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection, closed at the end of the `with` block.
 
         Args:
             read_only: nothing is written.
-            packs_texts: texts that are written get symbol tables (FSST). Raw tables, which are most of the bytes, are
-                worth it; others are written in four fifths of the time without.
 
         Raises:
             WarehouseBusy: another process held the database for longer than a minute.
         """
         held = _held.get(self.path)
-        connection = self._open(read_only, packs_texts) if held is None else held.cursor()
+        connection = self._open(read_only) if held is None else held.cursor()
         try:
             connection.execute("set TimeZone = 'UTC'")
             yield connection
@@ -74,27 +72,25 @@ class Warehouse(dg.ConfigurableResource):  # type: ignore[type-arg]
     def hold(self) -> None:
         """Keep the database open in this process until `let_go`, where it is small; no other process can open it."""
         if self.path not in _held and Path(self.path).stat().st_size <= HELD_UP_TO_BYTES:
-            _held[self.path] = self._open(read_only=False, packs_texts=False)
+            _held[self.path] = self._open(read_only=False)
 
     def let_go(self) -> None:
         """Close what `hold` keeps open; without it, nothing."""
         if self.path in _held:
             _held.pop(self.path).close()
 
-    def _open(self, read_only: bool, packs_texts: bool) -> duckdb.DuckDBPyConnection:
+    def _open(self, read_only: bool) -> duckdb.DuckDBPyConnection:
         Path(self.temporary_folder).mkdir(parents=True, exist_ok=True)
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": self.memory_limit,
             "temp_directory": self.temporary_folder,
+            "storage_compatibility_version": STORAGE_VERSION,
             "checkpoint_threshold": "1GB",  # many small files are committed one by one; folding each in costs more
         }
         deadline = time.monotonic() + WAIT_FOR_LOCK_SECONDS
         while True:
             try:
-                connection = duckdb.connect(self.path, read_only=read_only, config=settings)
-                # Among the options DuckDB takes no heed of it.
-                connection.execute(f"set disabled_compression_methods = '{'' if packs_texts else 'fsst'}'")
-                return connection
+                return duckdb.connect(self.path, read_only=read_only, config=settings)
             except duckdb.IOException as error:
                 if "lock" not in str(error).lower():
                     raise

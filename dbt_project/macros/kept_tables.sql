@@ -10,7 +10,11 @@
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {% call statement('main', language=model['language']) -%}
-        {{- create_table_as(False, told_relation, compiled_code, model['language']) }}
+        {%- if model['language'] == 'sql' %}
+            {{- table_of(told_relation, compiled_code) }}
+        {%- else %}
+            {{- create_table_as(False, told_relation, compiled_code, model['language']) }}
+        {%- endif %}
     {%- endcall %}
     {% do adapter.ensure_transaction() %}
     {% set columns = adapter.get_columns_in_relation(told_relation) | map(attribute='quoted') | list %}

@@ -36,15 +36,44 @@
     {# In a transaction all the same: what a model asked while it was compiled may have begun one. #}
     {% call statement('main') -%}
         {% if config.get('contract').enforced %}{{ get_assert_columns_equivalent(sql) }}{% endif %}
-        create or replace {{ kind }} {{ target_relation }} as (
+        {% if kind == 'table' %}{{ table_of(target_relation, sql, replaces=true) }}{% else %}
+        create or replace view {{ target_relation }} as (
             {{ sql }}
         )
+        {% endif %}
     {%- endcall %}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {% do adapter.commit() %}
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [target_relation]}) }}
 {% endmacro %}
+
+{# A table of what a statement gives, which may read the table whose place it takes. Texts of which hardly one is there
+   twice (`plain_texts` of a model) are written as they are: DuckDB would try to make a dictionary of them, which takes
+   twice the time of writing them. #}
+{% macro table_of(relation, sql, replaces=false) %}
+    {%- set plain = config.get('plain_texts') -%}
+    {%- if not plain -%}
+    create {{ 'or replace ' if replaces }}table {{ relation }} as (
+        {{ sql }}
+    )
+    {%- else -%}
+    {%- set made = make_intermediate_relation(relation) if replaces else relation -%}
+    create table {{ made }} (
+        {%- for column in adapter.get_column_schema_from_query(sql) %}
+        {{ column.quoted }} {{ column.data_type }}{{ ' using compression uncompressed' if column.name in plain }}
+        {{- ',' if not loop.last }}
+        {%- endfor %}
+    );
+    insert into {{ made }} by name (
+        {{ sql }}
+    )
+    {%- if replaces %};
+    drop table if exists {{ relation }};
+    alter table {{ made }} rename to {{ adapter.quote(relation.identifier) }}
+    {%- endif %}
+    {%- endif %}
+{%- endmacro %}
 
 {# Rows are inserted where they stay. dbt-duckdb writes them into a temporary table first, to see their columns, so that
    every row is written twice; here the columns are asked of the statement. Where they are not those that the table has,

@@ -16,7 +16,7 @@
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {% call statement('main') -%}
-        {{ create_table_as(False, unfinished_relation, sql) }}
+        {{ table_of(unfinished_relation, sql) }}
     {%- endcall %}
     {% set turns = run_query("select distinct turn from " ~ ref('int_weeks') ~ " where build_features and turn > 0 order by turn") %}
     {% for turn in turns.columns[0].values() %}

@@ -62,7 +62,7 @@ def ingest_assets(workspace: Workspace) -> dg.AssetsDefinition:
     @dg.multi_asset(name="ingest", specs=[*specs, changed_days], check_specs=checks, **weekly(workspace))
     def ingest_extracts(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
         _finish_erasures(context, workspace, warehouse)
-        with warehouse.connect(packs_texts=True) as connection:
+        with warehouse.connect() as connection:
             for sentence in workspace.contracts.loosened():
                 context.log.warning(sentence)
             result = ingest(connection, workspace, progress=_told_of(context))

@@ -2,7 +2,7 @@
    by the identities as delivered, so that one reading of the events serves every week of a run. #}
 {%- set events = adoption_events() -%}
 {%- set products = adoption_products() -%}
-{{ config(materialized='table' if events or products else 'view') }}
+{{ config(materialized='table' if events or products else 'view', plain_texts=['identity_id']) }}
 
 with
 {% if events or products %}

@@ -1,5 +1,6 @@
 {{ config(
     materialized='kept_table',
+    plain_texts=['contact_id', 'user_id', 'email_hash', 'phone_hash'],
     touches='int_contact_identifiers',
     post_hook="{{ note_rows_read(['contacts']) }}",
 ) }}

@@ -1,5 +1,6 @@
 {{ config(
     materialized='kept_table',
+    plain_texts=['contact_id'],
     touches='int_contact_mentions',
     post_hook="{{ note_rows_read(['messages', 'survey_answers', 'consents']) }}",
 ) }}

@@ -1,4 +1,4 @@
-{{ config(materialized='kept_table', post_hook="{{ note_rows_read(['contacts']) }}") }}
+{{ config(materialized='kept_table', plain_texts=['record_key', 'contact_id'], post_hook="{{ note_rows_read(['contacts']) }}") }}
 {%- set probabilistic = var('identity').probabilistic -%}
 {%- set described_by = probabilistic.columns.keys() | sort if probabilistic.enabled else [] -%}
 {%- set rules = local_md5(tojson([1, described_by, var('delivery_grace_hours')])) -%}

@@ -1,5 +1,6 @@
 {# Written anew from what it was: whose first session began in the span of days whose sessions were made again is looked
    for among all sessions, everybody else can only have had an earlier one. #}
+{{ config(plain_texts=['identity_id']) }}
 {%- set stands = last_rows_stand('session_rules', as_number(session_rules())) -%}
 {%- set visitor = ['identity_kind', 'identity_id', 'delivered_in_week'] -%}
 {%- set first_columns = ['first_order', 'first_session_at', 'first_channel', 'first_page_views_in_week'] -%}

@@ -1,4 +1,4 @@
-{{ config(materialized='table_in_turns') }}
+{{ config(materialized='table_in_turns', plain_texts=['identity_id']) }}
 
 {%- set bands = ['night', 'morning', 'daytime', 'evening', 'weekend', 'mobile'] -%}
 {%- set named = var('event_names') | map(attribute='column') | list -%}

@@ -1,4 +1,4 @@
-{{ config(materialized='table_in_turns') }}
+{{ config(materialized='table_in_turns', plain_texts=['identity_id']) }}
 
 {%- set shown_channels = channels() | reject('equalto', 'other') | list -%}
 

@@ -1,4 +1,4 @@
-{{ config(materialized='kept_table', touches='int_identity_sightings') }}
+{{ config(materialized='kept_table', touches='int_identity_sightings', plain_texts=['contact_id', 'user_id', 'device_id']) }}
 {# Whom the changed days may have shown first is looked for among all days again, everybody else can only turn out to have
    been seen earlier. Days are named where they are read: DuckDB would keep all of them in memory for a part of the
    statement that is used twice. #}

@@ -2,6 +2,7 @@
    since when its first human answers are known. Keyed by contact, so that a merge of people never rewrites it.
 
    Joins are by numbers that stand for texts within this statement: there are tens of millions of rows. #}
+{{ config(plain_texts=['contact_id']) }}
 {%- set history = ref('int_message_history') -%}
 {%- set reach = ['1970-01-01', '1970-01-01'] -%}
 {%- if execute -%}

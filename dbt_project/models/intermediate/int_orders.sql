@@ -1,3 +1,4 @@
+{{ config(plain_texts=['order_id', 'contact_id']) }}
 with
 
 orders as (

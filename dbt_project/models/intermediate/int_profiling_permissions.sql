@@ -1,3 +1,4 @@
+{{ config(plain_texts=['contact_id']) }}
 {%- set purpose = 'profiling' -%}
 {%- set by_market = is_basis_by_market(purpose) -%}
 
