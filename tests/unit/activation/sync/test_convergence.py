@@ -262,6 +262,21 @@ def test_a_process_killed_at_every_step(jobs):
         counted["death at a step"] += 1
 
 
+def test_who_was_let_in_as_the_process_was_killed_leaves_though_nobody_heard_of_it():
+    """The destination cannot be asked, and nobody is desired any more: doubt alone has them leave."""
+    somebody: Table = {"loyal": {PEOPLE[0]: ("loyal", 1.0)}}
+    let_in = step = 0
+    while True:
+        step += 1
+        world = World(Vendor(), jobs=False, reads_back=False)
+        if world.sync(somebody, Death(step)) is not None:
+            break
+        let_in += PEOPLE[0] in world.vendor.members("loyal")
+        world.settle({"loyal": {}})
+        world.check({"loyal": {}})
+    assert let_in, "no death came after the call"
+
+
 def test_a_burst_of_429_is_waited_out_within_the_run():
     world = World(Vendor(), jobs=False)
     world.vendor.faults = deque(["429"] * 12)
