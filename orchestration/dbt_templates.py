@@ -32,7 +32,7 @@ def compile_each_template_once() -> None:
         return remembered[known]
 
     compile_once.remembered = remembered  # type: ignore[attr-defined]
-    jinja.MacroFuzzEnvironment.compile = compile_once  # type: ignore[method-assign]
+    jinja.MacroFuzzEnvironment.compile = compile_once  # type: ignore[method-assign, assignment]
 
 
 def compile_ahead(manifest: Any) -> None:

@@ -61,7 +61,7 @@
     {%- set made = make_intermediate_relation(relation) if replaces else relation -%}
     create table {{ made }} (
         {%- for column in adapter.get_column_schema_from_query(sql) %}
-        {{ column.quoted }} {{ column.data_type }}{{ ' using compression uncompressed' if column.name in plain }}
+        {{ column.quoted }} {{ column.dtype }}{{ ' using compression uncompressed' if column.name in plain }}
         {{- ',' if not loop.last }}
         {%- endfor %}
     );

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from activation.gate_tables import TABLES as GATE_TABLES
-from data_contracts.contract import ENTITIES, Contract
+from data_contracts.contract import ENTITIES, Column, Contract
 from orchestration.contracts import Contracts
 from orchestration.erasure_keys import make_tables as make_erasure_tables
 from orchestration.sql import identifier
@@ -225,8 +225,13 @@ def column_types(connection: duckdb.DuckDBPyConnection, entity: str) -> dict[str
 
 
 def _column_list(contract: Contract) -> str:
-    columns = {column.name: column.type for column in contract.columns} | PROVENANCE
+    columns = {column.name: column.type + _as_it_is(column) for column in contract.columns} | PROVENANCE
     return ", ".join(f"{identifier(name)} {type_}" for name, type_ in columns.items())
+
+
+def _as_it_is(column: Column) -> str:
+    """Ids are written as they are: DuckDB would look for ids that repeat, and for parts that do, for twice the time."""
+    return " using compression uncompressed" if column.name.endswith("_id") and column.type == "VARCHAR" else ""
 
 
 def loaded_sources(warehouse_file: Path) -> set[str]:
