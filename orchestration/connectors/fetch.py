@@ -86,6 +86,8 @@ def _quiet_dlt(workspace: Workspace) -> Iterator[None]:
         "DLT_DATA_DIR": str(home),
         "DLT_PROJECT_DIR": str(home),
         "LOAD__RAISE_ON_MAX_RETRIES": str(TIMES_TO_PUT),
+        # How far a connector came is kept here alone: to put it beside the extracts would be refused, after a second.
+        "RESTORE_FROM_DESTINATION": "false",
     }
     before = {name: os.environ.get(name) for name in settings}
     os.environ |= settings

@@ -86,7 +86,7 @@ def serving(api: OrderApi) -> Iterator[OrderApi]:
     """The server, on a port of its own."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(api))
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()  # looks whether it shall end
     api.url = f"http://127.0.0.1:{server.server_port}/orders"
     try:
         yield api
