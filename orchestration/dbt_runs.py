@@ -35,6 +35,11 @@ MODULES_OF_MODELS = (
 DBT_COMMAND = Path(sys.executable).with_name("personae-dbt")
 # dbt's own process keeps its connection open; see profiles.yml.
 BUILD_TARGET = "build"
+# Of the memory that a workspace allows: dbt's models in Python need some in the process whose DuckDB makes the tables,
+# and contacts are compared in a second database there. For a million contacts that one took half of it; so it takes an
+# eighth more time.
+FOR_TABLES, FOR_MATCHING = 7 / 8, 1 / 4
+BYTES = {"MB": 10**6, "GB": 10**9}
 
 
 class DbtParseFailed(Exception):
@@ -45,7 +50,8 @@ def dbt_environment(workspace: Workspace) -> dict[str, str]:
     """What `profiles.yml` reads."""
     return {
         "PERSONAE_WAREHOUSE": str(workspace.warehouse_file),
-        "PERSONAE_MEMORY_LIMIT": workspace.settings.memory_limit,
+        "PERSONAE_MEMORY_LIMIT": _part_of(workspace.settings.memory_limit, FOR_TABLES),
+        "PERSONAE_MATCHING_MEMORY_LIMIT": _part_of(workspace.settings.memory_limit, FOR_MATCHING),
         "PERSONAE_CODE": str(PROJECT_ROOT),
         "PERSONAE_IDENTITY_MODEL": str(workspace.identity_model_file),
         "PERSONAE_TEMP": str(workspace.temporary_folder),
@@ -59,6 +65,10 @@ def dbt_environment(workspace: Workspace) -> dict[str, str]:
         "DBT_WRITE_JSON": "false",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
+
+
+def _part_of(memory_limit: str, share: float) -> str:
+    return f"{float(memory_limit[:-2]) * BYTES[memory_limit[-2:]] * share / BYTES['MB']:.0f}MB"
 
 
 def vars_argument(workspace: Workspace) -> str:

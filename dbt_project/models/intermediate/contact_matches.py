@@ -59,7 +59,7 @@ def model(dbt, session):
     rules = matching.MatchingRules(
         wanted["columns"], wanted["match_probability"], wanted["pairs_per_contact"], wanted["seed"]
     )
-    limit = os.environ.get("PERSONAE_MEMORY_LIMIT", "4GB")
+    limit = os.environ.get("PERSONAE_MATCHING_MEMORY_LIMIT", "1GB")
     database = duckdb.connect(config={"memory_limit": limit, "temp_directory": os.environ["PERSONAE_TEMP"]})
     frozen = _frozen(records, rules, wanted, settings["timezone"], database)
     if frozen is None:

@@ -26,7 +26,7 @@ def test_dbt_gets_the_settings_of_the_workspace_and_its_status_is_ours(
     command.write_text(ECHO.format(python=sys.executable, told=str(told)))
     command.chmod(0o755)
     monkeypatch.setattr(dbt_runs, "DBT_COMMAND", command)
-    opened = workspace.orders().settings(timezone="Europe/Berlin").open()
+    opened = workspace.orders().settings(timezone="Europe/Berlin", memory_limit="2.4GB").open()
     opened.state_folder.mkdir()
     opened.warehouse_file.touch()
     done = CliRunner().invoke(app, ["dbt", str(workspace.folder), "build", "--select", "tag:features", "--help"])
@@ -35,6 +35,8 @@ def test_dbt_gets_the_settings_of_the_workspace_and_its_status_is_ours(
     assert arguments[:4] == ["build", "--select", "tag:features", "--help"]
     assert json.loads(arguments[arguments.index("--vars") + 1])["timezone"] == "Europe/Berlin"
     assert environment["PERSONAE_WAREHOUSE"] == str(opened.warehouse_file)
+    limits = [environment[f"PERSONAE_{name}MEMORY_LIMIT"] for name in ("", "MATCHING_")]
+    assert limits == ["2100MB", "600MB"], "both databases of dbt's process stay within what models in Python leave"
 
 
 def test_a_workspace_without_a_week_has_nothing_to_work_on(workspace: WorkspaceBuilder) -> None:
