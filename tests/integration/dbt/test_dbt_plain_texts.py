@@ -1,11 +1,16 @@
 """Columns of ids are written as they are, whichever way a model makes its table."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from conftest import Company
 from dbt_warehouse import DBT_PROJECT
+
+if TYPE_CHECKING:
+    from conftest import Company
 
 NAMED = re.compile(r"plain_texts=(\[[^]]*\])")
 MODELS = {
