@@ -37,8 +37,8 @@ run: $(VENV)/ready $(DEMO)/personae.yml ## set up, generate the demo company and
 ui: $(VENV)/ready $(DEMO)/personae.yml ## open Dagster's UI on the demo company
 	@$(BIN)/personae ui $(DEMO)
 
-test: $(VENV)/ready-dev ## run the tests, three at a time: two cores are seldom both waiting then
-	@$(BIN)/python -m pytest -n 3 --dist loadscope
+test: $(VENV)/ready-dev ## run the tests, on two cores
+	@$(BIN)/python -m pytest -n 2 --dist loadscope
 
 check: $(VENV)/ready-dev ## lint, types, imports; changes nothing
 	@$(BIN)/ruff check .
