@@ -33,6 +33,7 @@ from dagster._core.execution.plan.plan import ExecutionPlan
 from dagster._core.execution.plan.step import ExecutionStep
 from dagster._core.execution.retries import RetryMode
 
+from orchestration.freed_memory import keep_freed_memory
 from orchestration.imports_ahead import MODULES_OF_MODELS, import_all
 
 AT_ONCE = 2
@@ -61,6 +62,7 @@ class TwoAtOnce(dg.Executor):
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
         """Run a plan."""
+        keep_freed_memory()
         of_this_process = EngineEventData.in_process(os.getpid(), execution_plan.step_keys_to_execute)
         yield dg.DagsterEvent.engine_event(plan_context, "Runs steps in this process", of_this_process)
         yield from ExecuteRunWithPlanIterable(

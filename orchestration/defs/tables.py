@@ -12,6 +12,7 @@ from orchestration.dbt_metadata import ColumnMemory, events_with_metadata
 from orchestration.dbt_resource import InstalledDbt
 from orchestration.dbt_runs import BUILD_TARGET, vars_argument
 from orchestration.defs.partitions import weekly
+from orchestration.freed_memory import give_back_freed_memory
 from orchestration.imports_ahead import MODULES_OF_MODELS, import_ahead
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
@@ -87,6 +88,7 @@ def _build(
     only_data = ["--exclude-resource-type", "unit_test"]
     arguments = ["build", "--target", BUILD_TARGET, *only_data, "--vars", vars_argument(workspace)]
     warehouse.let_go()
+    give_back_freed_memory()
     invocation = dbt.cli(arguments, context=context, raise_on_error=False)
     succeeded = invocation.is_successful()
     warehouse.hold()  # the steps that follow run in this process
