@@ -122,7 +122,7 @@ class Harmonizer:
             base = literal(str(origin.value))
         if not origin.values:
             return base
-        text = f"trim(({base})::varchar)"
+        text = _trimmed(f"({base})::varchar")
         cases = " ".join(
             f"when {literal(given)} then {literal(str(meant))}"
             for given, meant in origin.values.items()
@@ -160,9 +160,9 @@ class Harmonizer:
         return HarmonizedColumn(column.name, column.type, column.typed, column.uncastable, content_decides)
 
     def _cast(self, name: str, wanted: str, base: str, source_type: str, formats: tuple[str, ...]) -> HarmonizedColumn:
-        text = f"nullif(trim(({base})::varchar), '')"
         if wanted == "VARCHAR":
-            return HarmonizedColumn(name, wanted, text, None)
+            return HarmonizedColumn(name, wanted, f"nullif({_trimmed(f'({base})::varchar')}, '')", None)
+        text = f"nullif(trim(({base})::varchar), '')"
         if wanted == source_type and wanted not in {"DOUBLE", "TIMESTAMP"}:
             return HarmonizedColumn(name, wanted, base, None)
         if wanted == "TIMESTAMP":
@@ -188,7 +188,7 @@ class Harmonizer:
     def _moment(self, base: str, text: str, source_type: str, date_format: str | None) -> str:
         """A UTC timestamp: values with a zone keep it, values without one are in the extract's time zone."""
         if source_type == "TIMESTAMP WITH TIME ZONE":
-            return f"timezone('UTC', {base})"
+            return f"make_timestamp(epoch_us({base}))"  # says the same and takes a tenth of what a calendar does
         if source_type in LOCAL_MOMENTS:
             return self._to_utc(f"({base})::timestamp")
         if date_format in EPOCH_FORMATS:
@@ -230,6 +230,12 @@ def _tried(name: str) -> str:
 
 def _first(candidates: Iterable[str]) -> str:
     return f"coalesce({', '.join(candidates)})"
+
+
+def _trimmed(text: str) -> str:
+    """`trim`, which looks up what each letter is, where it is needed: ASCII with no space at its ends is as it is."""
+    has_nothing_to_trim = f"strlen({text}) = length({text}) and {text} not like ' %' and {text} not like '% '"
+    return f"case when {has_nothing_to_trim} then {text} else trim({text}) end"
 
 
 def _plain_number(text: str, wanted: str) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 from ingest_company import Company
+
+from orchestration.ingest.harmonize import _trimmed
 
 
 def loaded(company: Company, entity: str, column: str, origin: Any, given: list[str], **extract: Any) -> list[Any]:
@@ -139,6 +142,20 @@ def test_yes_and_no_in_words(company: Company) -> None:
 
 def test_text_is_trimmed_and_empty_text_is_missing(company: Company) -> None:
     assert loaded(company, "contacts", "city", "given", [" Köln ", "", "   "]) == ["Köln", None, None]
+
+
+def test_text_is_trimmed_as_the_database_trims_whatever_letter_stands_at_its_ends() -> None:
+    letters = "chr(letter::int) as c from range(1, 1114112) as letters(letter) where letter not between 55296 and 57343"
+    given = (
+        f"select unnest([c, c || 'a', 'a' || c, c || 'a b' || c, 'é' || c, ' ' || c]) as text from (select {letters})"
+    )
+    with duckdb.connect() as connection:
+        differ = connection.execute(
+            "select count(*), count(*) filter (trim(text) <> text), "
+            f"count(*) filter ({_trimmed('text')} <> trim(text)) "
+            f"from ({given})"
+        ).fetchone()
+    assert differ[0] > 6_000_000 and differ[1] > 1_000_000 and differ[2] == 0
 
 
 def test_values_are_translated_and_a_star_stands_for_all_others(company: Company) -> None:
