@@ -36,7 +36,7 @@
 
 {# The Monday of the week in which a row came to count: a week ends after it or not, so a week knows what has it before its end. #}
 {% macro known_week(happened_at) -%}
-    cast(date_trunc('week', {{ local_time(counts_from_at(happened_at)) }}) as date)
+    {{ local_week(counts_from_at(happened_at)) }}
 {%- endmacro %}
 
 {# The same of a row that was known only after it happened; null of all others, which are most. #}

@@ -11,7 +11,7 @@
 
 {# The clock of a time zone that stands in a column, at an instant in UTC. #}
 {% macro clock_of(zone, instant) -%}
-    timezone({{ zone }}, timezone('UTC', {{ instant }}))
+    timezone({{ zone }}, {{ instant_of_utc(instant) }})
 {%- endmacro %}
 
 {# The local day a scored week's history of messages begins on. #}

@@ -4,8 +4,26 @@
     {%- if var('timezone') == 'UTC' -%}
         {{ instant }}
     {%- else -%}
-        timezone({{ literal(var('timezone')) }}, timezone('UTC', {{ instant }}))
+        timezone({{ literal(var('timezone')) }}, {{ instant_of_utc(instant) }})
     {%- endif -%}
+{%- endmacro %}
+
+{# A UTC timestamp as an instant, which clocks can be asked about. `timezone('UTC', ...)` says the same, and asks a calendar:
+   140 ns instead of 7. #}
+{% macro instant_of_utc(timestamp) -%}
+    make_timestamptz(epoch_us({{ timestamp }}))
+{%- endmacro %}
+
+{# The Monday of the local week an instant lies in. No clock was ever 16 hours from UTC: only near a Monday is it asked. #}
+{% macro local_week(instant) -%}
+    cast(
+        case
+            when
+                date_trunc('week', {{ instant }} - interval 16 hour) = date_trunc('week', {{ instant }} + interval 16 hour)
+                then date_trunc('week', {{ instant }})
+            else date_trunc('week', {{ local_time(instant) }})
+        end as date
+    )
 {%- endmacro %}
 
 {# The same for instants near some days, at most four days off: an addition instead of a question to the calendar, which

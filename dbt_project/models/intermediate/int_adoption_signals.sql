@@ -62,7 +62,7 @@ signals as (
         signal,
         identity_kind,
         identity_id,
-        coalesce(late_week, cast(date_trunc('week', {{ local_time('first_at') }}) as date)) as known_week,
+        coalesce(late_week, {{ local_week('first_at') }}) as known_week,
         first_at,
         times
     from seen

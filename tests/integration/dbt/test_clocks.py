@@ -1,4 +1,4 @@
-"""Local times near some days by addition are those of the calendar, in every kind of time zone."""
+"""Local times near some days by addition, and local weeks, are those of the calendar, in every kind of time zone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,21 @@ from jinja2.sandbox import SandboxedEnvironment
 
 class MacroReturned(Exception):
     """What dbt's `return` does: a macro gives a value, not text."""
+
+
+TIME_MACROS = (DBT_PROJECT / "macros" / "time.sql").read_text(encoding="utf-8")
+
+
+def environment_of_macros(timezone: str, **others: Any) -> SandboxedEnvironment:
+    """What dbt gives the macros that they ask for."""
+    environment = SandboxedEnvironment()
+    environment.globals.update(
+        var={"timezone": timezone}.__getitem__,
+        literal=lambda value: "'" + str(value).replace("'", "''") + "'",
+        execute=True,
+        **others,
+    )
+    return environment
 
 
 def local_time_sql(connection: duckdb.DuckDBPyConnection, timezone: str, first_day: str, last_day: str) -> str:
@@ -31,17 +46,9 @@ def local_time_sql(connection: duckdb.DuckDBPyConnection, timezone: str, first_d
     def give(value: Any) -> None:
         raise MacroReturned(value)
 
-    environment = SandboxedEnvironment()
-    environment.globals.update(
-        var={"timezone": timezone}.__getitem__,
-        literal=lambda value: "'" + str(value).replace("'", "''") + "'",
-        run_query=run_query,
-        execute=True,
-        **{"return": give},
-    )
-    source = (DBT_PROJECT / "macros" / "time.sql").read_text(encoding="utf-8")
-    macros: Any = environment.from_string(source).module
-    from_macros = environment.from_string(source.replace("clock_offsets(first_day, last_day) if", "asked() if"))
+    environment = environment_of_macros(timezone, run_query=run_query, **{"return": give})
+    macros: Any = environment.from_string(TIME_MACROS).module
+    from_macros = environment.from_string(TIME_MACROS.replace("clock_offsets(first_day, last_day) if", "asked() if"))
     environment.globals["asked"] = lambda: clock_offsets(first_day, last_day)
     return str(from_macros.module.local_time_near(first_day, last_day, "instant"))  # type: ignore[attr-defined]
 
@@ -75,3 +82,32 @@ def test_an_addition_tells_what_the_calendar_tells(
         assert off is not None and off[0] > 1000
         assert off[1] == 0
     assert ("timezone(" in sql) is asks_the_calendar
+
+
+@pytest.mark.parametrize(
+    "timezone",
+    [
+        "UTC",
+        "Europe/Berlin",
+        "Pacific/Kiritimati",
+        "Etc/GMT+12",
+        "Asia/Kathmandu",
+        "America/St_Johns",
+        "Africa/Monrovia",
+    ],
+)
+def test_the_local_week_is_that_of_the_calendar(timezone: str) -> None:
+    macros: Any = environment_of_macros(timezone).from_string(TIME_MACROS).module
+    with duckdb.connect() as connection:
+        connection.execute("set timezone = 'UTC'")
+        instants, off, nulls = connection.execute(
+            "select count(*), "
+            "count(*) filter "
+            "(week is distinct from date_trunc('week', timezone(?, timezone('UTC', instant)))::date), "
+            f"count(*) filter (week is null) from (select *, {macros.local_week('instant')} as week from "
+            "(select unnest(generate_series(timestamp '1971-12-20', '1972-02-20', interval 7 minute)) as instant "
+            "union all select unnest(generate_series(timestamp '2026-03-01', '2026-04-20', interval 7 minute)) "
+            "union all select null))",
+            [timezone],
+        ).fetchall()[0]
+    assert (instants > 20_000, off, nulls) == (True, 0, 1)
