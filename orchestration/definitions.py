@@ -20,7 +20,7 @@ from orchestration.defs.personas import persona_assets
 from orchestration.defs.persuasion import persuasion_assets
 from orchestration.defs.preferences import preference_assets
 from orchestration.defs.propensities import propensity_assets
-from orchestration.defs.publish import published_assets
+from orchestration.defs.publish import published_assets, table_files_asset
 from orchestration.defs.report import report_asset
 from orchestration.defs.schedule import monday_schedule, new_extracts_sensor, weekly_job
 from orchestration.defs.sync import sync_assets
@@ -61,6 +61,7 @@ def definitions_for(workspace: Workspace, loggers: dict[str, dg.LoggerDefinition
             activation_assets(workspace),
             lookalike_files_asset(workspace),
             report_asset(workspace),
+            table_files_asset(workspace),
             published_assets(workspace),
             *sync_assets(workspace),
         ],

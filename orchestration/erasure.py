@@ -26,7 +26,7 @@ from activation.sync.rates import SystemClock
 from activation.sync.state import SyncState
 from orchestration.erasure_copy import ErasureFailed, clear_draft, put_in_place, write_without
 from orchestration.erasure_extracts import ExtractCount, files_that_hold
-from orchestration.erasure_files import count_in_files, doomed_people, erase_from_files
+from orchestration.erasure_files import count_in_files, doomed_people, erase_from_files, remove_unfinished_files
 from orchestration.erasure_keys import BEGUN, FINISHED, is_erased, make_tables, now, record, remember, unfinished
 from orchestration.erasure_people import attached, count_people, find, find_again, values_to_remember
 from orchestration.erasure_plan import FileCount, Plan, plan_erasure
@@ -177,6 +177,7 @@ def finish(workspace: Workspace, progress: Callable[[str], None] = lambda _: Non
         connection.execute("force checkpoint")
     if not pending:
         return Erased()
+    remove_unfinished_files(workspace)
     with attached(workspace) as old:
         find_again(old)
         plan = plan_erasure(old, workspace)

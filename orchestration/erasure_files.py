@@ -93,6 +93,12 @@ def count_in_files(connection: duckdb.DuckDBPyConnection, workspace: Workspace, 
     return counts
 
 
+def remove_unfinished_files(workspace: Workspace) -> None:
+    """Remove what a run that died had written and not published, and what its database had put aside on the disk."""
+    for folder in (workspace.table_files_folder, workspace.temporary_folder):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def erase_from_files(connection: duckdb.DuckDBPyConnection, workspace: Workspace, doomed: Doomed) -> dict[str, int]:
     """Take people out of every file, week by week, and remove versions that no link leads to.
 

@@ -358,6 +358,11 @@ class Workspace:
         return self.state_folder / "reports"
 
     @property
+    def table_files_folder(self) -> Path:
+        """Files of tables that a run has written and not yet published."""
+        return self.state_folder / "table_files"
+
+    @property
     def activation_folder(self) -> Path:
         """Activation files, a folder per week."""
         return self.state_folder / "activation"

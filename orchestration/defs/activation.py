@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from orchestration.defs.partitions import run_weeks, weekly
+from orchestration.defs.partitions import run_weeks, weekly_beside_others
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 
@@ -59,7 +59,12 @@ def activation_assets(workspace: Workspace) -> dg.AssetsDefinition:
         "less whoever may no longer be contacted.",
     )
 
-    @dg.multi_asset(name="audiences", specs=[*specs.values(), files], check_specs=[published], **weekly(workspace))
+    @dg.multi_asset(
+        name="audiences",
+        specs=[*specs.values(), files],
+        check_specs=[published],
+        **weekly_beside_others(workspace, priority=1),
+    )
     def judge_audiences(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
         from orchestration.audience_week import BLOCKED, JudgedWeek
 

@@ -1,4 +1,7 @@
-"""What is published: the marts as Parquet and the report, a week at a time, swapped in whole."""
+"""What is published: the marts as Parquet and the report, a week at a time, swapped in whole.
+
+Files of tables are written beside other steps; what is published is those files, and a report that was drawn meanwhile.
+"""
 
 import json
 import shutil
@@ -14,7 +17,7 @@ import polars as pl
 from activation.label_files import write_label_file
 from activation.people import person_name_sql
 from activation.publishing import publish_folder
-from orchestration.defs.partitions import run_weeks, weekly
+from orchestration.defs.partitions import run_weeks, weekly, weekly_beside_others
 from orchestration.defs.tables import published_freshness
 from orchestration.sql import identifier, literal
 from orchestration.warehouse import Warehouse
@@ -23,6 +26,7 @@ from orchestration.workspace import Workspace
 
 PEOPLE_AT_A_TIME = 122_880  # so many rows DuckDB writes into a group of Parquet, which is read as a whole
 
+TABLE_FILES = ["report", "table_files"]
 LABELS = "person_labels"
 # Each published table and the columns that order its rows.
 PUBLISHED_TABLES = {
@@ -55,12 +59,33 @@ PUBLISHED_TABLES = {
 }
 
 
+def table_files_asset(workspace: Workspace) -> dg.AssetsDefinition:
+    """The files of all published tables, written while audiences are judged and the report is drawn."""
+
+    @dg.asset(
+        key=TABLE_FILES,
+        deps=[["marts", table] for table in PUBLISHED_TABLES],
+        group_name="report",
+        description="What is published of a week besides the report: written before, published with it, gone after.",
+        kinds={"parquet"},
+        **weekly_beside_others(workspace),
+    )
+    def write_table_files(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+        shutil.rmtree(workspace.table_files_folder, ignore_errors=True)  # of a run that died
+        with warehouse.connect() as connection:
+            for week in run_weeks(context):
+                _write_files(connection, workspace, week, _files_of(context, workspace, week))
+        return dg.MaterializeResult(metadata={"weeks": len(run_weeks(context)), "tables": len(PUBLISHED_TABLES)})
+
+    return write_table_files
+
+
 def published_assets(workspace: Workspace) -> dg.AssetsDefinition:
     """One asset per published table, all swapped in together with the report."""
     specs = {
         table: dg.AssetSpec(
             ["published", table],
-            deps=[["marts", table], ["report", "persona_report"]],
+            deps=[["marts", table], TABLE_FILES, ["report", "persona_report"]],
             group_name="published",
             description=f"`published/<week>/{table}.parquet`, and the same under `published/latest`.",
             freshness_policy=published_freshness(),
@@ -74,12 +99,18 @@ def published_assets(workspace: Workspace) -> dg.AssetsDefinition:
         rows = dict.fromkeys(PUBLISHED_TABLES, 0)
         with warehouse.connect(read_only=True) as connection:
             for week in run_weeks(context):
+                files = _files_of(context, workspace, week)
+                if not files.is_dir():  # where only this step was asked for
+                    _write_files(connection, workspace, week, files)
                 publish_folder(
-                    lambda folder, week=week: _write_week(connection, workspace, week, folder, rows),  # type: ignore[misc]
+                    lambda folder, week=week, files=files: _put_together(  # type: ignore[misc]
+                        connection, workspace, week, files, folder, rows
+                    ),
                     workspace.published_folder,
                     week.key,
                     also_latest=True,
                 )
+        shutil.rmtree(workspace.table_files_folder)
         for table, spec in specs.items():
             yield dg.MaterializeResult(
                 asset_key=spec.key,
@@ -92,46 +123,76 @@ def published_assets(workspace: Workspace) -> dg.AssetsDefinition:
     return publish_weeks
 
 
-def _write_week(
-    connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, folder: Path, rows: dict[str, int]
+def _files_of(context: dg.AssetExecutionContext, workspace: Workspace, week: Week) -> Path:
+    """Where the files of a week stand until they are published; a run that is tried again finds those of before."""
+    return workspace.table_files_folder / (context.run.root_run_id or context.run_id) / week.key
+
+
+def _write_files(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, target: Path) -> None:
+    """The files of a week's tables: the same rows give the same bytes. `target` is there when all of them are."""
+    folder = target.with_suffix(".unfinished")
+    folder.mkdir(parents=True)
+    _write_table(connection, LABELS, week, folder)
+    with ThreadPoolExecutor(1) as beside:  # the file of labels is written on one core, tables on all that are free
+        labels = beside.submit(_write_labels, connection.cursor(), workspace, week, folder)
+        for table in PUBLISHED_TABLES:
+            if table != LABELS:
+                _write_table(connection, table, week, folder)
+        labels.result()
+    folder.rename(target)
+
+
+def _put_together(
+    connection: duckdb.DuckDBPyConnection,
+    workspace: Workspace,
+    week: Week,
+    files: Path,
+    folder: Path,
+    rows: dict[str, int],
 ) -> None:
-    """The files of one week: the same rows give the same bytes."""
+    """All files of a week in `folder`; what its tables have is added to `rows`."""
+    for file in sorted(files.iterdir()):
+        _link_or_copy(file, folder / file.name)
+    counts = {
+        table: pl.scan_parquet(folder / f"{table}.parquet").select(pl.len()).collect().item()
+        for table in PUBLISHED_TABLES
+    }
+    for table in PUBLISHED_TABLES:
+        rows[table] += counts[table]
+    shutil.copyfile(workspace.report_folder / f"{week.key}.html", folder / "report.html")
+    _write_card(connection, week, folder)
+    _write_propensity_cards(connection, week, folder)
+    _write_lookalike_cards(connection, week, folder)
     manifest: dict[str, Any] = {
         "week": week.key,
         "as_of": week.as_of.isoformat(),
         "company": workspace.settings.company,
         "made_from": _made_from(connection, week),
+        "tables": counts,
     }
-    counts = {LABELS: _write_table(connection, LABELS, week, folder)}
-    with ThreadPoolExecutor(1) as beside:  # the file of labels is written on one core, tables on all that are free
-        labels = beside.submit(_write_labels, connection.cursor(), workspace, week, folder)
-        counts |= {
-            table: _write_table(connection, table, week, folder) for table in PUBLISHED_TABLES if table != LABELS
-        }
-        labels.result()
-    for table in PUBLISHED_TABLES:
-        rows[table] += counts[table]
-    manifest["tables"] = {table: counts[table] for table in PUBLISHED_TABLES}
-    shutil.copyfile(workspace.report_folder / f"{week.key}.html", folder / "report.html")
-    _write_card(connection, week, folder)
-    _write_propensity_cards(connection, week, folder)
-    _write_lookalike_cards(connection, week, folder)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_table(connection: duckdb.DuckDBPyConnection, table: str, week: Week, folder: Path) -> int:
-    """One table as Parquet, in order; says how many rows it has."""
+def _link_or_copy(file: Path, target: Path) -> None:
+    """The same file at a second place, or a copy where the file system knows no such thing."""
+    try:
+        target.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, target)
+
+
+def _write_table(connection: duckdb.DuckDBPyConnection, table: str, week: Week, folder: Path) -> None:
+    """One table as Parquet, in order."""
     columns = {row[0] for row in connection.execute(f"describe marts.{identifier(table)}").fetchall()}
     # Outside the warehouse people have names instead of numbers, in the same order; to sort numbers takes less.
     named = f"replace ({person_name_sql('person_id')} as person_id)" if "person_id" in columns else ""
     ordered = ", ".join(f"{identifier(column)} nulls first" for column in PUBLISHED_TABLES[table])
     of_week = f"select * from marts.{identifier(table)} where as_of = {literal(week.as_of.isoformat())}::date"
     path = literal(str(folder / f"{table}.parquet"))
-    rows: int = connection.execute(
+    connection.execute(
         f"copy (select * {named} from ({of_week} order by {ordered})) to {path} "
         "(format parquet, compression zstd, compression_level 1)"
-    ).fetchall()[0][0]
-    return rows
+    )
 
 
 def _write_labels(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from orchestration.defs.partitions import run_weeks, weekly
+from orchestration.defs.partitions import run_weeks, weekly_beside_others
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
 
@@ -59,7 +59,7 @@ def report_asset(workspace: Workspace) -> dg.AssetsDefinition:
         group_name="report",
         description="Who the customers are, how they moved, what is likely next: one HTML file per week.",
         kinds={"html"},
-        **weekly(workspace),
+        **weekly_beside_others(workspace),
     )
     def write_report(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
         from activation.report.report import render_report
@@ -67,7 +67,7 @@ def report_asset(workspace: Workspace) -> dg.AssetsDefinition:
 
         workspace.report_folder.mkdir(parents=True, exist_ok=True)
         weeks = run_weeks(context)
-        with warehouse.connect(read_only=True) as connection:
+        with warehouse.connect() as connection:
             for week in weeks:
                 html = render_report(report_data(connection, workspace, week))
                 target = workspace.report_folder / f"{week.key}.html"

@@ -130,6 +130,7 @@ def test_after_three_crashes_the_published_weeks_are_those_of_an_undisturbed_bac
     )
     assert len(repaired) > 40 and repaired == undisturbed
     assert _weeks_of(published_hashes(crashed.folder)) == {FIRST_WEEK.key, SECOND_WEEK.key, "latest"}
+    assert not (crashed.folder / ".personae" / "table_files").exists()
 
 
 def test_a_second_run_of_a_published_week_changes_nothing(crashed: Crashed) -> None:
