@@ -6,6 +6,6 @@ import os
 # spin while they wait; what is worth two cores is shared out by rows (`ml/made_ahead.py`).
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# Polars reads this when it is loaded. By default it gives memory back to the kernel half a second after it was freed,
-# and models ask for as much again: a third of the pages they touched were new ones.
-os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:10000,muzzy_decay_ms:-1")
+# Polars reads this when it is loaded. By default it begins to give memory back to the kernel half a second after it was
+# freed, and models ask for as much again: a third of the pages they touched were new ones.
+os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:10000")

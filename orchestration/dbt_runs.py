@@ -64,6 +64,8 @@ def dbt_environment(workspace: Workspace) -> dict[str, str]:
         # A run reads the manifest and writes none of its own, which would take a twentieth of its time.
         "DBT_WRITE_JSON": "false",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        # What polars freed in dbt's process (see `__init__.py`), DuckDB needs there at once.
+        "_RJEM_MALLOC_CONF": "dirty_decay_ms:500",
     }
 
 
