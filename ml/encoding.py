@@ -7,6 +7,7 @@ A frozen encoding is plain numbers and words, so it can be written as JSON and a
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -244,9 +245,15 @@ class CategoryEncoding:
 
 def level_places(column: pl.Series, levels: Sequence[str]) -> NDArray[np.int64]:
     """Which level each row has: its place among `levels`, then one place for all others, then one for none."""
-    text = column.cast(pl.String)
-    places = text.cast(pl.Enum(levels), strict=False).to_physical().cast(pl.Int64).fill_null(len(levels)).to_numpy()
+    text = column if column.dtype == pl.String else column.cast(pl.String)
+    known = text.cast(_enum(tuple(levels)), strict=False).to_physical()
+    places = (known.fill_null(len(levels)) if known.null_count() else known).to_numpy().astype(np.int64)
     return np.where(text.is_null().to_numpy(), len(levels) + 1, places) if text.null_count() else places
+
+
+@lru_cache(256)
+def _enum(levels: tuple[str, ...]) -> pl.Enum:
+    return pl.Enum(levels)
 
 
 def _reshaped(
