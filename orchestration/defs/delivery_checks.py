@@ -7,7 +7,8 @@ the contracts (`data_contracts/`) and in `ingest/`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -60,12 +61,50 @@ def check_specs(workspace: Workspace, entity: str) -> Iterator[dg.AssetCheckSpec
         yield dg.AssetCheckSpec(name, asset=["raw", entity], blocking=blocks, description=description)
 
 
+class ContractReports:
+    """What Great Expectations says of the samples of each entity, found while further files are loaded."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        """Keep the contracts; one thread asks, and ends with the `with` block."""
+        self._contracts = workspace.contracts
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="contract reports")
+        self._begun: dict[str, tuple[int, Future[BatchReport | None]]] = {}
+
+    def __enter__(self) -> ContractReports:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ask nothing more."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def begin(self, entity: str, samples: Sequence[pl.DataFrame]) -> None:
+        """Hold samples to their contract; returns at once."""
+        asked = self._thread.submit(self._report, entity, list(samples))
+        self._begun[entity] = len(samples), asked
+
+    def of(self, entity: str, samples: Sequence[pl.DataFrame]) -> BatchReport | None:
+        """The report on samples, asked for once more where it was begun with fewer; None where there are no rows."""
+        if entity not in self._begun or self._begun[entity][0] != len(samples):
+            self.begin(entity, samples)
+        return self._begun[entity][1].result()
+
+    def _report(self, entity: str, samples: Sequence[pl.DataFrame]) -> BatchReport | None:
+        rows = [sample for sample in samples if sample.height]
+        if not rows:
+            return None
+        from data_contracts.expectations import validate_batch
+
+        return validate_batch(self._contracts[entity], pl.concat(rows, how="diagonal_relaxed").to_pandas())
+
+
 def check_results(
     workspace: Workspace,
     entity: str,
     result: IngestResult,
     unaccounted: list[str],
     past_retention: RetentionCount,
+    reports: ContractReports,
 ) -> Iterator[dg.AssetCheckResult]:
     """The checks of one entity.
 
@@ -75,8 +114,9 @@ def check_results(
         result: what this run's ingest did.
         unaccounted: what does not add up in the ledger, in sentences.
         past_retention: rows that are kept longer than stated.
+        reports: those of this run's samples, as far as they were begun.
     """
-    yield _contract_result(workspace, entity, result)
+    yield _contract_result(workspace, entity, result, reports.of(entity, result.samples.get(entity, [])))
     yield _result(entity, ACCOUNTED_FOR, unaccounted, {}, severity=dg.AssetCheckSeverity.ERROR)
     yield _references_result(entity, result)
     yield _retention_result(past_retention)
@@ -100,9 +140,10 @@ def drift_metadata(drift: Iterable[Drift]) -> dg.MetadataValue:
     )
 
 
-def _contract_result(workspace: Workspace, entity: str, result: IngestResult) -> dg.AssetCheckResult:
+def _contract_result(
+    workspace: Workspace, entity: str, result: IngestResult, report: BatchReport | None
+) -> dg.AssetCheckResult:
     loads = result.of(entity)
-    report = _report(workspace, entity, result)
     failed = [expectation for expectation in report.results if not expectation.is_met] if report else []
     loosened = workspace.contracts.loosened_in(entity)
     metadata: dict[str, dg.MetadataValue] = {
@@ -239,16 +280,6 @@ def _summed(counts: Iterable[dict[str, int]]) -> dict[str, int]:
     for each in counts:
         total.update(each)
     return dict(sorted(total.items(), key=lambda item: (-item[1], item[0]))[:SHOWN])
-
-
-def _report(workspace: Workspace, entity: str, result: IngestResult) -> BatchReport | None:
-    """Great Expectations over the samples of this run's files."""
-    samples = [sample for sample in result.samples.get(entity, []) if sample.height]
-    if not samples:
-        return None
-    from data_contracts.expectations import validate_batch
-
-    return validate_batch(workspace.contracts[entity], pl.concat(samples, how="diagonal_relaxed").to_pandas())
 
 
 def load_metadata(loads: list[Load]) -> dict[str, dg.MetadataValue]:

@@ -6,7 +6,13 @@ import dagster as dg
 
 from data_contracts.contract import ENTITIES
 from orchestration.dbt_runs import feature_code_hash
-from orchestration.defs.delivery_checks import check_results, check_specs, drift_metadata, load_metadata
+from orchestration.defs.delivery_checks import (
+    ContractReports,
+    check_results,
+    check_specs,
+    drift_metadata,
+    load_metadata,
+)
 from orchestration.defs.partitions import run_weeks, weekly
 from orchestration.erasure_keys import has_unfinished
 from orchestration.imports_ahead import LIBRARIES_FOR_NEW_ROWS, import_ahead
@@ -62,34 +68,35 @@ def ingest_assets(workspace: Workspace) -> dg.AssetsDefinition:
     @dg.multi_asset(name="ingest", specs=[*specs, changed_days], check_specs=checks, **weekly(workspace))
     def ingest_extracts(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[dg.MaterializeResult]:
         _finish_erasures(context, workspace, warehouse)
-        with warehouse.connect() as connection:
-            for sentence in workspace.contracts.loosened():
-                context.log.warning(sentence)
-            result = ingest(connection, workspace, progress=_told_of(context))
-        # Somebody erased whose address came back under a new id: what that id brought before goes now.
-        _finish_erasures(context, workspace, warehouse)
-        with warehouse.connect(read_only=True) as connection:
-            ledger = Ledger(connection)
-            unaccounted = {entity: ledger.unaccounted(entity) for entity in workspace.entities}
-            as_of = run_weeks(context)[-1].as_of
-            past_retention = {
-                entity: count_past_retention(connection, workspace.contracts[entity], as_of)
-                for entity in workspace.entities
-            }
-            counts = {e: connection.execute(f'select count(*) from raw."{e}"').fetchall()[0][0] for e in ENTITIES}
-            days = connection.execute("select count(distinct changed_day) from raw.changed_days").fetchall()[0][0]
-        for entity in ENTITIES:
-            delivered = entity in workspace.entities
-            yield dg.MaterializeResult(
-                asset_key=entity_keys[entity],
-                metadata=_metadata(workspace, entity, counts[entity], result),
-                check_results=(
-                    list(check_results(workspace, entity, result, unaccounted[entity], past_retention[entity]))
-                    if delivered
-                    else []
-                ),
-            )
-        yield dg.MaterializeResult(asset_key=changed_days.key, metadata={"dagster/row_count": days})
+        with ContractReports(workspace) as reports:
+            with warehouse.connect() as connection:
+                for sentence in workspace.contracts.loosened():
+                    context.log.warning(sentence)
+                result = ingest(connection, workspace, progress=_told_of(context), is_sampled=reports.begin)
+            # Somebody erased whose address came back under a new id: what that id brought before goes now.
+            _finish_erasures(context, workspace, warehouse)
+            with warehouse.connect(read_only=True) as connection:
+                ledger = Ledger(connection)
+                unaccounted = {entity: ledger.unaccounted(entity) for entity in workspace.entities}
+                as_of = run_weeks(context)[-1].as_of
+                past_retention = {
+                    entity: count_past_retention(connection, workspace.contracts[entity], as_of)
+                    for entity in workspace.entities
+                }
+                counts = {e: connection.execute(f'select count(*) from raw."{e}"').fetchall()[0][0] for e in ENTITIES}
+                days = connection.execute("select count(distinct changed_day) from raw.changed_days").fetchall()[0][0]
+            for entity in ENTITIES:
+                found: list[dg.AssetCheckResult] = []
+                if entity in workspace.entities:
+                    found += check_results(
+                        workspace, entity, result, unaccounted[entity], past_retention[entity], reports
+                    )
+                yield dg.MaterializeResult(
+                    asset_key=entity_keys[entity],
+                    metadata=_metadata(workspace, entity, counts[entity], result),
+                    check_results=found,
+                )
+            yield dg.MaterializeResult(asset_key=changed_days.key, metadata={"dagster/row_count": days})
 
     return ingest_extracts
 

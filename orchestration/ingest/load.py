@@ -6,7 +6,7 @@ of one file stands in `loader.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -54,7 +54,10 @@ class IngestResult:
 
 
 def ingest(
-    connection: duckdb.DuckDBPyConnection, workspace: Workspace, progress: Callable[[str], None] = lambda _: None
+    connection: duckdb.DuckDBPyConnection,
+    workspace: Workspace,
+    progress: Callable[[str], None] = lambda _: None,
+    is_sampled: Callable[[str, Sequence[pl.DataFrame]], None] = lambda _, __: None,
 ) -> IngestResult:
     """Load every new or corrected file of every mapping.
 
@@ -64,6 +67,8 @@ def ingest(
         connection: an open, writable connection whose time zone is UTC.
         workspace: its mappings and its data folder.
         progress: told about each file in a sentence without personal data.
+        is_sampled: told the samples of an entity once its last file was looked at. Files that are loaded once more
+            after all others may add to them.
 
     Raises:
         UnreadableExtract: a file that cannot be read; files before it stay loaded.
@@ -83,12 +88,16 @@ def ingest(
         for entity in mapping.entities
     ]
 
+    last_of = {entity.entity: extract for extract, entity in deliveries}
+
     def load_all(chosen: Iterable[tuple[Extract, MappedEntity]]) -> None:
         for extract, entity in chosen:
             load = _load_if_new(connection, workspace, extract, entity, result)
             if load is not None:
                 result.loads.append(load)
                 progress(f"{load.file} → {load.entity}: {load.rows_loaded:,} of {load.rows_read:,} rows, {load.status}")
+            if last_of[entity.entity] is extract:
+                is_sampled(entity.entity, result.samples.get(entity.entity, []))
 
     load_all(deliveries)
     waiting = ledger.to_be_loaded_again()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
+import polars as pl
 import pytest
 import yaml
 from ingest_company import Company, order, orders
 
-from orchestration.defs.delivery_checks import check_results
+from orchestration.defs.delivery_checks import ContractReports, check_results
 from orchestration.ingest.ledger import Ledger
-from orchestration.ingest.load import IngestResult
+from orchestration.ingest.load import IngestResult, ingest
 from orchestration.ingest.retention import count_past_retention
 from orchestration.ingest.tables import ColumnTypeChanged
 
@@ -37,7 +39,9 @@ def checks(company: Company, entity: str, result: IngestResult) -> dict[str, Any
     """The entity's asset checks by name."""
     unaccounted = Ledger(company.connection).unaccounted(entity)
     overdue = count_past_retention(company.connection, company.open().contracts[entity], AS_OF)
-    return {check.check_name: check for check in check_results(company.open(), entity, result, unaccounted, overdue)}
+    with ContractReports(company.open()) as reports:
+        found = check_results(company.open(), entity, result, unaccounted, overdue, reports)
+        return {check.check_name: check for check in found}
 
 
 AS_OF = date(2026, 2, 2)
@@ -255,3 +259,21 @@ class TestRetention:
         company.extract("c_2020-01-06.csv", "id,at\na,\nb,2026-01-05\n").extract("c_2026-01-05.csv", "id,at\na,\n")
         check = checks(company, "contacts", company.ingest())["rows_are_kept_no_longer_than_stated"]
         assert check.description == "1 rows are of before 2021-02-03, and kept for 1825 days."
+
+
+def test_reports_are_made_while_files_are_loaded_and_again_where_files_came_later(company: Company) -> None:
+    company.maps("shop", {"orders": {"columns": {"order_id": "id", "ordered_at": "at"}}}, files="*.csv")
+    for name in ("a", "b"):
+        company.extract(f"{name}.csv", f"id,at\n{name}1,2026-01-05\n{name}2,2026-01-06\n")
+    told: list[tuple[str, int]] = []
+    with ContractReports(company.open()) as reports:
+
+        def begin(entity: str, samples: Sequence[pl.DataFrame]) -> None:
+            told.append((entity, len(samples)))
+            reports.begin(entity, samples)
+
+        result = ingest(company.connection, company.open(), is_sampled=begin)
+        both, first = (reports.of("orders", result.samples["orders"][:files]) for files in (2, 1))
+    assert told == [("orders", 2)]
+    assert both is not None and both.rows == 4
+    assert first is not None and first.rows == 2
