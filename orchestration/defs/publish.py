@@ -131,6 +131,7 @@ def _files_of(context: dg.AssetExecutionContext, workspace: Workspace, week: Wee
 def _write_files(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, target: Path) -> None:
     """The files of a week's tables: the same rows give the same bytes. `target` is there when all of them are."""
     folder = target.with_suffix(".unfinished")
+    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     _write_table(connection, LABELS, week, folder)
     with ThreadPoolExecutor(1) as beside:  # the file of labels is written on one core, tables on all that are free
