@@ -1,7 +1,7 @@
 """What this process does with memory it no longer needs: models ask for as much again a moment later.
 
-What belongs here: settings of the C library's allocator, which NumPy uses. That of polars is set in `__init__.py`,
-since polars reads it when it is loaded; DuckDB's is DuckDB's own.
+What belongs here: settings of the C library's allocator, which NumPy uses. Those of polars and DuckDB are set in
+`__init__.py`, since both read them when they are loaded.
 
 By default arrays of megabytes go back to the kernel when they are freed, and each page of the next one is cleared and
 mapped again: of the models of a million people that was a tenth of the time.
