@@ -127,12 +127,12 @@ def _write_file(connection: duckdb.DuckDBPyConnection, audience: GatedAudience, 
     columns = ", ".join(f"{quoted(one.source)} as c{place}" for place, one in enumerate(fields))
     sources = [one.source for one in fields]
     order = quoted("person_id" if "person_id" in sources else "identifier")
-    result = connection.execute(f"select {columns} from {relation} order by {order}")
+    result = connection.sql(f"select {columns} from {relation} order by {order}")
     header = pl.DataFrame({one.name: [] for one in fields}, schema={one.name: _TYPES[one.type] for one in fields})
     rows = 0
     with path.open("wb") as file:
         header.write_csv(file, line_terminator="\r\n")
-        for batch in result.fetch_record_batch(PEOPLE_AT_A_TIME):
+        for batch in result.to_arrow_reader(PEOPLE_AT_A_TIME):
             frame = pl.from_arrow(batch)
             assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a record batch is a frame
             frame.select(_column(place, one, frame) for place, one in enumerate(fields)).write_csv(

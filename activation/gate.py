@@ -18,6 +18,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from activation.answers import first_row, read_frame
 from activation.gate_judging import Judging
 from activation.gate_permissions import Permissions
 from activation.gate_tables import TABLES, make_tables, write_decisions
@@ -171,11 +172,12 @@ class Gate:
     def overlap(self, one: str, other: str) -> int:
         """How many people passed for both of two audiences."""
         numbers = [self._number(one), self._number(other)]
-        row = self._connection.execute(
+        row = first_row(
+            self._connection,
             "select count(*) from (select person from gate_judged where audience in (?, ?) and refusal is null "
             "group by person having count(*) > 1)",
             numbers,
-        ).fetchone()
+        )
         return int(row[0]) if row else 0
 
     def _number(self, key: str) -> int:
@@ -230,9 +232,10 @@ class Gate:
         for column, text in (texts or {}).items():
             self._add_text(relation, column, text)
         decision = self._judging.decisions()[key]
-        row = connection.execute(
-            f"select count(*), count(distinct identifier) from {quoted(relation)} where identifier is not null"
-        ).fetchone()
+        row = first_row(
+            connection,
+            f"select count(*), count(distinct identifier) from {quoted(relation)} where identifier is not null",
+        )
         if row != (decision.approved, decision.approved):
             raise GateError(f"{key}: what is known of people does not give one row for each who passed; nobody leaves")
         return seal_audience(
@@ -289,7 +292,7 @@ class Gate:
         connection = self._connection
         listed = ", ".join(quoted(one) for one in text.columns)
         if text.columns:
-            distinct = connection.execute(f"select distinct {listed} from {quoted(relation)}").pl()
+            distinct = read_frame(connection, f"select distinct {listed} from {quoted(relation)}")
             same = " and ".join(f"t.{quoted(one)} is not distinct from v.{quoted(one)}" for one in text.columns)
         else:
             distinct, same = pl.DataFrame({"nothing": [None]}), "true"

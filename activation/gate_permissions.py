@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 import duckdb
 import polars as pl
 
+from activation.answers import first_row
 from activation.audience import ADS, EMAIL, UNKNOWN_MARKET
 from activation.gate_looked_up import look_up_identifiers
 from activation.gate_terms import NOT_DECIDED, GateError, Rules, Tables, Terms
@@ -126,11 +127,12 @@ class Permissions:
         self._connection.execute(f"insert into gate_permissions {select}")
 
     def _check_decided_once(self, terms: Terms) -> None:
-        row = self._connection.execute(
+        row = first_row(
+            self._connection,
             f"select count(*), count(distinct person_id) from {self._tables.contactability} "
             "where as_of = ? and purpose = ? and channel = ?",
             [self._as_of, terms.purpose, terms.channel],
-        ).fetchone()
+        )
         if row is None or row[0] != row[1]:
             raise GateError(f"Somebody was decided on twice for {terms.purpose} over {terms.channel}: nobody passes")
 
@@ -152,7 +154,7 @@ class Permissions:
         self._filled = {
             name
             for name in ("gate_suppressed", "gate_erased", "gate_listed")
-            if (connection.execute(f"select count(*) from {name}").fetchone() or (0,))[0]
+            if (first_row(connection, f"select count(*) from {name}") or (0,))[0]
         }
         if "gate_erased" in self._filled:
             # A person is erased with every address that any of their contacts ever had.

@@ -23,6 +23,7 @@ from typing import Literal
 import duckdb
 import polars as pl
 
+from activation.answers import read_frame
 from activation.audience import ADS
 from activation.publishing import file_sha256
 from activation.sync.gated import GatedAudience, NotGated, relation_fingerprint, require_gated, source_columns
@@ -184,7 +185,7 @@ def write_hashed_audience(
         raise NotGated(f"{audience.segment} has changed since the gate sealed it")
     relation = ".".join(quoted(part) for part in audience.relation.split("."))
     columns = ", ".join(f"{quoted(one.source)} as {quoted(one.name)}" for one in audience.mapping.fields)
-    people = connection.execute(f"select {columns} from {relation}").pl()
+    people = read_frame(connection, f"select {columns} from {relation}")
     file, left_out = once_each(hashed_rows(people, platform, tiktok_phone), platform)
     write_rows(file, path)
     refused = {reason: count for reason, count in sorted(audience.decision.refused.items()) if count}

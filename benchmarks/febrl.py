@@ -65,7 +65,7 @@ def resolve(workspace: Workspace) -> pl.DataFrame:
         write_decisions(connection, workspace)
     run_dbt(workspace, "run", "--select", "+int_identities_resolved")
     with Warehouse.of(workspace).connect(read_only=True) as connection:
-        resolved = connection.execute(
+        resolved = connection.sql(
             "select identity_id as contact_id, person_id from intermediate.int_identities_resolved "
             "where identity_kind = 'contact' and valid_to is null order by all"
         ).pl()

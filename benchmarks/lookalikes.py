@@ -223,16 +223,16 @@ def scale(people: int, seed_size: int) -> str:
         f"create table features as select i::ubigint as person_id, {numbers}, {levels}, {flags} "
         f"from range({people}) as numbers (i)"
     )
-    inputs = kinds_of(connection.execute("select * from features limit 1").pl())
+    inputs = kinds_of(connection.sql("select * from features limit 1").pl())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started, cpu = time.perf_counter(), time.process_time()
-    everybody = connection.execute(
+    everybody = connection.sql(
         "select person_id, (n0 + n1 + n2) / 60 + hash(person_id) % 1000 / 1000.0 as closeness from features order by 1"
     ).pl()
     line = everybody["closeness"].sort(descending=True)[seed_size - 1]
     everybody = everybody.select("person_id", is_seed=pl.col("closeness") >= line)
     sample = training_sample(everybody, 7)
-    features = connection.execute("select f.* from features as f semi join sample as s using (person_id)").pl()
+    features = connection.sql("select f.* from features as f semi join sample as s using (person_id)").pl()
     learned = sample.join(features, on="person_id", maintain_order="left")
     ranker = LookalikeRanker(inputs).fit(learned, learned["is_seed"].to_numpy())
     fitted, fitted_cpu = time.perf_counter() - started, time.process_time() - cpu

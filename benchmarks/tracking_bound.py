@@ -136,7 +136,7 @@ def _done(folder: Path, as_ofs: list[date]) -> tuple[NDArray[np.float64], NDArra
     for listed in ("contact_ids", "device_ids"):
         owner |= dict(humans.explode(listed).drop_nulls(listed).select(listed, "human_id").iter_rows())
     with duckdb.connect() as connection:
-        events = connection.execute(EVENTS, {"folder": str(folder)}).pl()
+        events = connection.sql(EVENTS, params={"folder": str(folder)}).pl()
     events = events.with_columns(
         human=pl.coalesce(
             pl.col(column).replace_strict(owner, default=None, return_dtype=pl.String)

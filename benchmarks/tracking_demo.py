@@ -68,10 +68,10 @@ def read_weeks(folder: Path) -> list[LivedWeek]:
 
 
 def _placed(connection: duckdb.DuckDBPyConnection, as_of: date) -> pl.DataFrame:
-    return connection.execute(
+    return connection.sql(
         "select person_id, persona_id, strength from ml.persona_assignments "
         "where as_of = ? and persona_type = 'persona' order by person_id",
-        [as_of],
+        params=[as_of],
     ).pl()
 
 
@@ -85,10 +85,10 @@ def _unsmoothed(connection: duckdb.DuckDBPyConnection, as_of: date) -> pl.DataFr
 
 def _humans_of_people(connection: duckdb.DuckDBPyConnection, contacts: pl.DataFrame, as_of: date) -> pl.DataFrame:
     """person_id and human_id of people who are one human; wrongly merged ones have no truth."""
-    identities = connection.execute(
+    identities = connection.sql(
         "select person_id, identity_id from intermediate.int_identities_resolved where identity_kind = 'contact' "
         "and valid_from <= ?::timestamp and (valid_to is null or valid_to > ?::timestamp)",
-        [as_of, as_of],
+        params=[as_of, as_of],
     ).pl()
     return (
         identities.join(contacts, on="identity_id")

@@ -334,7 +334,7 @@ def no_matches() -> pl.DataFrame:
 
 
 def _pairs(predictions: Any, schema: dict[str, Any]) -> pl.DataFrame:
-    frame = pl.DataFrame(predictions.as_duckdbpyrelation().pl())
+    frame = pl.DataFrame(predictions.as_duckdbpyrelation().pl().rechunk())
     in_order = pl.col("record_key_l") < pl.col("record_key_r")
     return frame.select(
         pl.when(in_order).then("record_key_l").otherwise("record_key_r").alias("record_key_l"),

@@ -16,6 +16,7 @@ import duckdb
 import numpy as np
 import polars as pl
 
+from activation.answers import first_row, read_frame
 from ml.adoption import (
     AdoptionModel,
     AdoptionRules,
@@ -180,11 +181,12 @@ def _standing_model(
     connection: duckdb.DuckDBPyConnection, settings: AdoptionSettings, week: Week
 ) -> tuple[str | None, AdoptionModel | None]:
     """The cut points that stand since an earlier week with the same settings."""
-    row = connection.execute(
+    row = first_row(
+        connection,
         "select model_id, model from ml.adoption_models where as_of < ? and settings_fingerprint = ? "
         "order by as_of desc limit 1",
         [week.as_of, settings.fingerprint],
-    ).fetchone()
+    )
     return (row[0], AdoptionModel.from_plain(json.loads(row[1]))) if row else (None, None)
 
 
@@ -204,18 +206,19 @@ def _read_people(
         f", people.{identifier(f'could_try_{launch.id}')}, people.{identifier(f'tried_{launch.id}_at')}"
         for launch in launches
     )
-    earlier = connection.execute(
+    earlier = read_frame(
+        connection,
         "select person_id, adoption_class, curve_class, innovativeness, class_probability, evidence, "
         "coalesce(model_id = ?, false) as is_same_model from ml.adoption_scores "
         "where as_of = (select max(as_of) from ml.adoption_scores where as_of < ?)",
         [model_id, week.as_of],
-    ).pl()
+    )
     rows = (
-        connection.execute(
+        read_frame(
+            connection,
             f"select people.person_id{told} from intermediate.int_launch_adoptions as people where as_of = ?",
             [week.as_of],
         )
-        .pl()
         .sort("person_id")
         .join(earlier, on="person_id", how="left", maintain_order="left")
     )
@@ -253,7 +256,7 @@ def _expected_from(
     """Affinity and breadth of use per person; with `only`, of these alone: nobody else is placed anew."""
     groups = workspace.settings.adoption.affinity_groups
     wanted = np.arange(len(ids)) if only is None else only
-    asked = pl.DataFrame({"place": wanted, "person_id": ids.gather(wanted)})  # noqa: F841 - DuckDB reads it by name
+    asked = pl.DataFrame({"place": wanted, "person_id": ids.gather(wanted)})
     affinity = "".join(f", max(case when phrase_group = '{group}' then score end) as {group}" for group in groups)
     there = {row[0] for row in connection.execute("describe features.person_features").fetchall()}
     tried = {launch.event for launch in workspace.settings.launches}
@@ -264,13 +267,15 @@ def _expected_from(
         return {}
     breadth = f"ln(1 + {' + '.join(used)})" if used else "null::double"
     told = "".join(f", a.{group}" for group in groups) if groups else ""
-    rows = connection.execute(
+    rows = read_frame(
+        connection,
         f"select asked.place, {breadth} as breadth{told} from asked "
         "left join (select * from features.person_features where as_of = ?) as f on f.person_id = asked.person_id "
         f"left join (select person_id{affinity} from ml.affinity_scores where as_of = ? and phrase is null "
         "group by person_id) as a on a.person_id = asked.person_id order by asked.place",
         [week.as_of, week.as_of],
-    ).pl()
+        asked=asked,
+    )
     found = {}
     for name in ("breadth", *groups):
         values = np.full(len(ids), np.nan)
@@ -280,9 +285,11 @@ def _expected_from(
 
 
 def _influence(connection: duckdb.DuckDBPyConnection, ids: pl.Series, week: Week) -> pl.DataFrame:
-    rows = connection.execute(
-        "select person_id, kind, signal, amount from intermediate.int_influence where as_of = ?", [week.as_of]
-    ).pl()
+    rows = read_frame(
+        connection,
+        "select person_id, kind, signal, amount from intermediate.int_influence where as_of = ?",
+        [week.as_of],
+    )
     places = pl.DataFrame({"person_id": ids}).with_row_index("person").cast({"person": pl.Int64})
     return (
         rows.join(places, on="person_id", how="inner")
@@ -368,11 +375,12 @@ def _moves(
     """How many people went from which class to which since the week before; nothing where that week was not placed."""
     schema = ADOPTION_TABLES["adoption_moves"]
     previous = week.as_of - timedelta(days=7)
-    earlier = connection.execute(
+    earlier = read_frame(
+        connection,
         "select adoption_class as from_class, count(*)::bigint as everybody from ml.adoption_scores where as_of = ? "
         "group by adoption_class",
         [previous],
-    ).pl()
+    )
     if earlier.is_empty():
         return pl.DataFrame(schema=schema), 0
     here = (

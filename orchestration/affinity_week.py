@@ -17,6 +17,7 @@ import duckdb
 import numpy as np
 import polars as pl
 
+from activation.answers import first_row, read_frame
 from ml.affinity import (
     EVIDENCE_SCHEMA,
     HIT_SCHEMA,
@@ -117,9 +118,9 @@ def run_affinity_week(connection: duckdb.DuckDBPyConnection, workspace: Workspac
         with transaction(connection):
             replace_weeks(connection, "ml.affinity_scores", pl.DataFrame(schema=AFFINITY_SCORE_SCHEMA), [week.as_of])
         return AffinityWeek()
-    people = connection.execute(
-        "select person_id from intermediate.int_people where as_of = ? order by person_id", [week.as_of]
-    ).pl()
+    people = read_frame(
+        connection, "select person_id from intermediate.int_people where as_of = ? order by person_id", [week.as_of]
+    )
     connection.register("people", people.with_row_index("person").cast({"person": pl.Int64}).to_arrow())
     try:
         connection.execute(TEXTS_OF_THE_WEEK, [week.as_of])
@@ -163,14 +164,15 @@ def _standing_model(
     brand, similarity = workspace.brand, workspace.settings.affinity.similarity
     vectors = vectors_sha256() if similarity == "semantic" else None
     fingerprint = _fingerprint(brand, vectors)
-    row = connection.execute(
+    row = first_row(
+        connection,
         "select model_id, model from ml.phrase_models where as_of < ? and phrases_fingerprint = ? "
         "order by as_of desc limit 1",
         [week.as_of, fingerprint],
-    ).fetchone()
+    )
     if row is not None:
         return row[0], cache(partial(_model_of, row[1], brand, vectors))
-    sample = connection.execute(f"select text from distinct_texts order by text_id limit {LEARN_FROM}").pl()["text"]
+    sample = read_frame(connection, f"select text from distinct_texts order by text_id limit {LEARN_FROM}")["text"]
     model = _learned(sample, brand, vectors)
     plain = json.dumps(model.as_plain(), sort_keys=True)
     model_id = "affinity-" + hashlib.sha256((fingerprint + plain).encode()).hexdigest()[:12]
@@ -217,7 +219,7 @@ def _score_new_texts(
     connection: duckdb.DuckDBPyConnection, workspace: Workspace, model_id: str, read_model: Callable[[], Similarities]
 ) -> tuple[int, int]:
     """Score the texts that this model has not seen; gives how many texts there are, and how many were new."""
-    new = connection.execute(NEW_TEXTS, [model_id]).pl()
+    new = read_frame(connection, NEW_TEXTS, [model_id])
     for part in new.iter_slices(TEXTS_AT_A_TIME):
         hits = hits_of_texts(part, workspace.brand.phrases, read_model()).with_columns(model_id=pl.lit(model_id))
         hits = in_slices(hits)
@@ -225,7 +227,7 @@ def _score_new_texts(
         with transaction(connection):
             connection.execute("insert into ml.text_phrase_hits by name select * from hits")
             connection.execute("insert into ml.scored_texts by name select * from seen")
-    row = connection.execute("select count(*) from distinct_texts").fetchone()
+    row = first_row(connection, "select count(*) from distinct_texts")
     return int(row[0]) if row else 0, new.height
 
 
@@ -244,19 +246,21 @@ def _evidence(
     connection: duckdb.DuckDBPyConnection, model_id: str, phrases: Sequence[Phrase], rules: AffinityRules, people: int
 ) -> tuple[pl.DataFrame, np.ndarray]:
     """What everybody's texts come to, and how many different texts each has; what it takes is let go with it."""
-    hits = connection.execute(
+    hits = read_frame(
+        connection,
         "select text_id, phrase, evidence from ml.text_phrase_hits where model_id = ? "
         "and text_id in (select text_id from distinct_texts)",
         [model_id],
-    ).pl()
+    )
     keyed = with_groups(hits, phrases, rules)
     texts_per_person = np.zeros(people, dtype=np.int64)
     parts = [pl.DataFrame(schema=EVIDENCE_SCHEMA)]
     for first in range(0, people, PEOPLE_AT_A_TIME):
-        texts = connection.execute(
+        texts = read_frame(
+            connection,
             "select person, text_id, source, weight from week_texts where person >= ? and person < ?",
             [first, first + PEOPLE_AT_A_TIME],
-        ).pl()
+        )
         counted = texts.group_by("person").agg(pl.col("text_id").n_unique())
         texts_per_person[counted["person"].to_numpy()] = counted["text_id"].to_numpy()
         parts.append(evidence_of_people(texts, keyed))
@@ -268,11 +272,13 @@ def _as_rows(
 ) -> pl.DataFrame:
     """Scores as the table holds them: ids for people, and pieces of text with their source for evidence."""
     pieces = [scores[f"text_{piece}"].alias("text_id") for piece in range(1, PIECES + 1)]
-    named = pl.concat(pieces).drop_nulls().unique().to_frame()  # noqa: F841 - DuckDB reads it by name
-    texts = connection.execute(
+    named = pl.concat(pieces).drop_nulls().unique().to_frame()
+    texts = read_frame(
+        connection,
         f"select t.text_id, case when length(text) > {SNIPPET} then left(text, {SNIPPET}) || '…' else text end as text "
-        "from distinct_texts as t semi join named as n on n.text_id = t.text_id"
-    ).pl()
+        "from distinct_texts as t semi join named as n on n.text_id = t.text_id",
+        named=named,
+    )
     rows = scores.with_columns(
         person_id=ids.gather(scores["person"]), as_of=pl.lit(week.as_of), model_id=pl.lit(model_id)
     )

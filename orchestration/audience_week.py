@@ -19,6 +19,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from activation.answers import first_row
 from activation.audience import FILES, Audience
 from activation.audiences import AudienceFile, write_audience_files
 from activation.content import filled_in
@@ -310,9 +311,9 @@ class JudgedWeek:
         return blocked
 
     def _people(self) -> int:
-        row = self._connection.execute(
-            "select count(*) from intermediate.int_people where as_of = ?", [self.week.as_of]
-        ).fetchone()
+        row = first_row(
+            self._connection, "select count(*) from intermediate.int_people where as_of = ?", [self.week.as_of]
+        )
         return int(row[0]) if row else 0
 
     def _approved_before(self, published: Mapping[str, date]) -> dict[str, int]:
@@ -360,7 +361,7 @@ class JudgedWeek:
     def _ledger(self) -> Ledger | None:
         statements, refusals = self._statements(self.week)
         self._facts |= {"statements": float(statements), "refusals": float(refusals)}
-        row = self._connection.execute("select max(as_of) from activation.source_facts").fetchone()
+        row = first_row(self._connection, "select max(as_of) from activation.source_facts")
         before = self._facts_before()
         if row is None or row[0] is None or "statements" not in before:
             return None
@@ -369,11 +370,12 @@ class JudgedWeek:
 
     def _statements(self, week: Week) -> tuple[int, int]:
         """Statements on consent made before a week's end, and refusals among them, as far as is known now."""
-        row = self._connection.execute(
-            "select count(*), count(*) filter (where statement <> 'granted') from intermediate.int_consent_statements "
-            "where recorded_at < ?",
+        row = first_row(
+            self._connection,
+            "select count(*), count(*) filter (where statement <> 'granted') "
+            "from intermediate.int_consent_statements where recorded_at < ?",
             [week.as_of_at(self._workspace.settings.timezone)],
-        ).fetchone()
+        )
         return (int(row[0]), int(row[1])) if row else (0, 0)
 
     # What comes of it.
@@ -532,9 +534,9 @@ def existing_tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
 
 def _check_week_is_there(connection: duckdb.DuckDBPyConnection, week: Week) -> None:
     """What is decided by week stands in the warehouse for the weeks of the last run only."""
-    row = connection.execute(
-        "select count(*) from intermediate.int_weeks where as_of = ? and is_scored", [week.as_of]
-    ).fetchone()
+    row = first_row(
+        connection, "select count(*) from intermediate.int_weeks where as_of = ? and is_scored", [week.as_of]
+    )
     if row is None or row[0] == 0:
         raise GateError(
             f"the last run was for another week than {week.key}, so nobody can be decided on; run that week again first"

@@ -14,6 +14,7 @@ from datetime import timedelta
 import duckdb
 import polars as pl
 
+from activation.answers import first_row
 from activation.people import person_number
 from ml.defined_personas import DefinedModel, fit_defined_personas
 from ml.defined_support import judge_support, suggest_groups, suggest_ranges
@@ -120,10 +121,11 @@ def _example_people(
     ).fetchall()
     numbers = {example: person_number(example) for example in named} | dict(contacts)
     people = {example: number for example, number in numbers.items() if number is not None}
-    there = connection.execute(
+    there = first_row(
+        connection,
         "select count(*) from features.person_features where as_of = ? and person_id in (select unnest(?::ubigint[]))",
         [week.as_of, sorted(set(people.values()))],
-    ).fetchone()
+    )
     unknown = len(named) - len(people) + len(set(people.values())) - (there[0] if there else 0)
     return people, unknown
 
@@ -132,11 +134,12 @@ def _standing(
     connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, fingerprint: str
 ) -> DefinedModel | None:
     oldest = week.as_of - timedelta(weeks=workspace.settings.personas.refit_every_weeks)
-    row = connection.execute(
+    row = first_row(
+        connection,
         "select model from ml.defined_persona_models where as_of < ? and as_of > ? and definitions_hash = ? "
         "order by as_of desc limit 1",
         [week.as_of, oldest, fingerprint],
-    ).fetchone()
+    )
     return DefinedModel.from_dict(json.loads(row[0])) if row else None
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 import duckdb
 import polars as pl
 
+from activation.answers import first_row
 from activation.sync.rates import SystemClock
 from activation.sync.state import SyncState
 from orchestration.erasure_copy import ErasureFailed, clear_draft, put_in_place, write_without
@@ -223,7 +224,7 @@ def _remember(workspace: Workspace, values: pl.DataFrame, reference: str | None)
 def _bury(connection: duckdb.DuckDBPyConnection, values: pl.DataFrame) -> None:
     """Let each destination that was ever sent somebody know that they are to be deleted there."""
     there = "select 1 from duckdb_tables() where schema_name = 'activation' and table_name = 'sync_snapshot'"
-    if connection.execute(there).fetchone() is None:
+    if first_row(connection, there) is None:
         return
     identifiers = values.filter(pl.col("kind").is_in(["contact", "email"]))["value"].to_list()
     for (destination,) in connection.execute(

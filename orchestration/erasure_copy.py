@@ -75,8 +75,8 @@ def write_without(
         ).fetchall()[0][0]
         if kept != there - plan.rows.get(f"{schema}.{table}", 0):
             raise ErasureFailed(f"{schema}.{table} would lose other rows than it is to lose; nothing was changed")
-    _copy_views(connection)
     connection.execute("commit")
+    _copy_views(connection)
     _correct_ledger(connection, plan.files)
     if plan.shared_days:
         connection.execute(
@@ -119,20 +119,17 @@ def _check_room(workspace: Workspace, folder: Path) -> None:
 
 
 def _copy_views(connection: duckdb.DuckDBPyConnection) -> None:
-    """All views, in whatever order they can be made."""
+    """All views, in whatever order they can be made, each in a transaction of its own: one that fails ends it."""
     left = connection.execute(
         f"select sql from duckdb_views() where database_name = '{OLD}' and not internal order by schema_name, view_name"
     ).fetchall()
     while left:
         again = []
         for (create,) in left:
-            # A statement that fails ends the transaction it is in, so it is asked first whether it can be made.
             try:
-                connection.execute(f"explain {create}")
+                connection.execute(create)
             except duckdb.Error:
                 again.append((create,))
-            else:
-                connection.execute(create)
         if len(again) == len(left):
             raise ErasureFailed(f"{len(again)} views of the warehouse cannot be made anew; nothing was changed")
         left = again

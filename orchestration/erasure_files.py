@@ -20,6 +20,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from activation.answers import read_frame
 from activation.hashed_audiences import hashes_of
 from activation.people import person_name_sql
 from activation.publishing import VERSIONS, WEEK_PATTERN, change_folders, file_sha256
@@ -27,7 +28,7 @@ from ml.phone_numbers import e164_numbers
 from orchestration.erasure_people import columns_of
 from orchestration.erasure_registry import condition
 from orchestration.report_week import pseudonym
-from orchestration.sql import literal
+from orchestration.sql import literal, optional
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
@@ -66,11 +67,12 @@ def doomed_people(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -
             ("contacts", "value", "erased_contacts"),
         )
     }
-    described = connection.execute(
+    described = read_frame(
+        connection,
         "select distinct email, trim(phone) as phone, country from raw.contacts "
         "where contact_id in (select value from erased_contacts) "
-        "and coalesce(lower(trim(email)) in (select address from erased_addresses), true)"
-    ).pl()
+        "and coalesce(lower(trim(email)) in (select address from erased_addresses), true)",
+    )
     numbers = e164_numbers(described.select("phone", "country"), workspace.settings.identity.phone_region)
     hashes = hashes_of(described.select("email").with_columns(phone=numbers))
     typical: dict[str, list[str]] = {}
@@ -139,7 +141,7 @@ def _own_files(workspace: Workspace) -> Iterator[Path]:
 
 def _rows_of(connection: duckdb.DuckDBPyConnection, path: Path, doomed: Doomed) -> int:
     if path.suffix == ".parquet":
-        told = _parquet_condition(connection, path)
+        told = condition("", "", _parquet_columns(connection, path))
         if told is None:
             return 0
         found = connection.execute(f"select count(*) from read_parquet({literal(str(path))}) where {told}").fetchall()
@@ -169,9 +171,10 @@ def _write_folder(connection: duckdb.DuckDBPyConnection, version: Path, draft: P
             continue
         removed[name.as_posix()] = rows
         if path.suffix == ".parquet":
-            told = _parquet_condition(connection, path)
+            columns = _parquet_columns(connection, path)
+            others = f"select * from read_parquet({literal(str(path))}) where not ({condition('', '', columns)})"
             connection.execute(
-                f"copy (select * from read_parquet({literal(str(path))}) where not ({told})) to "
+                f"copy ({optional(others, next(iter(columns)))}) to "
                 f"{literal(str(target))} (format parquet, compression zstd)"
             )
         elif path.suffix == ".csv":
@@ -186,12 +189,11 @@ def _write_folder(connection: duckdb.DuckDBPyConnection, version: Path, draft: P
     return removed
 
 
-def _parquet_condition(connection: duckdb.DuckDBPyConnection, path: Path) -> str | None:
-    columns = {
+def _parquet_columns(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
+    return {
         row[0]: row[1]
         for row in connection.execute(f"describe select * from read_parquet({literal(str(path))})").fetchall()
     }
-    return condition("", "", columns)
 
 
 def _csv_without(path: Path, target: Path | None, doomed: Doomed) -> int:

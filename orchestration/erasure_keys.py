@@ -19,6 +19,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from activation.answers import first_row, read_frame
 from activation.gate import remember_erased
 from orchestration.sql import identifier, literal
 from orchestration.warehouse import Warehouse
@@ -110,15 +111,15 @@ def make_tables(connection: duckdb.DuckDBPyConnection) -> None:
 def has_keys(connection: duckdb.DuckDBPyConnection) -> bool:
     """Whether anybody was ever erased; false where the tables are not there."""
     there = "select 1 from duckdb_tables() where schema_name = 'erasure' and table_name = 'keys' and not temporary"
-    if connection.execute(there).fetchone() is None:
+    if first_row(connection, there) is None:
         return False
-    return connection.execute("select 1 from erasure.keys limit 1").fetchone() is not None
+    return first_row(connection, "select 1 from erasure.keys limit 1") is not None
 
 
 def unfinished(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """The erasures that began and are not finished, oldest first."""
     there = "select 1 from duckdb_tables() where schema_name = 'erasure' and table_name = 'erasures' and not temporary"
-    if connection.execute(there).fetchone() is None:
+    if first_row(connection, there) is None:
         return []
     rows = connection.execute(
         "select erasure_id from erasure.erasures group by erasure_id having bool_and(state <> 'finished') "
@@ -263,11 +264,12 @@ def remember_contacts_of(connection: duckdb.DuckDBPyConnection, contacts: str) -
         connection: the warehouse, writable.
         contacts: SQL that gives contact_id.
     """
-    values = connection.execute(
+    values = read_frame(
+        connection,
         f"select distinct 'contact' as kind, trim(contact_id) as value from ({contacts}) "
         f"where contact_id is not null and {key_sql('contact', 'contact_id')} not in "
-        "(select key from erasure.keys where kind = 'contact')"
-    ).pl()
+        "(select key from erasure.keys where kind = 'contact')",
+    )
     if values.is_empty():
         return
     erasure_id, at = uuid.uuid4().hex[:12], now()

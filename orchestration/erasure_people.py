@@ -17,6 +17,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from activation.answers import first_row, read_frame
 from activation.people import person_name_sql
 from data_contracts.contract import ENTITIES
 from orchestration.erasure_keys import key_sql, mailbox_sql, person_id_sql
@@ -173,11 +174,12 @@ def values_to_remember(connection: duckdb.DuckDBPyConnection, others: Sequence[s
         connection: where `erased_*` are filled.
         others: identifiers that nobody is known by; they are kept out all the same, whatever they are.
     """
-    found = connection.execute(
+    found = read_frame(
+        connection,
         "select kind, value from erased_identities union all "
         "select 'email', address from erased_addresses union all select 'order', value from erased_orders union all "
-        f"select 'person', {person_name_sql('value')} from erased_persons order by all"
-    ).pl()
+        f"select 'person', {person_name_sql('value')} from erased_persons order by all",
+    )
     kinds = [(kind, one) for one in others for kind in (("email",) if "@" in one else ("contact", "user"))]
     more = pl.DataFrame(kinds, schema={"kind": pl.String, "value": pl.String}, orient="row")
     return pl.concat([found.cast({"kind": pl.String, "value": pl.String}), more])
@@ -185,10 +187,11 @@ def values_to_remember(connection: duckdb.DuckDBPyConnection, others: Sequence[s
 
 def count_people(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
     """How many people and how many contacts are meant."""
-    row = connection.execute(
+    row = first_row(
+        connection,
         "select (select count(*) from erased_people_now), "
-        "(select count(*) from erased_identities where kind = 'contact')"
-    ).fetchone()
+        "(select count(*) from erased_identities where kind = 'contact')",
+    )
     return (int(row[0]), int(row[1])) if row else (0, 0)
 
 

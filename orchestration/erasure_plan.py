@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import duckdb
 
+from activation.answers import first_row
 from data_contracts.contract import ENTITIES
 from orchestration.erasure_keys import ADDRESS_PATTERN, PART_PATTERN, erased_form_sql
 from orchestration.erasure_people import OLD, columns_of
@@ -150,7 +151,7 @@ def _find_texts(connection: duckdb.DuckDBPyConnection, tables: dict[tuple[str, s
         f"create or replace temp table erased_said as select distinct text from ({said}) where text in "
         "(select delivered_text from intermediate.int_texts)"
     )
-    if not connection.execute("select 1 from erased_said limit 1").fetchone():
+    if not first_row(connection, "select 1 from erased_said limit 1"):
         return
     others = " union all ".join(
         f"select text from ({source}) where not is_erased and text in (select text from erased_said)"
@@ -172,9 +173,9 @@ def _find_shared_links(connection: duckdb.DuckDBPyConnection, tables: dict[tuple
         "create or replace temp table erased_shared_links (identity_kind varchar, identity_id varchar, "
         "other_kind varchar, other_id varchar, link_kind varchar, linked_from_at timestamp, seen_from_at timestamp)"
     )
-    view = connection.execute(
-        f"select sql from duckdb_views() where database_name = '{OLD}' and view_name = 'int_identity_links'"
-    ).fetchone()
+    view = first_row(
+        connection, f"select sql from duckdb_views() where database_name = '{OLD}' and view_name = 'int_identity_links'"
+    )
     if view is None or ("intermediate", "identity_changes") not in tables:
         return
     # The view names the warehouse by its own name, and here it is attached under another.

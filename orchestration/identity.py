@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 
+from activation.answers import first_row
 from activation.people import person_name
 from orchestration.erasure_keys import erased_form_sql, is_erased
 from orchestration.identity_settings import Decision, add_decision, remove_decisions
@@ -131,11 +132,11 @@ def _is_run(workspace: Workspace) -> bool:
 
 
 def _history(connection: duckdb.DuckDBPyConnection, workspace: Workspace, contact: str) -> list[tuple[Any, ...]]:
-    if not (connection.execute(ARE_THERE).fetchone() or (0,))[0]:
+    if not (first_row(connection, ARE_THERE) or (0,))[0]:
         raise SettingsError(workspace.folder, None, f"nobody is known yet; first: personae run {workspace.folder}")
     history = connection.execute(HISTORY, [contact]).fetchall()
     if not history:
-        near = connection.execute(NEAREST, [contact, contact]).fetchone()
+        near = first_row(connection, NEAREST, [contact, contact])
         hint = f"; did you mean '{near[0]}'?" if near else ""
         raise SettingsError(workspace.folder, None, f"no contact '{contact}' is known{hint}")
     return history
@@ -236,7 +237,7 @@ def _unless_erased(connection: duckdb.DuckDBPyConnection, contact: str) -> str:
     """A contact's id; where they were erased, what they count as."""
     if is_erased(connection, contact) is None:
         return contact
-    row = connection.execute(f"select {erased_form_sql('?')}", [contact]).fetchone()
+    row = first_row(connection, f"select {erased_form_sql('?')}", [contact])
     return str(row[0]) if row else contact
 
 
@@ -246,7 +247,7 @@ def last_week_run(workspace: Workspace) -> Week | None:
         return None
     with Warehouse.of(workspace).connect(read_only=True) as connection:
         try:
-            row = connection.execute("select max(as_of) from raw.run_weeks where is_scored").fetchone()
+            row = first_row(connection, "select max(as_of) from raw.run_weeks where is_scored")
         except duckdb.CatalogException:
             return None
     return Week.ending(row[0]) if row and row[0] else None

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from activation.answers import read_frame
 from activation.selection import PHRASE_GROUPS, compile_selection, needed_relations
 from ml.catalogue import Kind, inputs_of
 from ml.lookalike_card import card_in_markdown, lookalike_card
@@ -184,10 +185,11 @@ def stored_lookalikes(connection: duckdb.DuckDBPyConnection, workspace: Workspac
     """The declared look-alikes of a week as they were written, with their seeds; those without a list are left out."""
     found = []
     for name, settings in workspace.settings.lookalikes.items():
-        scores = connection.execute(
+        scores = read_frame(
+            connection,
             "select * from ml.lookalike_scores where as_of = ? and lookalike = ? order by lookalike_rank",
             [week.as_of, name],
-        ).pl()
+        )
         if scores.height:
             asked = _Asked(connection, workspace, pl.DataFrame(), week, name, settings)
             seed = asked.people().filter("is_seed")["person_id"]
@@ -267,14 +269,15 @@ class _Asked:
         """Everybody who may be profiled, in order: is_seed, and is_candidate, who may be listed."""
         compiled = compile_selection(self.settings.seed, self.week.as_of, self.relations())
         activation = self.workspace.settings.activation
-        people = self.connection.execute(
+        people = read_frame(
+            self.connection,
             f"select p.person_id, {compiled.sql} as is_seed, "
             "coalesce(c.is_allowed and not c.is_refused_by_now, false) as is_candidate "
             "from intermediate.int_people as p left join intermediate.int_contactability as c "
             "on c.as_of = p.as_of and c.person_id = p.person_id and c.channel = $channel and c.purpose = $purpose "
             "where p.as_of = $selection_as_of order by p.person_id",
             compiled.parameters | {"channel": activation.channel, "purpose": activation.purpose},
-        ).pl()
+        )
         return people.with_columns(pl.col("is_candidate") & ~pl.col("is_seed"))
 
     def inputs(self) -> dict[str, Kind]:
@@ -321,12 +324,13 @@ class _Asked:
             columns.append(f"({_value_of(one, number)}) as characteristic_{number}")
             if one.source == "feature":
                 del parameters[f"name_{number}"]
-        values = self.connection.execute(
+        values = read_frame(
+            self.connection,
             f"select p.person_id, {', '.join(columns)} from intermediate.int_people as p "
             "left join features.person_features as f on f.as_of = p.as_of and f.person_id = p.person_id "
             "where p.as_of = $as_of",
             parameters,
-        ).pl()
+        )
         all_of_them = people.join(values, on="person_id", how="left", maintain_order="left")
         renamed = {f"characteristic_{number}": name for number, name in enumerate(wanted)}
         score = characteristic_scores(
@@ -343,10 +347,11 @@ class _Asked:
         """The features of everybody, or of some, a part at a time."""
         columns = "".join(f", f.{identifier(name)}" for name in names)
         only = "" if of_people is None else "semi join of_people as o on o.person_id = f.person_id "
-        result = self.connection.execute(
-            f"select f.person_id{columns} from features.person_features as f {only}where f.as_of = ?", [self.week.as_of]
+        result = self.connection.sql(
+            f"select f.person_id{columns} from features.person_features as f {only}where f.as_of = ?",
+            params=[self.week.as_of],
         )
-        for batch in result.fetch_record_batch(PEOPLE_AT_A_TIME):
+        for batch in result.to_arrow_reader(PEOPLE_AT_A_TIME):
             frame = pl.from_arrow(batch)
             assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a record batch is a frame
             yield frame

@@ -12,6 +12,7 @@ from datetime import date
 import duckdb
 import polars as pl
 
+from activation.answers import read_frame
 from ml.model_card import card_markdown, model_card
 from ml.people_order import hash_sample
 from ml.persona_model import PersonaModel
@@ -127,12 +128,13 @@ def _differences(
     if not kpis or (week.as_of - fitted_as_of).days < DAYS_AFTER_FIT:
         return pl.DataFrame(schema=DIFFERENCE_SCHEMA)
     listed = ", ".join(f"f.{identifier(kpi)}" for kpi in kpis)
-    outcomes = connection.execute(
+    outcomes = read_frame(
+        connection,
         f"select a.person_id, a.persona_id, {listed} from ml.persona_assignments as a "
         "inner join features.person_features as f on f.person_id = a.person_id and f.as_of = ? "
         "where a.as_of = ? and a.persona_type = 'persona' order by a.person_id",
         [week.as_of, fitted_as_of],
-    ).pl()
+    )
     return compare_personas(hash_sample(outcomes, COMPARED_PEOPLE, seed=5), kpis)
 
 
@@ -145,11 +147,12 @@ def _net_values(
     spent = {"messages_received_91d": costs.per_message, "tickets_91d": costs.per_ticket}
     terms = [f"- ? * coalesce({identifier(name)}, 0)" for name in spent if name in columns]
     prices = [price for name, price in spent.items() if name in columns]
-    people = connection.execute(
+    people = read_frame(
+        connection,
         f"select person_id, ? * coalesce(revenue_91d, 0) {' '.join(terms)} as net_value "
         "from features.person_features where as_of = ? order by person_id",
         [costs.margin, *prices, week.as_of],
-    ).pl()
+    )
     return net_values(people.join(placed.select("person_id", "persona_id"), on="person_id", maintain_order="left"))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from activation.answers import first_row, read_frame
 from ml.catalogue import inputs_of
 from ml.drift import ColumnReference
 from ml.membership_reasons import REASON_COLUMNS
@@ -191,7 +192,7 @@ def read_feature_columns(connection: duckdb.DuckDBPyConnection, names: list[str]
 
 def _read_features(connection: duckdb.DuckDBPyConnection, names: list[str], week: Week) -> pl.DataFrame:
     columns = ", ".join(identifier(name) for name in ["person_id", "as_of", *dict.fromkeys(names)])
-    return connection.execute(f"select {columns} from features.person_features where as_of = ?", [week.as_of]).pl()
+    return read_frame(connection, f"select {columns} from features.person_features where as_of = ?", [week.as_of])
 
 
 def standing_model(
@@ -209,9 +210,11 @@ def standing_model(
 
 def read_model(connection: duckdb.DuckDBPyConnection, fitted_as_of: date) -> StandingModel | None:
     """The model that was fitted in a week, whatever became of it."""
-    row = connection.execute(
-        "select model, persona_ids, persona_names, reference from ml.persona_models where as_of = ?", [fitted_as_of]
-    ).fetchone()
+    row = first_row(
+        connection,
+        "select model, persona_ids, persona_names, reference from ml.persona_models where as_of = ?",
+        [fitted_as_of],
+    )
     if row is None:
         return None
     model, persona_ids, names, reference = row
@@ -226,13 +229,13 @@ def read_model(connection: duckdb.DuckDBPyConnection, fitted_as_of: date) -> Sta
 
 def model_of_week(connection: duckdb.DuckDBPyConnection, week: Week) -> StandingModel | None:
     """The model that a week was assigned with."""
-    row = connection.execute("select fitted_as_of from ml.persona_weeks where as_of = ?", [week.as_of]).fetchone()
+    row = first_row(connection, "select fitted_as_of from ml.persona_weeks where as_of = ?", [week.as_of])
     return read_model(connection, row[0]) if row and row[0] else None
 
 
 def last_attempt(connection: duckdb.DuckDBPyConnection, week: Week) -> date | None:
     """When a model was last fitted before `week`, whether it was taken or not."""
-    row = connection.execute("select max(as_of) from ml.persona_models where as_of < ?", [week.as_of]).fetchone()
+    row = first_row(connection, "select max(as_of) from ml.persona_models where as_of < ?", [week.as_of])
     return row[0] if row else None
 
 
@@ -249,16 +252,15 @@ def incumbents(
     connection: duckdb.DuckDBPyConnection, week: Week, persona_type: str
 ) -> tuple[pl.DataFrame, date | None]:
     """Who was in which persona in the latest week before this one, and which week that was."""
-    row = connection.execute(
-        "select max(as_of) from ml.persona_weeks where as_of < ? and people > 0", [week.as_of]
-    ).fetchone()
+    row = first_row(connection, "select max(as_of) from ml.persona_weeks where as_of < ? and people > 0", [week.as_of])
     if row is None or row[0] is None:
         return pl.DataFrame(schema=INCUMBENT_SCHEMA), None
-    frame = connection.execute(
+    frame = read_frame(
+        connection,
         "select person_id, persona_id, strength, runner_up_persona_id, margin from ml.persona_assignments "
         "where as_of = ? and persona_type = ? order by person_id",
         [row[0], persona_type],
-    ).pl()
+    )
     return frame, row[0]
 
 

@@ -16,6 +16,7 @@ import duckdb
 import numpy as np
 import polars as pl
 
+from activation.answers import first_row, read_frame
 from activation.people import person_name_sql
 from ml.catalogue import inputs_of
 from ml.drift import ClassifierTest, classifier_test, learn_references, test_columns
@@ -223,11 +224,12 @@ def _find_drift(
 
 def _sample_of_week(connection: duckdb.DuckDBPyConnection, names: list[str], as_of: date) -> pl.DataFrame:
     """A sample of the people a model was fitted to, always the same one; empty where their features are gone."""
-    people = connection.execute(
+    people = read_frame(
+        connection,
         "select person_id from features.person_features where as_of = ? "
         f"order by md5({person_name_sql('person_id')} || '17'), person_id limit ?",
         [as_of, CLASSIFIER_SAMPLE],
-    ).pl()
+    )
     there = {
         row[0]
         for row in connection.execute(
@@ -237,11 +239,13 @@ def _sample_of_week(connection: duckdb.DuckDBPyConnection, names: list[str], as_
     if people.is_empty() or not set(names) <= there:
         return pl.DataFrame()
     columns = ", ".join(f'f."{name}"' for name in ["person_id", *names])
-    return connection.execute(
+    return read_frame(
+        connection,
         f"select {columns} from features.person_features as f inner join people as p on p.person_id = f.person_id "
         "where f.as_of = ? order by f.person_id",
         [as_of],
-    ).pl()
+        people=people,
+    )
 
 
 def people_left_out(connection: duckdb.DuckDBPyConnection, week: Week, minimum_cell: int) -> dict[str, str]:
@@ -471,9 +475,9 @@ def _week_row(
     odds: float,
 ) -> pl.DataFrame:
     """What the week was made from, so that it can be made again, and what was noticed."""
-    fingerprint = connection.execute(
-        "select any_value(feature_fingerprint) from features.person_features where as_of = ?", [week.as_of]
-    ).fetchone()
+    fingerprint = first_row(
+        connection, "select any_value(feature_fingerprint) from features.person_features where as_of = ?", [week.as_of]
+    )
     together = drift.together if drift else None
     row = {
         "as_of": week.as_of,

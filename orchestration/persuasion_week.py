@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import duckdb
 import polars as pl
 
+from activation.answers import first_row, read_frame
 from ml.persuasion import (
     APPROACHES,
     COUNT_SCHEMA,
@@ -143,9 +144,9 @@ def run_persuasion_week(connection: duckdb.DuckDBPyConnection, workspace: Worksp
     try:
         _gather_people(connection, settings, week)
         counts, shares, sizes, together = _counts(connection, settings)
-        row = connection.execute(
-            "select max(counted) from intermediate.int_persuasion_responses where as_of = $as_of", as_of
-        ).fetchone()
+        row = first_row(
+            connection, "select max(counted) from intermediate.int_persuasion_responses where as_of = $as_of", as_of
+        )
         counted = row[0] if row and row[0] else NOTHING_COUNTED
         caution = _caution(settings, shares)
         model_id = _model_id(settings, counts)
@@ -206,9 +207,9 @@ def _gather_people(connection: duckdb.DuckDBPyConnection, settings: PersuasionSe
 
 def _has_classes(connection: duckdb.DuckDBPyConnection) -> bool:
     """Whether adoption classes are there to be joined: a workspace without launches has none."""
-    found = connection.execute(
-        "select 1 from duckdb_tables() where schema_name = 'ml' and table_name = 'adoption_scores'"
-    ).fetchone()
+    found = first_row(
+        connection, "select 1 from duckdb_tables() where schema_name = 'ml' and table_name = 'adoption_scores'"
+    )
     return found is not None
 
 
@@ -236,10 +237,11 @@ def _counts(
         ]
     kinds = ", ".join(GROUPS)
     # People in the same groups are added up first: the rows of all are read once for all kinds of groups.
-    together = connection.execute(
+    together = read_frame(
+        connection,
         f"select {kinds}, {', '.join(sums)} from (select *, {everything} as total from persuasion_week) "
-        f"group by {kinds} order by {kinds}"
-    ).pl()
+        f"group by {kinds} order by {kinds}",
+    )
     added = [pl.col(name).cast(pl.Int64).sum() for name in together.columns if name not in GROUPS]
     parts = [
         together.with_columns(segment_id=pl.lit(EVERYBODY) if kind == EVERYBODY else pl.col(kind))
@@ -349,9 +351,9 @@ def _write_people(
         "and (coalesce(len(p.rules), 0) > 0) = l.is_spared",
         {"as_of": week.as_of, "model_id": told["model_id"][0] if told.height else None},
     )
-    row = connection.execute(
-        "select count(*), count(withheld_reason) from ml.persuasion_people where as_of = ?", [week.as_of]
-    ).fetchone()
+    row = first_row(
+        connection, "select count(*), count(withheld_reason) from ml.persuasion_people where as_of = ?", [week.as_of]
+    )
     return (int(row[0]), int(row[1])) if row else (0, 0)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from activation.answers import first_row, read_frame
 from ml.keyness import cohesion, log_likelihood, log_odds, word_groups
 from orchestration.brand import BRAND_FOLDER, BRIEF_FILE, LISTS, PHRASES_FILE
 from orchestration.settings_file import SettingsError
@@ -188,7 +189,7 @@ def _no_texts() -> pl.DataFrame:
 
 def _texts(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> pl.DataFrame:
     """Each distinct text of people who may be profiled, how many say it, and how many of these bought something."""
-    row = connection.execute("select max(as_of) from intermediate.int_people").fetchone()
+    row = first_row(connection, "select max(as_of) from intermediate.int_people")
     as_of = row[0] if row else None
     wanted = {source: at for source, at in COLUMNS.items() if at[0] in workspace.entities}
     if as_of is None or not wanted:
@@ -229,6 +230,6 @@ def _texts(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> pl.Da
             "left join buyers as b on b.person_id = said.person_id where text is not null "
             "and try_cast(text as double) is null group by all"
         )
-    frame = connection.execute(" union all ".join(parts) + " order by all").pl()
+    frame = read_frame(connection, " union all ".join(parts) + " order by all")
     plain = pl.format(" {} ", pl.col("text").str.replace_all(r"[^\p{L}\p{N}']+", " "))
     return frame.with_columns(pl.col("people", "buyers").cast(pl.Int64), plain=plain)

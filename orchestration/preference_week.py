@@ -13,6 +13,7 @@ import duckdb
 import numpy as np
 import polars as pl
 
+from activation.answers import read_frame
 from ml.made_ahead import made_ahead
 from ml.neighbouring_values import Circles
 from ml.preference_models import LEARN_FROM
@@ -102,7 +103,7 @@ class PreferenceWeek:
 def run_preference_week(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week) -> PreferenceWeek:
     """Learn every dimension of `week` and write `PREFERENCE_TABLES`."""
     make_tables(connection, PREFERENCE_TABLES)
-    people = connection.execute(PEOPLE, [week.as_of]).pl()
+    people = read_frame(connection, PEOPLE, [week.as_of])
     names = people["persona_id"].drop_nulls().unique().sort()
     personas = (
         people["persona_id"].replace_strict(names, np.arange(len(names)), default=-1, return_dtype=pl.Int64).to_numpy()
@@ -147,7 +148,7 @@ def _learn(
     connection.register("people", ids.with_row_index("person").to_arrow())
     try:
         messages = _messages(connection, workspace, week)
-        choices = connection.execute(CHOICES, [week.as_of]).pl().sort("person")
+        choices = read_frame(connection, CHOICES, [week.as_of]).sort("person")
     finally:
         connection.unregister("people")
     nobody_clicks = not messages["clicked"].any()
@@ -168,14 +169,15 @@ def _messages(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week:
     """A row per message that people got so early that answers to it are complete, person after person."""
     settings, timezone = workspace.settings.preferences, workspace.settings.timezone
     as_of_at = week.as_of_at(timezone)
-    frame = connection.execute(
+    frame = read_frame(
+        connection,
         MESSAGES,
         {
             "as_of": week.as_of,
             "as_of_at": as_of_at,
             "until": as_of_at - timedelta(hours=settings.response_hours),
         },
-    ).pl()
+    )
     return frame.with_columns(
         pl.col("channel", "content", "offer").cast(pl.Categorical),
         send_time=_named(frame["slot"], SLOTS),

@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from activation.answers import first_row
 from activation.content import fill_in
 from activation.fields import DEFAULT_FIELDS, is_personal, values_sql
 from activation.sync.payload import quoted
@@ -48,10 +49,11 @@ def preview(
     audience = audiences[audience_name]
     week = _week(connection, wanted)
     persona_id, persona_name = _persona(connection, week, persona)
-    people = connection.execute(
+    people = first_row(
+        connection,
         "select count(*) from activation.audiences where as_of = ? and audience = ? and persona_id = ? and is_in",
         [week.as_of, audience_name, persona_id],
-    ).fetchone()
+    )
     mapping = workspace.activation_file.mapping_of(audience, existing_tables(connection))
     told = [one.source for one in mapping.fields if not _is_hidden(one.source)]
     common = _commonest(connection, workspace, week, audience_name, persona_id, told)
@@ -132,7 +134,7 @@ def _commonest(
         sources, week.as_of, week.as_of_at(workspace.settings.timezone), (declared.purpose, declared.channel)
     )
     columns = ", ".join(f"mode({quoted(source)})" for source in sources)
-    row = connection.execute(f"select {columns} from ({sql})", parameters).fetchone() if sources else None
+    row = first_row(connection, f"select {columns} from ({sql})", parameters) if sources else None
     connection.execute("drop table gate_approved")
     return dict(zip(sources, row, strict=True)) if row else {}
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 import duckdb
 import polars as pl
 
+from activation.answers import read_frame
 from ml.backtest import CELLS_PER_LOG_ODD, compare_by
 from orchestration.persona_store import DISCOVERED
 from orchestration.propensity_store import BACKTEST_SCHEMA
@@ -49,7 +50,8 @@ def backtest(
     past = week.back(math.ceil(target.within_days / 7))
     market = market_feature(workspace, features)
     known_until = week.as_of_at(workspace.settings.timezone) + timedelta(hours=workspace.settings.delivery_grace_hours)
-    cells = connection.execute(
+    cells = read_frame(
+        connection,
         "with scored as (select person_id, least(greatest(probability, 1e-7), 1 - 1e-7) as probability "
         "from ml.propensity_scores where as_of = $past and target = $target and probability is not null), "
         "judged as (select cast(floor(ln(s.probability / (1 - s.probability)) * $cells) as integer) as cell, "
@@ -72,7 +74,7 @@ def backtest(
             "known_until": known_until,
             "persona_type": DISCOVERED,
         },
-    ).pl()
+    )
     if cells.is_empty():
         return pl.DataFrame(schema=BACKTEST_SCHEMA)
     rows = [

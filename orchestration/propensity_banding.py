@@ -10,6 +10,7 @@ from datetime import date
 
 import polars as pl
 
+from activation.answers import read_frame
 from ml.bands import BandRule, Bands
 from ml.gains import contactable_people, expected_gains
 from orchestration.propensity_task import Asked, rows_of_table
@@ -30,11 +31,12 @@ def with_amounts(asked: Asked, rows: pl.DataFrame, as_of: date) -> pl.DataFrame:
     amount = asked.target.bands.amount
     if amount is None:
         return rows
-    amounts = asked.connection.execute(
+    amounts = read_frame(
+        asked.connection,
         f"select person_id, cast({identifier(amount)} as double) as amount from features.person_features "
         "where as_of = ?",
         [as_of],
-    ).pl()
+    )
     return rows.join(amounts, on="person_id", how="left", maintain_order="left")
 
 
@@ -46,11 +48,12 @@ def counts_contactable(asked: Asked) -> bool:
 def with_contactable(asked: Asked, people: pl.DataFrame) -> pl.DataFrame:
     """The people with whether they may be contacted, over the channel and for the purpose that audiences are for."""
     audience = asked.workspace.settings.activation
-    allowed = asked.connection.execute(
+    allowed = read_frame(
+        asked.connection,
         "select person_id, true as may_be_contacted from intermediate.int_contactability "
         "where as_of = ? and channel = ? and purpose = ? and is_allowed",
         [asked.week.as_of, audience.channel, audience.purpose],
-    ).pl()
+    )
     listed = people.join(allowed, on="person_id", how="left", maintain_order="left")
     return listed.with_columns(pl.col("may_be_contacted").fill_null(value=False))
 
@@ -110,11 +113,12 @@ def _gains_of(
     asked: Asked, fitted_as_of: date, sizes: dict[str, int], contactable: pl.DataFrame | None
 ) -> pl.DataFrame:
     """What was expected when the model was fitted, for as many people as there are now."""
-    gains = asked.connection.execute(
+    gains = read_frame(
+        asked.connection,
         "select * exclude (as_of, target) from ml.propensity_gains where as_of = ? and target = ? and people > 0 "
         "order by all",
         [fitted_as_of, asked.name],
-    ).pl()
+    )
     now = pl.col("band").replace_strict(sizes, default=0, return_dtype=pl.Int64)
     people = pl.when(pl.col("kind") == "band").then(now).otherwise((pl.col("depth") * sum(sizes.values())).round())
     reached = pl.lit(None, pl.Int64)

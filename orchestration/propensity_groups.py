@@ -12,6 +12,7 @@ from datetime import date
 import duckdb
 import polars as pl
 
+from activation.answers import read_frame
 from ml.fairness import age_band
 from orchestration.mapping import Attribute
 from orchestration.propensity_backtest import market_feature
@@ -44,11 +45,13 @@ def with_groups(
     found = measured
     if there:
         columns = ", ".join(f"cast(f.{identifier(name)} as varchar) as {group}" for group, name in there.items())
-        groups = connection.execute(
+        groups = read_frame(
+            connection,
             f"select f.person_id, {columns} from features.person_features as f "
             "inner join measured as m on m.person_id = f.person_id where f.as_of = ?",
             [as_of],
-        ).pl()
+            measured=measured,
+        )
         found = found.join(groups, on="person_id", how="left", maintain_order="left")
     names = list(there)
     for attribute in workspace.attributes("contacts"):
@@ -87,7 +90,8 @@ def _stated_values(
 ) -> pl.DataFrame:
     """What a person's contacts had stated last, as far as the week knew."""
     at = week.as_of_at(workspace.settings.timezone)
-    return connection.execute(
+    return read_frame(
+        connection,
         "with stated as (select contact_id, "
         f"nullif(trim(cast({identifier(attribute.column)} as varchar)), '') as value, "
         "coalesce(updated_at, _delivered_at - $grace * interval '1' hour, created_at, timestamp '1970-01-01') as at, "
@@ -99,4 +103,4 @@ def _stated_values(
         "where s.value is not null and s.at < $at and coalesce(s.known_from_at < $at, true) "
         "and i.person_id in (select person_id from features.person_features where as_of = $as_of) group by 1",
         {"grace": workspace.settings.delivery_grace_hours, "at": at, "as_of": week.as_of},
-    ).pl()
+    )

@@ -10,6 +10,7 @@ from datetime import timedelta
 import duckdb
 import polars as pl
 
+from activation.answers import read_frame
 from ml.catalogue import inputs_of
 from ml.negative_sampling import draw_common_outcome
 from ml.propensity_model import PropensitySettings
@@ -41,7 +42,8 @@ def training_rows(
     past_weeks = training_weeks(target, week, people_known(connection, workspace, week))
     known_until = week.as_of_at(workspace.settings.timezone) + timedelta(hours=workspace.settings.delivery_grace_hours)
     reason = not_eligible_reason(target, dict(catalogue.select("feature", "kind").iter_rows()), {})
-    rows = connection.execute(
+    rows = read_frame(
+        connection,
         "select f.person_id, f.as_of, coalesce(o.outcome, ?)::integer as outcome "
         "from features.person_features as f "
         "left join features.person_outcomes as o on o.person_id = f.person_id and o.as_of = f.as_of "
@@ -50,21 +52,24 @@ def training_rows(
         "and f.person_id in (select person_id from features.person_features where as_of = ?) "
         f"and {reason} is null",
         [target.happens_by_default, name, known_until, [past.as_of for past in past_weeks], week.as_of],
-    ).pl()
-    learned_from = draw_common_outcome(rows, settings.seed)  # noqa: F841 - DuckDB reads it by name
-    return connection.execute(
+    )
+    learned_from = draw_common_outcome(rows, settings.seed)
+    return read_frame(
+        connection,
         f"select f.person_id, f.as_of, {columns}, r.outcome, r.sampled_at "
         "from features.person_features as f "
-        "inner join learned_from as r on r.person_id = f.person_id and r.as_of = f.as_of"
-    ).pl()
+        "inner join learned_from as r on r.person_id = f.person_id and r.as_of = f.as_of",
+        learned_from=learned_from,
+    )
 
 
 def with_labels(connection: duckdb.DuckDBPyConnection, people: pl.DataFrame, week: Week, name: str) -> pl.DataFrame:
     """The people of a label target with what is known of them."""
-    labels = connection.execute(
+    labels = read_frame(
+        connection,
         "select person_id, outcome::integer as outcome from features.person_outcomes where target = ? and as_of = ?",
         [name, week.as_of],
-    ).pl()
+    )
     return people.join(labels, on="person_id", how="left", maintain_order="left")
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from activation.answers import first_row
 from ml.bands import BandRule, Bands
 from ml.drift import ColumnReference
 from ml.fairness import FAIRNESS_SCHEMA
@@ -224,11 +225,12 @@ def prune_models(
 
 def read_propensity(connection: duckdb.DuckDBPyConnection, name: str, fitted_as_of: date) -> StandingPropensity | None:
     """The model of a target that was fitted in a week, whatever became of it; pruned or whole."""
-    row = connection.execute(
+    row = first_row(
+        connection,
         "select as_of, compared_as_of, algorithm, model_id, bands, evaluation, sha256, model, drift_references, "
         "importance from ml.propensity_models where as_of = ? and target = ?",
         [fitted_as_of, name],
-    ).fetchone()
+    )
     if row is None:
         return None
     as_of, compared, algorithm, model_id, bands, evaluation, sha256, content, references, importance = row
@@ -248,9 +250,9 @@ def read_propensity(connection: duckdb.DuckDBPyConnection, name: str, fitted_as_
 
 def model_used(connection: duckdb.DuckDBPyConnection, name: str, week: Week) -> StandingPropensity | None:
     """The model that a week was scored with."""
-    row = connection.execute(
-        "select fitted_as_of from ml.model_runs where as_of = ? and target = ?", [week.as_of, name]
-    ).fetchone()
+    row = first_row(
+        connection, "select fitted_as_of from ml.model_runs where as_of = ? and target = ?", [week.as_of, name]
+    )
     return read_propensity(connection, name, row[0]) if row and row[0] else None
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from activation.answers import read_frame
 from ml.bands import Bands, decide_bands
 from ml.drift import ColumnReference
 from ml.fairness import gaps_in_words, group_gaps
@@ -200,10 +201,11 @@ def _not_eligible(asked: Asked, people: pl.DataFrame) -> pl.Series | None:
     expression = not_eligible_reason(asked.target, kinds, labels)
     if not expression.startswith("case"):
         return None
-    reasons = asked.connection.execute(
+    reasons = read_frame(
+        asked.connection,
         f"select f.person_id, {expression} as reason from features.person_features as f where f.as_of = ?",
         [asked.week.as_of],
-    ).pl()
+    )
     return people.select("person_id").join(reasons, on="person_id", how="left", maintain_order="left")["reason"]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import duckdb
 import polars as pl
 
+from activation.answers import read_frame
 from ml.people_order import hash_sample
 from ml.weekly_habits import RecentBehaviour
 from orchestration.sql import identifier
@@ -81,8 +82,8 @@ def _read(
     Added up here and not by the query, which would hold each sum in 16 bytes.
     """
     counted = ", ".join(f"d.{identifier(name)}" for name in columns)
-    wanted = pl.DataFrame({"person_id": people})  # noqa: F841 - read by name in the query
-    frame = connection.execute(
+    frame = read_frame(
+        connection,
         f"""
         select i.person_id, cast((? - d.event_day - 1) // 7 as integer) as week, {counted}
         from intermediate.{TABLE} as d
@@ -101,7 +102,8 @@ def _read(
             *(week.as_of, end, week.as_of, first),
             week.as_of,
         ],
-    ).pl()
+        wanted=pl.DataFrame({"person_id": people}),
+    )
     return _with_rests(frame.group_by("person_id", "week").agg(pl.col(columns).cast(pl.Int64).sum()), columns)
 
 

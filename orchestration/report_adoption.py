@@ -5,6 +5,7 @@ from __future__ import annotations
 import duckdb
 import polars as pl
 
+from activation.answers import read_frame
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
 
@@ -16,11 +17,12 @@ def adoption_frames(connection: duckdb.DuckDBPyConnection, workspace: Workspace,
     names = workspace.settings.adoption.names()
     launches = {launch.id: launch.name for launch in workspace.settings.launches}
     places = {one: place for place, one in enumerate(names)}
-    told = connection.execute(
+    told = read_frame(
+        connection,
         "select as_of, measure, adoption_class, launch_id, days, value, value_low, value_high, people, words, model_id "
         "from marts.adoption_validity where as_of = ? or (as_of < ? and measure = 'class_share') order by all",
         [week.as_of, week.as_of],
-    ).pl()
+    )
     told = told.with_columns(
         class_name=pl.col("adoption_class").replace_strict(names, default=None, return_dtype=pl.String),
         place=pl.col("adoption_class").replace_strict(places, default=None, return_dtype=pl.Int64),
@@ -32,9 +34,10 @@ def adoption_frames(connection: duckdb.DuckDBPyConnection, workspace: Workspace,
         "adoption_history": told.filter(is_share & pl.col("place").is_not_null()).with_columns(share="value"),
         "adoption_figures": told.filter(~is_share & ~is_curve),
         "adoption_curves": told.filter(is_curve & pl.col("place").is_not_null()),
-        "adoption_moves": connection.execute(
+        "adoption_moves": read_frame(
+            connection,
             "select from_segment_id as from_class, to_segment_id as to_class, people from marts.segment_migrations "
             "where as_of = ? and segment_type = 'adoption_class' order by all",
             [week.as_of],
-        ).pl(),
+        ),
     }

@@ -8,16 +8,18 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from activation.answers import read_frame
 from orchestration.weeks import Week
 
 
 def lookalike_frames(connection: duckdb.DuckDBPyConnection, week: Week) -> dict[str, pl.DataFrame]:
     """The report's frames of look-alikes; empty where none is declared."""
-    rows = connection.execute(
+    rows = read_frame(
+        connection,
         "select lookalike, method, seed_people, candidates, people, precision_by_size, parity, notes, abstained_reason "
         "from ml.lookalike_models where as_of = ? order by lookalike",
         [week.as_of],
-    ).pl()
+    )
     return {
         "lookalikes": rows.drop("precision_by_size", "parity", "notes"),
         "lookalike_precision": _unfolded(rows, "precision_by_size"),

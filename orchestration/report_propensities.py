@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from activation.answers import read_frame
 from ml.bands import wilson
 from orchestration.eligibility import NOT_ELIGIBLE
 from orchestration.weeks import Week
@@ -35,34 +36,40 @@ FIGURES = (
 
 def propensity_frames(connection: duckdb.DuckDBPyConnection, week: Week) -> dict[str, pl.DataFrame]:
     """The frames of `ReportData` that tell of propensities, but the counts of people."""
-    runs = connection.execute(
+    runs = read_frame(
+        connection,
         "select target, label, action, algorithm, abstained_reason, eligible_people, refit, evaluation, "
         "importance from ml.model_runs where as_of = ? order by target",
         [week.as_of],
-    ).pl()
+    )
     rows = list(runs.iter_rows(named=True))
     return {
         "propensity_models": _frame([_model(row) for row in rows]),
         "propensity_notes": _frame(propensity_notes(connection, week)),
         "propensity_moved_by": _frame([one for row in rows for one in _moved_by(row)]),
         "propensity_reliability": _frame([one for row in rows for one in _reliability(row)]),
-        "propensity_gains": connection.execute(
-            "select * from marts.propensity_gains where as_of = ? order by target, kind, depth", [week.as_of]
-        ).pl(),
+        "propensity_gains": read_frame(
+            connection,
+            "select * from marts.propensity_gains where as_of = ? order by target, kind, depth",
+            [week.as_of],
+        ),
         "propensity_backtest": _past(connection, week),
-        "propensity_fairness": connection.execute(
-            'select * from ml.propensity_fairness where as_of = ? order by target, attribute, "group"', [week.as_of]
-        ).pl(),
+        "propensity_fairness": read_frame(
+            connection,
+            'select * from ml.propensity_fairness where as_of = ? order by target, attribute, "group"',
+            [week.as_of],
+        ),
     }
 
 
 def _past(connection: duckdb.DuckDBPyConnection, week: Week) -> pl.DataFrame:
     """What became of past predictions, with the interval of what was observed."""
-    past = connection.execute(
+    past = read_frame(
+        connection,
         "select * from marts.propensity_backtest where as_of <= ? and (segment_type = 'everybody' or as_of = ?) "
         "order by target, segment_type, segment_id, as_of",
         [week.as_of, week.as_of],
-    ).pl()
+    )
     intervals = [wilson(share, people) for share, people in past.select("observed_share", "people").iter_rows()]
     return past.with_columns(
         observed_low=pl.Series([low for low, _ in intervals], dtype=pl.Float64),
@@ -82,10 +89,11 @@ def _model(row: dict[str, Any]) -> dict[str, Any]:
 
 def propensity_notes(connection: duckdb.DuckDBPyConnection, week: Week) -> list[dict[str, Any]]:
     """Sentences on each target: who is not eligible, what became of bands, suspects, and what has drifted."""
-    runs = connection.execute(
+    runs = read_frame(
+        connection,
         "select target, not_eligible, band_notes, suspects from ml.model_runs where as_of = ? order by target",
         [week.as_of],
-    ).pl()
+    )
     notes = [note for row in runs.iter_rows(named=True) for note in _notes(row)]
     return [*notes, *_drifted(connection, week)]
 
@@ -114,16 +122,13 @@ def _notes(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _drifted(connection: duckdb.DuckDBPyConnection, week: Week) -> list[dict[str, Any]]:
     """Features that are distributed otherwise than in the weeks a model was fitted on, what it leans on most first."""
-    return (
-        connection.execute(
-            "select target, 'drift' as kind, label || ': ' || words as words, null::bigint as people "
-            "from ml.propensity_drift where as_of = ? and is_drifted "
-            "order by target, importance_share desc, js_distance desc, feature",
-            [week.as_of],
-        )
-        .pl()
-        .to_dicts()
-    )
+    return read_frame(
+        connection,
+        "select target, 'drift' as kind, label || ': ' || words as words, null::bigint as people "
+        "from ml.propensity_drift where as_of = ? and is_drifted "
+        "order by target, importance_share desc, js_distance desc, feature",
+        [week.as_of],
+    ).to_dicts()
 
 
 def _moved_by(row: dict[str, Any]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import duckdb
 import polars as pl
 
+from activation.answers import first_row, read_frame
 from activation.people import person_name
 from activation.report.report_data import Picture, ReportData
 from orchestration.eligibility import NOT_ELIGIBLE
@@ -169,21 +170,24 @@ def _audiences(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week
 
 def _week_facts(connection: duckdb.DuckDBPyConnection, week: Week) -> tuple[str, int | None]:
     """Whether another model than last week's was used, and how many people that alone would have moved."""
-    row = connection.execute(
+    row = first_row(
+        connection,
         "select case when w.fitted_as_of <> p.fitted_as_of then coalesce(w.refit, 'another model') else '' end, "
-        "w.moved_by_refit_alone from ml.persona_weeks as w left join ml.persona_weeks as p on p.as_of = w.as_of - 7 "
+        "w.moved_by_refit_alone from ml.persona_weeks as w "
+        "left join ml.persona_weeks as p on p.as_of = w.as_of - 7 "
         "where w.as_of = ?",
         [week.as_of],
-    ).fetchone()
+    )
     return (row[0] or "", row[1]) if row else ("", None)
 
 
 def _value_words(connection: duckdb.DuckDBPyConnection, week: Week) -> str:
     """Why nothing, or no value, is expected of customers; empty where it is."""
-    row = connection.execute(
+    row = first_row(
+        connection,
         "select coalesce(abstained_reason, value_withheld_reason, '') from ml.value_models where as_of = ?",
         [week.as_of],
-    ).fetchone()
+    )
     return row[0] if row else ""
 
 
@@ -214,11 +218,12 @@ def _typical(connection: duckdb.DuckDBPyConnection, week: Week) -> pl.DataFrame:
         return pl.DataFrame()
     names = sorted(telling["characteristic"].unique().to_list())
     columns = ", ".join(f"cast({identifier(name)} as double) as {identifier(name)}" for name in names)
-    values = connection.execute(
+    values = read_frame(
+        connection,
         f"select person_id, {columns} from features.person_features where as_of = ? "
         "and person_id in (select unnest(?)) order by person_id",
         [week.as_of, people["person_id"].to_list()],
-    ).pl()
+    )
     long = values.unpivot(index="person_id", variable_name="characteristic", value_name="value")
     shown = people.join(telling, left_on="persona_id", right_on="segment_id").join(
         long, on=["person_id", "characteristic"], how="left"
@@ -278,15 +283,16 @@ def _range_suggestions(connection: duckdb.DuckDBPyConnection, week: Week) -> pl.
 
 
 def _frame(connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[object]) -> pl.DataFrame:
-    return connection.execute(query, list(values)).pl()
+    return read_frame(connection, query, list(values))
 
 
 def _model(connection: duckdb.DuckDBPyConnection, week: Week) -> tuple[str, str, pl.DataFrame]:
-    row = connection.execute(
+    row = first_row(
+        connection,
         "select model_id, choice, k_evidence from ml.persona_models where as_of = "
         "(select fitted_as_of from ml.persona_weeks where as_of = ?)",
         [week.as_of],
-    ).fetchone()
+    )
     if row is None:
         return "none", "Nobody to find personas among.", pl.DataFrame()
     return row[0], row[1], pl.DataFrame(json.loads(row[2]))

@@ -13,6 +13,8 @@ from typing import Any
 
 import duckdb
 
+from activation.answers import first_row
+
 Node = dict[str, Any]
 
 _ROW_NODES = frozenset(
@@ -27,10 +29,16 @@ _ROW_NODES = frozenset(
         "CONSTANT",
         "FUNCTION",
         "OPERATOR",
+        "TYPE",
     }
 )
 # What DuckDB's parser says of `select <expression>` beside the expression itself.
-_NOTHING_ELSE = {"type": "SELECT_NODE", "from_table": {"type": "EMPTY"}, "aggregate_handling": "STANDARD_HANDLING"}
+_NOTHING_ELSE = {
+    "type": "SELECT_NODE",
+    "cte_map": {},
+    "from_table": {"type": "EMPTY"},
+    "aggregate_handling": "STANDARD_HANDLING",
+}
 # DuckDB calls these consistent although they tell of the clock or of the session.
 _LOOKS_BEYOND_THE_ROW = frozenset(
     {"age", "current_localtime", "current_localtimestamp", "current_setting", "getvariable", "version"}
@@ -47,6 +55,15 @@ def literal(value: str) -> str:
 def identifier(name: str) -> str:
     """A name as quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def optional(query: str, column: str) -> str:
+    """`query`, every column of whose answer may be empty; `column` is one of them.
+
+    A Parquet column is `required` where DuckDB knows that nothing of what it read is missing, and it knows that of a
+    whole table, other weeks included. A union with nobody, in whom everything is missing, leaves a file to its rows.
+    """
+    return f"{query} union all by name select null as {identifier(column)} where random() < 0"
 
 
 def check_expression(text: str) -> str:
@@ -141,17 +158,22 @@ def _column_name(node: Node) -> str:
 
 @cache
 def _row_functions() -> frozenset[str]:
-    """DuckDB's functions that give the same value for the same row, always."""
+    """DuckDB's functions that give the same value for the same row, always.
+
+    Of such a function the variants that take a moment with a zone count as consistent within a query alone: they ask
+    the session for its time zone, which here is UTC.
+    """
     query = (
         "select function_name from duckdb_functions() group by function_name "
-        "having bool_and(function_type = 'scalar' and stability = 'CONSISTENT')"
+        "having bool_and(function_type = 'scalar' and stability <> 'VOLATILE') and bool_or(stability = 'CONSISTENT') "
+        "and not starts_with(function_name, '__')"
     )
     rows = _parser().cursor().execute(query).fetchall()
     return frozenset(row[0] for row in rows) - _LOOKS_BEYOND_THE_ROW | _ROW_MACROS
 
 
 def _ask(query: str, value: str) -> object:
-    row = _parser().cursor().execute(query, [value]).fetchone()
+    row = first_row(_parser().cursor(), query, [value])
     return row[0] if row else None
 
 

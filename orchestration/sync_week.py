@@ -14,6 +14,7 @@ from datetime import date
 
 import duckdb
 
+from activation.answers import first_row
 from activation.fields import personal_fields
 from activation.sync.asked import ask_destination
 from activation.sync.engine import SyncResult, SyncSettings, sync
@@ -180,7 +181,7 @@ def sync_destination(
 def newest_week(connection: duckdb.DuckDBPyConnection) -> Week | None:
     """The newest week whose audiences were judged; None where none was."""
     try:
-        row = connection.execute("select max(as_of) from activation.audience_weeks").fetchone()
+        row = first_row(connection, "select max(as_of) from activation.audience_weeks")
     except duckdb.CatalogException:
         return None
     return Week.ending(row[0]) if row and row[0] else None
@@ -202,17 +203,20 @@ def _goes_anywhere(connection: duckdb.DuckDBPyConnection, workspace: Workspace, 
     """Whether an audience goes to a destination, or somebody is held there."""
     if any(one.destination == name for one in workspace.activation_file.activation.audiences.values()):
         return True
-    row = connection.execute(
-        "select count(*) from activation.sync_snapshot where destination = ? and (is_member or is_in_doubt)", [name]
-    ).fetchone()
+    row = first_row(
+        connection,
+        "select count(*) from activation.sync_snapshot where destination = ? and (is_member or is_in_doubt)",
+        [name],
+    )
     return bool(row and row[0])
 
 
 def _refuse_older_weeks(connection: duckdb.DuckDBPyConnection, week: Week, name: str) -> None:
-    row = connection.execute(
+    row = first_row(
+        connection,
         "select max(as_of) from activation.sync_runs where destination = ? and not is_dry_run and state != 'blocked'",
         [name],
-    ).fetchone()
+    )
     sent: date | None = row[0] if row else None
     if sent is not None and sent > week.as_of:
         raise OlderWeek(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from activation.answers import first_row
 from orchestration.persona_store import CHAMPION, standing_model
 from orchestration.propensity_store import StandingPropensity, standing_propensity
 from orchestration.rollbacks import Rollback, add_rollback
@@ -103,7 +104,7 @@ def _fitted(connection: duckdb.DuckDBPyConnection, week: Week, target: str | Non
     if target is not None:
         query = "select fitted_as_of from ml.model_runs where as_of = ? and target = ?"
     try:
-        row = connection.execute(query, [week.as_of, *([target] if target else [])]).fetchone()
+        row = first_row(connection, query, [week.as_of, *([target] if target else [])])
     except duckdb.CatalogException:
         row = None
     if row is None or row[0] is None:

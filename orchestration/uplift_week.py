@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import duckdb
 import polars as pl
 
+from activation.answers import read_frame
 from ml.person_uplift import PERSON_UPLIFT_SCHEMA
 from ml.uplift import RESULT_SCHEMA, UpliftSettings, measure_uplift
 from orchestration.warehouse import make_tables, replace_weeks, transaction
@@ -40,11 +41,12 @@ def run_uplift_week(connection: duckdb.DuckDBPyConnection, workspace: Workspace,
     """Judge the campaigns of `week` and write `UPLIFT_TABLES`."""
     make_tables(connection, UPLIFT_TABLES)
     settings = workspace.settings
-    people = connection.execute(
+    people = read_frame(
+        connection,
         "select * exclude (as_of, assigned_people, assigned_at) from intermediate.int_experiment_people "
         "where as_of = ? order by campaign, person_id",
         [week.as_of],
-    ).pl()
+    )
     rules = UpliftSettings(settings.uplift.minimum_people, settings.personas.seed)
     found = {
         str(name): measure_uplift(rows.drop("campaign"), rules)

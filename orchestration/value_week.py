@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from activation.answers import first_row, read_frame
 from ml.customer_value import TOTAL_SCHEMA, ValueAbstention, ValueModel, ValueSettings
 from ml.rfm import RfmCuts
 from orchestration.warehouse import make_tables, replace_weeks, transaction
@@ -74,10 +75,11 @@ class ValueWeek:
 def run_value_week(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week) -> ValueWeek:
     """Score everybody who has bought by the end of `week`; write `VALUE_TABLES`."""
     make_tables(connection, VALUE_TABLES)
-    histories = connection.execute(
+    histories = read_frame(
+        connection,
         "select * exclude (as_of) from intermediate.int_purchase_histories where as_of = ? order by person_id",
         [week.as_of],
-    ).pl()
+    )
     fitted = _fit(workspace, histories)
     reason = fitted.reason if isinstance(fitted, ValueAbstention) else None
     withheld = fitted.amounts_withheld if isinstance(fitted, ValueModel) else None
@@ -131,11 +133,12 @@ def _fit(workspace: Workspace, histories: pl.DataFrame) -> ValueModel | ValueAbs
 
 def _rfm_cuts(connection: duckdb.DuckDBPyConnection, week: Week, histories: pl.DataFrame) -> tuple[RfmCuts | None, Any]:
     """The cut points that stand since an earlier week; the first week with enough buyers learns them."""
-    row = connection.execute(
+    row = first_row(
+        connection,
         "select rfm_cuts, rfm_cuts_as_of from ml.value_models where as_of < ? and rfm_cuts is not null "
         "order by as_of desc limit 1",
         [week.as_of],
-    ).fetchone()
+    )
     if row is not None:
         return RfmCuts(**{name: tuple(values) for name, values in json.loads(row[0]).items()}), row[1]
     if histories.height < FEWEST_FOR_CUTS:
@@ -151,11 +154,12 @@ def _totals(
     scores: pl.DataFrame,
 ) -> pl.DataFrame:
     """What is expected of everybody and of each persona."""
-    members = connection.execute(
+    members = read_frame(
+        connection,
         "select person_id, persona_type as segment_type, persona_id as segment_id from ml.persona_assignments "
         "where as_of = ? and persona_id is not null order by all",
         [week.as_of],
-    ).pl()
+    )
     kinds = members.select("segment_type", "segment_id").unique()
     everybody = histories.select("person_id").with_columns(segment_id=pl.lit(EVERYBODY))
     kinds = pl.concat([kinds, pl.DataFrame({"segment_type": [EVERYBODY], "segment_id": [EVERYBODY]})])

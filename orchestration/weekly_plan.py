@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 import duckdb
 
+from activation.answers import first_row
 from data_contracts.contract import load_contract
 from orchestration.sql import identifier
 from orchestration.target_settings import Target
@@ -56,11 +57,12 @@ def people_known(connection: duckdb.DuckDBPyConnection, workspace: Workspace, we
         return 0
     contract = load_contract(delivered[0])
     moments = ", ".join(identifier(name) for name in (*contract.version_columns, contract.time_column))
-    row = connection.execute(
+    row = first_row(
+        connection,
         f"select count(distinct contact_id) from raw.{identifier(delivered[0])} "
         f"where coalesce({moments}, timestamp '1970-01-01') < ?",
         [week.as_of_at(workspace.settings.timezone)],
-    ).fetchone()
+    )
     return int(row[0]) if row else 0
 
 
@@ -108,17 +110,18 @@ def write_plan(connection: duckdb.DuckDBPyConnection, workspace: Workspace, plan
 
 def earliest_behaviour(connection: duckdb.DuckDBPyConnection) -> datetime | None:
     """When the first thing that anybody did was, as far as files tell."""
-    row = connection.execute(
+    row = first_row(
+        connection,
         "select min(earliest_row_at) from raw.ingested_files where list_contains(?, entity)",
         [list(ENTITIES_THAT_TELL_OF_BEHAVIOUR)],
-    ).fetchone()
+    )
     return row[0] if row else None
 
 
 def _built_fingerprints(connection: duckdb.DuckDBPyConnection) -> dict[object, str]:
-    exists = connection.execute(
-        "select 1 from duckdb_tables() where schema_name = 'features' and table_name = 'person_features'"
-    ).fetchone()
+    exists = first_row(
+        connection, "select 1 from duckdb_tables() where schema_name = 'features' and table_name = 'person_features'"
+    )
     if not exists:
         return {}
     return dict(

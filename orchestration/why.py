@@ -15,6 +15,7 @@ import duckdb
 import numpy as np
 import polars as pl
 
+from activation.answers import first_row, read_frame
 from activation.people import person_name, person_name_sql, person_number
 from ml.defined_personas import DefinedModel
 from ml.membership_reasons import REASON_COLUMNS, evidence_for, learn_scales
@@ -160,16 +161,16 @@ def _person(connection: duckdb.DuckDBPyConnection, workspace: Workspace, given: 
     permitted = "select 1 from intermediate.int_profiling_permissions where as_of = ? and person_id = ?"
     if person_id is None or (
         not _is_profiled(connection, week, person_id)
-        and connection.execute(permitted, [week.as_of, person_id]).fetchone() is None
+        and first_row(connection, permitted, [week.as_of, person_id]) is None
     ):
         raise NotFound(f"nobody is known by this person id, contact id or address in the week {week.key}")
     return int(person_id)
 
 
 def _is_profiled(connection: duckdb.DuckDBPyConnection, week: Week, person_id: int) -> bool:
-    found = connection.execute(
-        "select 1 from features.person_features where as_of = ? and person_id = ?", [week.as_of, person_id]
-    ).fetchone()
+    found = first_row(
+        connection, "select 1 from features.person_features where as_of = ? and person_id = ?", [week.as_of, person_id]
+    )
     return found is not None
 
 
@@ -247,10 +248,11 @@ def _model_alone_lines(
 def _movement_lines(
     connection: duckdb.DuckDBPyConnection, week: Week, row: dict[str, Any], names: dict[str, str]
 ) -> Iterator[str]:
-    before = connection.execute(
+    before = first_row(
+        connection,
         "select persona_id from ml.persona_assignments where as_of = ? and person_id = ? and persona_type = ?",
         [week.back(1).as_of, row["person_id"], DISCOVERED],
-    ).fetchone()
+    )
     if before is None:
         yield "  in no persona the week before"
     elif row["movement"] == "moved":
@@ -283,14 +285,15 @@ def _evidence(
     market = standing.model.settings.market_feature
     needed = dict.fromkeys(["person_id", *preparation.features_, *([market] if market else [])])
     columns = ", ".join(f"f.{identifier(name)}" for name in needed)
-    sample = connection.execute(
+    sample = read_frame(
+        connection,
         f"with drawn as (select a.person_id, a.persona_id from ml.persona_assignments as a where a.as_of = ? "
         f"and a.persona_type = ? order by a.person_id = ? desc, md5({person_name_sql('a.person_id')}), "
         "a.person_id limit ?) "
         f"select {columns}, d.persona_id as __persona from drawn as d inner join features.person_features as f "
         "on f.person_id = d.person_id and f.as_of = ? order by f.person_id",
         [week.as_of, DISCOVERED, person_id, SAMPLE, week.as_of],
-    ).pl()
+    )
     placed = sample.select("person_id", persona_id="__persona")
     scales = learn_scales(preparation, sample, placed)
     person = sample.filter(pl.col("person_id") == person_id)
@@ -322,25 +325,29 @@ def _compared(
 def _defined_lines(
     connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, person_id: int, labels: dict[str, str]
 ) -> Iterator[str]:
-    row = connection.execute(
+    row = first_row(
+        connection,
         "select m.model from ml.persona_weeks as w inner join ml.defined_persona_models as m "
         "on m.model_id = w.defined_model_id where w.as_of = ? and m.as_of <= w.as_of order by m.as_of desc limit 1",
         [week.as_of],
-    ).fetchone()
+    )
     if row is None:
         return
     model = DefinedModel.from_dict(json.loads(row[0]))
     names = _names(connection, week)
     columns = ", ".join(identifier(name) for name in ["person_id", *model.features_])
-    person = connection.execute(
-        f"select {columns} from features.person_features where as_of = ? and person_id = ?", [week.as_of, person_id]
-    ).pl()
+    person = read_frame(
+        connection,
+        f"select {columns} from features.person_features where as_of = ? and person_id = ?",
+        [week.as_of, person_id],
+    )
     probabilities, fits = model.score(person)
-    mine = connection.execute(
+    mine = first_row(
+        connection,
         "select persona_id, strength from ml.persona_assignments where as_of = ? and person_id = ? "
         "and persona_type = ?",
         [week.as_of, person_id, DEFINED],
-    ).fetchone()
+    )
     yield ""
     yield "Personas you defined"
     if mine is None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import duckdb
 
+from activation.answers import first_row
 from activation.gate_terms import REASONS
 from activation.selection import Selection, compile_selection
 from orchestration.audience_week import BLOCKED, NOT_DUE, told_of
@@ -293,10 +294,11 @@ def _unmet(
     for key, value in said.items():
         compiled = compile_selection(Selection.model_validate({key: value}), week.as_of)
         try:
-            row = connection.execute(
+            row = first_row(
+                connection,
                 f"select {compiled.sql} from (select $person::ubigint as person_id) as p",
                 {**compiled.parameters, "person": person_id},
-            ).fetchone()
+            )
         except duckdb.CatalogException:
             row = (False,)
         if row is None or row[0] is not True:

@@ -12,6 +12,7 @@ from datetime import date, datetime
 
 import duckdb
 
+from activation.answers import first_row
 from activation.gate import Gate, Tables, Terms
 from activation.sync.diff import ERASED_KEYS
 from orchestration.erasure_keys import delivered_condition, erased_as
@@ -73,11 +74,12 @@ def erasure_of(connection: duckdb.DuckDBPyConnection, workspace: Workspace, valu
     if not kinds:
         return None
     erased_at = min(kinds.values())
-    row = connection.execute(
+    row = first_row(
+        connection,
         "select min(reference) from erasure.erasures where state = 'begun' and erasure_id in "
         "(select erasure_id from erasure.keys where erased_at = ?)",
         [erased_at],
-    ).fetchone()
+    )
     columns = {"contact": "contact_id", "user": "user_id", "email": "email", "mailbox": "email"}
     refusals = [
         _at_ingest(connection, value, column)
@@ -152,9 +154,10 @@ def _at_syncs(connection: duckdb.DuckDBPyConnection, workspace: Workspace, value
     except duckdb.CatalogException:
         known = set()
     for destination in sorted(known | set(workspace.activation_file.activation.destinations) | {"any other"}):
-        row = connection.execute(
+        row = first_row(
+            connection,
             f"select count(*) from ({ERASED_KEYS}) where key in (sha256(trim($value)), sha256(lower(trim($value))))",
             {"destination": destination, "value": value},
-        ).fetchone()
+        )
         name = "sync to any destination" if destination == "any other" else f"sync to {destination}"
         yield Refusal(name, bool(row and row[0]), "its key has a tombstone, which goes before whatever the gate says")

@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from activation.answers import read_frame
 from orchestration.eligibility import NOT_ELIGIBLE
 from orchestration.propensity_store import model_used
 from orchestration.sql import identifier
@@ -23,7 +24,8 @@ def propensity_lines(
     connection: duckdb.DuckDBPyConnection, week: Week, person_id: int, labels: dict[str, str]
 ) -> Iterator[str]:
     """What is likely, target by target, and what moved it most; nothing where there are no targets."""
-    rows = connection.execute(
+    rows = read_frame(
+        connection,
         "select s.target, r.label, s.probability, s.band, s.abstained_reason, r.high_from, r.medium_from, "
         # Bands that cannot be told apart are one: only where somebody is in it does one begin.
         "(select list(distinct o.band) from ml.propensity_scores as o where o.as_of = s.as_of and o.target = s.target) "
@@ -32,7 +34,7 @@ def propensity_lines(
         "as everybody from ml.propensity_scores as s left join ml.model_runs as r "
         "on r.as_of = s.as_of and r.target = s.target where s.as_of = ? and s.person_id = ? order by s.target",
         [week.as_of, person_id],
-    ).pl()
+    )
     if rows.is_empty():
         return
     yield ""
@@ -65,9 +67,11 @@ def _contribution_lines(
         yield "    what moved it cannot be told: the model is not kept, or another version of a library wrote it"
         return
     columns = ", ".join(identifier(name) for name in ["person_id", *used.model.inputs])
-    person = connection.execute(
-        f"select {columns} from features.person_features where as_of = ? and person_id = ?", [week.as_of, person_id]
-    ).pl()
+    person = read_frame(
+        connection,
+        f"select {columns} from features.person_features where as_of = ? and person_id = ?",
+        [week.as_of, person_id],
+    )
     moved = used.model.contributions(person).sort("rank").head(SHOWN_CONTRIBUTIONS)
     yield f"    what moved it, against people on average (model of the week {Week.ending(used.fitted_as_of).key}):"
     for feature, effect in moved.select("feature", "effect").iter_rows():

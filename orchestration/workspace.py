@@ -48,8 +48,9 @@ from orchestration.workspace_settings import WorkspaceSettings
 
 SETTINGS_FILE = "personae.yml"
 STATE_FOLDER = ".personae"
-# Of DuckDB's format, for a warehouse that is made anew; one that is there keeps its own. Texts that repeat are written
-# in three quarters of the time of the format that DuckDB would choose, which is for readers of before version 1.5.
+# Of DuckDB's format, for a warehouse that is made anew; one that is there keeps its own. It is the oldest that writes
+# texts that repeat in three quarters of the time of those before it, and the newest takes as long: tools that hold
+# DuckDB 1.5 open it too.
 STORAGE_VERSION = "v1.5.0"
 
 

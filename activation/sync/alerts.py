@@ -13,6 +13,7 @@ from typing import Protocol
 
 import httpx
 
+from activation.answers import first_row
 from activation.sync.redaction import RedactingFilter, redact
 from activation.sync.secrets import Secret
 from activation.sync.state import SyncState
@@ -146,9 +147,7 @@ def tell_changes(state: SyncState, run_id: str, found: str, reason: str, channel
     connection = state.connection
     connection.execute(ALERT_TABLE)
     now_is = WORKS if found == "done" else found
-    told = connection.execute(
-        "select state from activation.sync_alerts where destination = ?", [state.destination]
-    ).fetchone()
+    told = first_row(connection, "select state from activation.sync_alerts where destination = ?", [state.destination])
     before = told[0] if told else None
     if now_is == (before or WORKS):
         return None

@@ -11,6 +11,7 @@ from math import ceil
 
 import duckdb
 
+from activation.answers import first_row
 from activation.sync.gated import GatedAudience, NotGated, relation_fingerprint, source_columns
 from activation.sync.payload import key_sql, payload_hash_sql, payload_sql, quoted, text_literal
 from activation.sync.protocol import Capabilities, Limits, Mode, NullPolicy, Operation
@@ -190,10 +191,11 @@ def stage_desired(state: SyncState, audiences: Sequence[GatedAudience]) -> None:
 
 def _check_identifiers(state: SyncState, segment: str) -> None:
     spelled = state.identifier_sql("identifier")
-    found = state.connection.execute(
+    found = first_row(
+        state.connection,
         f"select count(*) filter (identifier is null or {spelled} = ''), "
-        f"count({spelled}) - count(distinct {spelled}) from sync_relation"
-    ).fetchone()
+        f"count({spelled}) - count(distinct {spelled}) from sync_relation",
+    )
     missing, twice = found or (0, 0)
     if missing:
         raise UnusableAudience(f"{missing} people of {segment} have no identifier")

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import duckdb
 
+from activation.answers import first_row
 from activation.sync.payload import quoted
 from activation.sync.protocol import FieldMapping, Mode, Operation, Row
 
@@ -247,9 +248,7 @@ def relation_fingerprint(
     table = ".".join(quoted(part) for part in relation.split("."))
     row = ", ".join(quoted(column) for column in columns)
     try:
-        found = connection.execute(
-            f"select count(*), coalesce(sum(hash(row({row}))::hugeint), 0) from {table}"
-        ).fetchone()
+        found = first_row(connection, f"select count(*), coalesce(sum(hash(row({row}))::hugeint), 0) from {table}")
     except duckdb.Error:
         # DuckDB would quote the statement and, for a view, values of it.
         raise NotGated(f"{relation} is not there, or lacks one of {', '.join(columns)}") from None

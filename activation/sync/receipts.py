@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from activation.answers import first_row
 from activation.sync.gated import GatedAudience
 from activation.sync.payload import canonical_json, key_sql, text_literal
 from activation.sync.protocol import (
@@ -211,7 +212,7 @@ def correct_snapshot(state: SyncState, run_id: str, audience: GatedAudience, cap
             "and not is_member and not is_in_doubt and identifier is not null",
             [state.destination, segment],
         )
-    changed = connection.execute("select count(*) from corrections").fetchone()
+    changed = first_row(connection, "select count(*) from corrections")
     connection.execute("drop table corrections")
     return int(changed[0]) if changed else 0
 

@@ -14,6 +14,7 @@ from datetime import date, datetime, timedelta
 import duckdb
 import polars as pl
 
+from activation.answers import first_row
 from activation.sync.payload import key_sql
 from activation.sync.protocol import NOT_HELD, NOT_TOLD, Job, JobState, Operation, Outcome, Row, RowResult, Suppression
 from activation.sync.rates import Clock
@@ -175,12 +176,13 @@ class SyncState:
 
     def last_delivered_week(self, segment: str) -> date | None:
         """Return the week of a segment's last finished run."""
-        found = self.connection.execute(
+        found = first_row(
+            self.connection,
             "select max(s.as_of) from activation.sync_segments as s "
             "inner join activation.sync_runs as r on r.run_id = s.run_id and r.state in ('done', 'differs') "
             "where s.destination = ? and s.segment = ?",
             [self.destination, segment],
-        ).fetchone()
+        )
         return found[0] if found else None
 
     # Who must not be written to
@@ -222,9 +224,9 @@ class SyncState:
                 [self.destination, self.now()],
             )
         connection.execute("drop table pulled")
-        found = connection.execute(
-            "select count(*) from activation.sync_suppressions where destination = ?", [self.destination]
-        ).fetchone()
+        found = first_row(
+            connection, "select count(*) from activation.sync_suppressions where destination = ?", [self.destination]
+        )
         return int(found[0]) if found else 0
 
     def bury(self, identifiers: Sequence[str]) -> None:
@@ -362,11 +364,12 @@ class SyncState:
                 "create or replace temp table exceptions as select * replace "
                 f"(if(key = '', {key_sql(self.identifier_sql('identifier'))}, key) as key) from unknown"
             )
-            strangers = connection.execute(
+            strangers = first_row(
+                connection,
                 "select count(*) from exceptions where key not in "
                 "(select key from activation.sync_job_rows where destination = ? and job_id = ?)",
                 [self.destination, job.id],
-            ).fetchone()
+            )
             # An error that belongs to no row of the job belongs to one of them under another name.
             confirms = not state.lost and not state.unattributed and not (strangers and strangers[0])
             connection.execute(
@@ -432,7 +435,7 @@ class SyncState:
                 "'rejected', null, ?, null, ?, ? from never_held",
                 [run_id, self.destination, segment, NOT_HELD, times, self.now()],
             )
-            found = connection.execute("select count(*) from never_held").fetchone()
+            found = first_row(connection, "select count(*) from never_held")
         return int(found[0]) if found else 0
 
     def _forget_rows_of_ended_jobs(self) -> None:

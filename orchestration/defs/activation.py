@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from activation.answers import first_row
 from orchestration.defs.partitions import run_weeks, weekly_beside_others
 from orchestration.warehouse import Warehouse
 from orchestration.workspace import Workspace
@@ -85,7 +86,7 @@ def activation_assets(workspace: Workspace) -> dg.AssetsDefinition:
                 blocked = {key: state.why for key, state in judged.states.items() if state.state == BLOCKED}
                 for key, why in blocked.items():
                     context.log.warning(f"{week.key}: {key} is held back: {'; '.join(why)}")
-            drawn = connection.execute("select count(*) from activation.experiment_people").fetchone()
+            drawn = first_row(connection, "select count(*) from activation.experiment_people")
         yield dg.MaterializeResult(
             asset_key=specs["audiences"].key,
             metadata={

@@ -14,12 +14,13 @@ import dagster as dg
 import duckdb
 import polars as pl
 
+from activation.answers import first_row, read_frame
 from activation.label_files import write_label_file
 from activation.people import person_name_sql
 from activation.publishing import publish_folder
 from orchestration.defs.partitions import run_weeks, weekly, weekly_beside_others
 from orchestration.defs.tables import published_freshness
-from orchestration.sql import identifier, literal
+from orchestration.sql import identifier, literal, optional
 from orchestration.warehouse import Warehouse
 from orchestration.weeks import Week
 from orchestration.workspace import Workspace
@@ -191,18 +192,19 @@ def _write_table(connection: duckdb.DuckDBPyConnection, table: str, week: Week, 
     of_week = f"select * from marts.{identifier(table)} where as_of = {literal(week.as_of.isoformat())}::date"
     path = literal(str(folder / f"{table}.parquet"))
     connection.execute(
-        f"copy (select * {named} from ({of_week} order by {ordered})) to {path} "
+        f"copy (select * {named} from ({optional(of_week, 'as_of')} order by {ordered})) to {path} "
         "(format parquet, compression zstd, compression_level 1)"
     )
 
 
 def _write_labels(connection: duckdb.DuckDBPyConnection, workspace: Workspace, week: Week, folder: Path) -> None:
     """The labels of people for people to read, from the file of the table: it is in order already."""
-    contacts = connection.execute(
+    contacts = read_frame(
+        connection,
         f"select {person_name_sql('person_id')} as person_id, contact_id from intermediate.int_people as people "
         "where as_of = ? order by people.person_id",
         [week.as_of],
-    ).pl()
+    )
     targets = list(workspace.settings.targets)
     told_of_targets = [
         pl.col("propensities")
@@ -231,11 +233,12 @@ def _write_labels(connection: duckdb.DuckDBPyConnection, workspace: Workspace, w
 
 def _write_card(connection: duckdb.DuckDBPyConnection, week: Week, folder: Path) -> None:
     """The card of the model the week was assigned with: as data, and for people to read."""
-    row = connection.execute(
+    row = first_row(
+        connection,
         "select card, markdown from ml.persona_model_cards where as_of = "
         "(select fitted_as_of from ml.persona_weeks where as_of = ?)",
         [week.as_of],
-    ).fetchone()
+    )
     if row is not None:
         (folder / "persona_model_card.json").write_text(
             json.dumps(json.loads(row[0]), indent=2) + "\n", encoding="utf-8"
@@ -273,7 +276,5 @@ def _write_lookalike_cards(connection: duckdb.DuckDBPyConnection, week: Week, fo
 def _made_from(connection: duckdb.DuckDBPyConnection, week: Week) -> dict[str, str | None]:
     """What the week can be made from again: its model, its inputs, the settings and the code, each as a hash."""
     columns = ("model_id", "defined_model_id", "feature_fingerprint", "settings_hash", "code_version")
-    row = connection.execute(
-        f"select {', '.join(columns)} from ml.persona_weeks where as_of = ?", [week.as_of]
-    ).fetchone()
+    row = first_row(connection, f"select {', '.join(columns)} from ml.persona_weeks where as_of = ?", [week.as_of])
     return dict(zip(columns, row, strict=True)) if row else dict.fromkeys(columns)

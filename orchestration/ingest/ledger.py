@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 
+from activation.answers import first_row
 from data_contracts.contract import load_contract
 from orchestration.ingest.reading import Extract
 
@@ -115,11 +116,12 @@ class Ledger:
 
     def entry(self, extract: Extract, entity: str) -> Entry | None:
         """What is known of a file, or None where it is new."""
-        row = self._connection.execute(
+        row = first_row(
+            self._connection,
             "select file_bytes, modified_ns, content_hash, mapping_hash, load_id, status from raw.ingested_files "
             f"where {OF_THIS_FILE}",
             _key(extract, entity),
-        ).fetchone()
+        )
         return Entry(row[:2], *row[2:]) if row else None
 
     def seen(self, extract: Extract, entity: str, now: tuple[int, int]) -> None:
@@ -135,7 +137,8 @@ class Ledger:
         Of an entity with versions a later delivery tells something even so: that what it says holds again.
         """
         same_delivery = "and delivered_at is not distinct from ?" if load_contract(entity).is_versioned else ""
-        row = self._connection.execute(
+        row = first_row(
+            self._connection,
             "select 1 from raw.ingested_files where source = ? and entity = ? and content_hash = ? "
             f"and mapping_hash = ? and file <> ? and status in (?, ?) {same_delivery} limit 1",
             [
@@ -148,7 +151,7 @@ class Ledger:
                 CORRECTED,
                 *([extract.delivered_at] if same_delivery else []),
             ],
-        ).fetchone()
+        )
         return row is not None
 
     def load_dependents_again(self, extract: Extract, entity: str, replaced: Entry) -> None:

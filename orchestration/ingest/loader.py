@@ -13,6 +13,7 @@ from datetime import datetime
 import duckdb
 import polars as pl
 
+from activation.answers import read_frame
 from data_contracts.rules import broken_rules_sql, unique_columns, warning_counts_sql
 from orchestration.erasure_keys import delivered_condition, has_keys, remember_contacts_of, text_condition
 from orchestration.ingest.attributes import fit_attributes
@@ -430,7 +431,7 @@ class Loader:
         (kept,) = self._count("_is_kept")
         step = -(-kept // rows) or 1
         query = f"select {names} from batch where _is_kept and {ROW_NUMBER} % {step} = 0 order by {ROW_NUMBER}"
-        return self.connection.execute(query).pl()
+        return read_frame(self.connection, query)
 
     def _note_changed_days(self, table: str, condition: str, values: Iterable[object], delivered_at: str) -> None:
         if self.entity.entity not in ENTITIES_WITH_DAYS:

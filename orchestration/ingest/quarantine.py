@@ -16,6 +16,7 @@ from typing import Any
 
 import duckdb
 
+from activation.answers import first_row
 from data_contracts.contract import ENTITIES, Contract
 from data_contracts.odcs_rules import Rule, read_columns
 from data_contracts.rules import NOT_COMPUTED
@@ -111,7 +112,7 @@ def count_quarantine(
 def refused_files(connection: duckdb.DuckDBPyConnection) -> list[RefusedFile]:
     """The files that the last run refused whole; nothing of them was loaded."""
     known = "select 1 from duckdb_tables() where schema_name = 'quarantine' and table_name = 'refused_files'"
-    if not connection.execute(known).fetchone():
+    if not first_row(connection, known):
         return []
     rows = connection.execute(
         "select entity, file, rows_read - rows_filtered + rows_unreadable, rows_broken + rows_unreadable, rules "

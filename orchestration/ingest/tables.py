@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 
+from activation.answers import first_row
 from activation.gate_tables import TABLES as GATE_TABLES
 from data_contracts.contract import ENTITIES, Column, Contract
 from orchestration.contracts import Contracts
@@ -251,4 +252,4 @@ def _ask_ledger(warehouse_file: Path, query: str) -> list[tuple[Any, ...]]:
         return []
     with duckdb.connect(str(warehouse_file), read_only=True) as connection:
         ledger = "select 1 from duckdb_tables() where schema_name = 'raw' and table_name = 'ingested_files'"
-        return connection.execute(query).fetchall() if connection.execute(ledger).fetchone() else []
+        return connection.execute(query).fetchall() if first_row(connection, ledger) else []

@@ -17,6 +17,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from activation.answers import first_row
 from activation.people import person_name, person_number
 from orchestration.audience_week import JudgedWeek
 from orchestration.sync_week import sync_destination
@@ -131,9 +132,9 @@ def numbers_in(database: Path, canaries: list[str]) -> list[str]:
         return [
             f"{table}.{column}"
             for table, column in columns
-            if connection.execute(
-                f'select 1 from {table} where "{column}" in (select unnest(?::ubigint[])) limit 1', [people]
-            ).fetchone()
+            if first_row(
+                connection, f'select 1 from {table} where "{column}" in (select unnest(?::ubigint[])) limit 1', [people]
+            )
         ]
 
 
@@ -154,7 +155,7 @@ def erase_somebody(demo_run: DemoRun, folder: Path) -> Erased:
             "select distinct email from raw.contacts where list_contains(?, contact_id) and email is not null",
             [contacts],
         ).fetchall()
-        before = connection.execute(FEATURES, {"person": person}).pl()
+        before = connection.sql(FEATURES, params={"person": person}).pl()
     for left_by_a_dead_run in ("table_files/a-run/2026-01-05/person_labels.csv", "tmp/duckdb_temp_storage-0.tmp"):
         path = folder / ".personae" / left_by_a_dead_run
         path.parent.mkdir(parents=True, exist_ok=True)

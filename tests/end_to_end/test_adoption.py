@@ -12,7 +12,7 @@ from tests.end_to_end.demo_company import LAST_WEEK, WEEKS, DemoRun
 
 def read(demo_run: DemoRun, query: str) -> pl.DataFrame:
     with duckdb.connect(str(demo_run.state / "warehouse.duckdb"), read_only=True) as connection:
-        return connection.execute(query).pl()
+        return connection.sql(query).pl()
 
 
 def with_truth(demo_run: DemoRun) -> pl.DataFrame:

@@ -12,7 +12,7 @@ def read(demo_run: DemoRun, query: str) -> pl.DataFrame:
     import duckdb
 
     with duckdb.connect(str(demo_run.state / "warehouse.duckdb"), read_only=True) as connection:
-        return connection.execute(query).pl()
+        return connection.sql(query).pl()
 
 
 def test_everybody_who_may_be_profiled_has_a_score_or_a_reason_per_group(demo_run: DemoRun) -> None:

@@ -40,8 +40,8 @@ def table(company: Path, name: str) -> pl.DataFrame:
 
 
 def run_of(warehouse: duckdb.DuckDBPyConnection, target: str) -> dict[str, Any]:
-    rows = warehouse.execute(
-        "select * from ml.model_runs where as_of = ? and target = ?", [LAST_WEEK.as_of, target]
+    rows = warehouse.sql(
+        "select * from ml.model_runs where as_of = ? and target = ?", params=[LAST_WEEK.as_of, target]
     ).pl()
     return rows.row(0, named=True)
 
@@ -127,10 +127,10 @@ def test_bands_follow_probabilities_and_gains_say_what_they_earn(company: Path) 
 def test_the_list_for_the_team_is_filled_with_people_who_may_be_written_to(
     company: Path, warehouse: duckdb.DuckDBPyConnection
 ) -> None:
-    allowed = warehouse.execute(
+    allowed = warehouse.sql(
         f"select {person_name_sql('person_id')} as person_id from intermediate.int_contactability "
         "where as_of = ? and is_allowed",
-        [LAST_WEEK.as_of],
+        params=[LAST_WEEK.as_of],
     ).pl()["person_id"]
     churn = table(company, "person_propensities").filter(target="churn")
     high = churn.filter(band="high")
@@ -143,7 +143,7 @@ def test_each_model_has_a_card_and_its_features_are_tested_for_drift(
     company: Path, warehouse: duckdb.DuckDBPyConnection
 ) -> None:
     latest = company / ".personae" / "published" / "latest"
-    drift = warehouse.execute("select * from ml.propensity_drift where as_of = ?", [LAST_WEEK.as_of]).pl()
+    drift = warehouse.sql("select * from ml.propensity_drift where as_of = ?", params=[LAST_WEEK.as_of]).pl()
     assert set(drift["target"]) == set(PREDICTED)
     for target in PREDICTED:
         card = json.loads((latest / f"propensity_model_card_{target}.json").read_text(encoding="utf-8"))

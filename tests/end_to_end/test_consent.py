@@ -46,7 +46,7 @@ class TrapRun:
 
     def query(self, sql: str) -> pl.DataFrame:
         with duckdb.connect(str(self.state / "warehouse.duckdb"), read_only=True) as connection:
-            return connection.execute(sql).pl()
+            return connection.sql(sql).pl()
 
     def person(self, human: Human) -> int:
         return self.persons[human.contacts[0]]

@@ -16,7 +16,7 @@ def planted(demo_run: DemoRun) -> dict[str, str]:
     import duckdb
 
     with duckdb.connect(str(demo_run.state / "warehouse.duckdb"), read_only=True) as connection:
-        contacts = connection.execute(
+        contacts = connection.sql(
             "select identity_id as contact_id, format('p_{:016x}', arg_max(person_id, valid_from)) as person_id "
             "from intermediate.int_identities_resolved where identity_kind = 'contact' "
             "group by identity_id order by all"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import duckdb
 import polars as pl
 
+from activation.answers import first_row
 from orchestration.erasure_registry import KEPT, OF_THE_ROW, PERSON_COLUMNS
 from tests.end_to_end.demo_company import DemoRun
 from tests.end_to_end.later_company import FEATURES, Erased, connect, left_below
@@ -12,7 +13,7 @@ from tests.end_to_end.later_company import FEATURES, Erased, connect, left_below
 
 def known_identifiers(connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:
     """Everything by which anybody is known, in the clear and hashed."""
-    return connection.execute(
+    return connection.sql(
         "with plain as (select contact_id as value from raw.contacts union select email from raw.contacts "
         "union select lower(trim(email)) from raw.contacts union select phone from raw.contacts "
         "union select user_id from raw.events union select device_id from raw.events "
@@ -38,7 +39,7 @@ def test_every_column_that_holds_somebody_is_in_the_registry(demo_run: DemoRun) 
             "where data_type in ('VARCHAR', 'UBIGINT') order by all"
         ).fetchall():
             holds = f'select 1 from "{schema}"."{table}" where called("{column}") in (select value from known) limit 1'
-            if connection.execute(holds).fetchone() is None:
+            if first_row(connection, holds) is None:
                 continue
             found.add(column)
             if column not in {*PERSON_COLUMNS, *OF_THE_ROW} and (schema, table) not in KEPT:
@@ -61,7 +62,7 @@ def test_old_weeks_run_again_without_them_and_nobody_else_changes(erased: Erased
     """An old extract came again, and old weeks were computed and one of them sent again."""
     assert left_below(erased.folder / ".personae", erased.canaries) == []
     with connect(erased.folder) as connection:
-        after = connection.execute(FEATURES, {"person": erased.person}).pl()
+        after = connection.sql(FEATURES, params={"person": erased.person}).pl()
         dropped = connection.execute(
             "select coalesce(sum(rows_erased), 0) from raw.ingested_files where file like '%_again.csv'"
         ).fetchall()

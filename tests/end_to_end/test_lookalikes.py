@@ -14,7 +14,7 @@ def read(demo_run: DemoRun, query: str) -> pl.DataFrame:
     import duckdb
 
     with duckdb.connect(str(demo_run.state / "warehouse.duckdb"), read_only=True) as connection:
-        return connection.execute(query).pl()
+        return connection.sql(query).pl()
 
 
 def test_the_list_of_every_week_is_published_with_its_card(demo_run: DemoRun) -> None:

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from activation.answers import first_row
 from activation.people import person_name, person_name_sql
 from ml.persona_tracking import INCUMBENT_SCHEMA, place_people
 from orchestration.feature_catalogue import read_catalogue
@@ -75,12 +76,10 @@ class Company:
             run_persona_week(self.connection, workspace, catalogue, week)
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        return {
-            table: self.connection.execute(f"select * from ml.{table} order by all").pl() for table in PERSONA_TABLES
-        }
+        return {table: self.connection.sql(f"select * from ml.{table} order by all").pl() for table in PERSONA_TABLES}
 
     def read(self, query: str) -> pl.DataFrame:
-        return self.connection.execute(query).pl()
+        return self.connection.sql(query).pl()
 
 
 @pytest.fixture
@@ -258,12 +257,14 @@ def test_why_finds_a_person_by_contact_id_and_says_who_is_unknown(demo_run: Demo
     workspace = Workspace.open(demo_run.folder)
     with duckdb.connect(str(demo_run.state / "warehouse.duckdb"), read_only=True) as connection:
         catalogue = read_catalogue(connection, workspace, demo_run.state / "dbt" / "manifest.json")
-        contact, person = connection.execute(
-            f"select i.identity_id, {person_name_sql('i.person_id')} from intermediate.int_identities_resolved as i "
+        contact, person = first_row(
+            connection,
+            f"select i.identity_id, {person_name_sql('i.person_id')} "
+            "from intermediate.int_identities_resolved as i "
             "inner join ml.persona_assignments as a on a.person_id = i.person_id and a.as_of = ? "
             "where i.identity_kind = 'contact' and i.valid_to is null order by 1 limit 1",
             [LAST_WEEK.as_of],
-        ).fetchone()
+        )
         assert explain(connection, workspace, catalogue, Question(contact))[0].startswith(f"Person {person}, week")
         with pytest.raises(NotFound, match="nobody is known by this person id, contact id or address"):
             explain(connection, workspace, catalogue, Question("who"))

@@ -18,6 +18,7 @@ import dagster as dg
 import duckdb
 import pytest
 
+from activation.answers import first_row
 from activation.destinations.klaviyo import Klaviyo
 from orchestration.cli import EXIT_RUN_FAILED
 from orchestration.defs.sync import sync_assets
@@ -187,10 +188,11 @@ def tables_with(company: Company, words: set[str]) -> set[str]:
     with Warehouse.of(company.open()).connect(read_only=True) as connection:
         names = connection.execute("select schema_name, table_name from duckdb_tables()").fetchall()
         for schema, name in names:
-            row = connection.execute(
+            row = first_row(
+                connection,
                 f'select 1 from "{schema}"."{name}" as t where regexp_matches(cast(t as varchar), ?, \'i\') limit 1',
                 [pattern],
-            ).fetchone()
+            )
             if row:
                 found.add(f"{schema}.{name}")
     return found

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 import polars as pl
 from scipy.stats import spearmanr
 from sklearn.metrics import adjusted_rand_score
@@ -41,6 +42,15 @@ def test_every_week_is_published_and_latest_is_the_last_one(demo_run: DemoRun) -
         assert as_of == [LAST_WEEK.parse(week).as_of]
 
 
+def test_a_column_of_a_published_file_may_be_empty_whatever_other_weeks_hold(demo_run: DemoRun) -> None:
+    files = [str(path) for path in demo_run.published.glob("20*/*.parquet")]
+    columns = duckdb.sql("select name, repetition_type from parquet_schema(?)", params=[files]).fetchall()
+    assert len(columns) > 100 and {kind for name, kind in columns if name != "duckdb_schema"} == {
+        "OPTIONAL",
+        "REPEATED",
+    }
+
+
 def test_everybody_has_one_persona_and_every_figure_adds_up(demo_run: DemoRun) -> None:
     memberships = demo_run.table("segment_memberships").filter(pl.col("segment_type") == "persona")
     kpis = demo_run.table("segment_kpis").filter(segment_type="persona")
@@ -70,7 +80,7 @@ def test_a_typical_week_holds_every_hour_of_four_weeks_in_which_anybody_did_anyt
 
     rhythms = demo_run.table("segment_rhythms").filter(pl.col("segment_type") == "persona")
     with duckdb.connect(str(demo_run.state / "warehouse.duckdb"), read_only=True) as connection:
-        did = connection.execute(
+        did = connection.sql(
             """
             select
                 isodow(e.local_at) as weekday,
@@ -89,7 +99,7 @@ def test_a_typical_week_holds_every_hour_of_four_weeks_in_which_anybody_did_anyt
             group by all
             order by all
             """,
-            {"as_of": LAST_WEEK.as_of, "as_of_at": LAST_WEEK.as_of_at("Europe/Berlin")},
+            params={"as_of": LAST_WEEK.as_of, "as_of_at": LAST_WEEK.as_of_at("Europe/Berlin")},
         ).pl()
     by_hour = rhythms.group_by("weekday", "hour").agg(pl.col("active_hours", "people").sum()).sort("weekday", "hour")
     assert by_hour.rows() == did.rows()
@@ -276,7 +286,7 @@ def _persons_of_contacts(demo_run: DemoRun) -> pl.DataFrame:
     import duckdb
 
     with duckdb.connect(str(demo_run.state / "warehouse.duckdb"), read_only=True) as connection:
-        return connection.execute(
+        return connection.sql(
             "select identity_id as contact_id, format('p_{:016x}', arg_max(person_id, valid_from)) as person_id "
             "from intermediate.int_identities_resolved where identity_kind = 'contact' "
             "group by identity_id order by all"

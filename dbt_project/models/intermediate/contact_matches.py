@@ -34,8 +34,10 @@ where kept.matched_from_at is distinct from comparables.known_from_at
 """
 NEW = "create or replace temp table new_records as select * from comparables where record_key in ({new})"
 ARE_NEW = "select record_key from differing where is_new"
-WORTH_A_LOOK = "select * from comparables where record_key not in ({new}) and ({agree})"
-AGREE = "({columns}) in (select {columns} from new_records)"
+# Rule by rule: whether one of several agrees may be unknown, and where a value is missing DuckDB finds that out by
+# comparing with all that are new.
+WORTH_A_LOOK = "select * from comparables where record_key not in ({new}) and record_key in ({agree})"
+AGREE = "select record_key from comparables where ({columns}) in (select {columns} from new_records)"
 PAIRS = "select * from {this} where other_record_key is not null"
 KEPT = "select * from {this} where other_record_key is null and record_key in (select record_key from differing)"
 OF_PAIRS = """
@@ -69,7 +71,7 @@ def model(dbt, session):
     there = session.execute(THERE, [dbt.this.schema, dbt.this.identifier]).fetchall()
     if there and session.execute(f"select distinct match_rules from {dbt.this}").fetchall() == [(match_rules,)]:
         return _changes(dbt.this, comparables, session, frozen, rules, match_rules, database)
-    new = comparables.pl()
+    new = comparables.pl().rechunk()
     pairs = matching.match_contacts(_to_compare(new, rules), frozen, None, matching.least_probability(rules), database)
     return in_slices(_rows(pairs, new, new, frozen, rules, match_rules))
 
@@ -83,7 +85,7 @@ def _frozen(records, rules, wanted, timezone, database):
     if frozen.get("made_for") == made_for:
         return frozen
     not_before = datetime.fromisoformat(wanted["trained_from"])
-    frozen = matching.train_when_possible(records.pl(), rules, timezone, not_before, database)
+    frozen = matching.train_when_possible(records.pl().rechunk(), rules, timezone, not_before, database)
     if frozen is None:
         return None
     file.write_text(json.dumps(frozen | {"made_for": made_for}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -99,19 +101,19 @@ def _changes(this, comparables, session, frozen, rules, match_rules, database):
     session.execute(f"create or replace temp view comparables as {comparables.sql_query()}")
     session.execute(DIFFERING.format(this=this))
     session.execute(NEW.format(new=ARE_NEW))
-    new = ask("select * from new_records").pl()
+    new = ask("select * from new_records").pl().rechunk()
     agree = [AGREE.format(columns=", ".join(_quoted(rule))) for rule in matching.blocking_columns(frozen)]
-    compared = ask(WORTH_A_LOOK, agree=" or ".join(agree)).pl()
+    compared = ask(WORTH_A_LOOK, agree=" union all ".join(agree)).pl().rechunk()
     found = matching.match_contacts(
         _to_compare(new, rules), frozen, _to_compare(compared, rules), matching.least_probability(rules), database
     )
-    before = ask(PAIRS).pl()
+    before = ask(PAIRS).pl().rechunk()
     pairs = pl.concat([matching.pairs_of_matches(before), found], how="diagonal").select(found.columns)
     session.register("pairs", pairs.select("record_key_l", "record_key_r").to_arrow())
-    known = ask(OF_PAIRS).pl()
+    known = ask(OF_PAIRS).pl().rechunk()
     session.unregister("pairs")
-    kept = pl.concat([before, ask(KEPT).pl()])
-    return changes_of_rows(kept, _rows(pairs, known, ask(COMPARED).pl(), frozen, rules, match_rules))
+    kept = pl.concat([before, ask(KEPT).pl().rechunk()])
+    return changes_of_rows(kept, _rows(pairs, known, ask(COMPARED).pl().rechunk(), frozen, rules, match_rules))
 
 
 def _rows(pairs, known, compared, frozen, rules, match_rules):

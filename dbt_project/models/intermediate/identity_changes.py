@@ -146,7 +146,7 @@ def model(dbt, session):
     settings = json.loads(dbt.config.meta_get("workspace_settings"))
     identity = settings["identity"]
     has_erased = bool(session.execute(THERE, ["erasure", "shared_links"]).fetchall())
-    decisions = dbt.source("raw", "identity_decisions").pl()
+    decisions = dbt.source("raw", "identity_decisions").pl().rechunk()
     given = {
         "timezone": settings["timezone"],
         "max_people": {f"same_{kind}": identity[f"max_people_per_{kind}"] for kind in KINDS},
@@ -160,7 +160,7 @@ def model(dbt, session):
         identities, links = _everything(dbt, session, has_erased)
         return in_slices(_finished(identity_ledger(identities, links, decisions, **given), rules))
     identities, links = _touched(dbt, session, has_erased, {kind: identity[f"max_people_per_{kind}"] for kind in KINDS})
-    earlier = session.sql(EARLIER.format(this=dbt.this)).pl()
+    earlier = session.sql(EARLIER.format(this=dbt.this)).pl().rechunk()
     return changes_of_rows(earlier, _finished(identity_ledger(identities, links, decisions, **given), rules))
 
 
@@ -181,11 +181,13 @@ def _finished(ledger, rules):
 
 def _everything(dbt, session, has_erased):
     """All identities and links."""
-    identities = dbt.ref("int_identities_seen").pl()
+    identities = dbt.ref("int_identities_seen").pl().rechunk()
     if has_erased:
-        identities = pl.concat([identities, session.sql(ERASED_IDENTITIES).pl().cast(dict(identities.schema))])
+        identities = pl.concat(
+            [identities, session.sql(ERASED_IDENTITIES).pl().rechunk().cast(dict(identities.schema))]
+        )
     shared = SHARED.format(erased=ERASED_TIES if has_erased else "")
-    return identities, dbt.ref("int_identity_links").query("all_links", shared).pl()
+    return identities, dbt.ref("int_identity_links").query("all_links", shared).pl().rechunk()
 
 
 def _touched(dbt, session, has_erased, most):
@@ -200,6 +202,6 @@ def _touched(dbt, session, has_erased, most):
         session.execute(NEXT)
         session.execute("insert into members select * from found")
         session.execute("create or replace temp table frontier as select * from found")
-    identities = session.sql(IDENTITIES.format(appearances=appearances, own_person=OWN_PERSON)).pl()
-    links = session.sql(LINKS.format(ties=ties)).pl()
+    identities = session.sql(IDENTITIES.format(appearances=appearances, own_person=OWN_PERSON)).pl().rechunk()
+    links = session.sql(LINKS.format(ties=ties)).pl().rechunk()
     return with_rest_of_crowds(identities, links, most, STAND_IN)

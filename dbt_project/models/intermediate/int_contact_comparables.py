@@ -36,10 +36,10 @@ def model(dbt, session):
     if there and session.execute(f"select distinct comparable_rules from {dbt.this}").fetchall() == [(rules,)]:
         session.execute(f"create or replace temp view records as {records.sql_query()}")
         session.execute(DIFFERING.format(this=dbt.this))
-        came = _comparable(session.sql(CAME).pl(), columns, rules)
-        went = session.sql(WENT.format(this=dbt.this)).pl()
+        came = _comparable(session.sql(CAME).pl().rechunk(), columns, rules)
+        went = session.sql(WENT.format(this=dbt.this)).pl().rechunk()
         return pl.concat([came.with_columns(is_there=pl.lit(True)), went.select(*came.columns, "is_there")])
-    return in_slices(_comparable(records.pl(), columns, rules))
+    return in_slices(_comparable(records.pl().rechunk(), columns, rules))
 
 
 def _comparable(records, columns, rules):

@@ -12,4 +12,4 @@ def model(dbt, session):
     spellings = dbt.ref("int_contact_phone_spellings")
     if dbt.is_incremental:
         spellings = spellings.filter(f"phone_key not in (select phone_key from {dbt.this})")
-    return phone_hashes(spellings.pl(), default_region=settings["identity"]["phone_region"])
+    return phone_hashes(spellings.pl().rechunk(), default_region=settings["identity"]["phone_region"])

@@ -39,4 +39,4 @@ def rows_of(model: str, tables: dict[str, pl.DataFrame], **variables: Any) -> pl
         connection.execute("set threads to 1")
         for name, frame in tables.items():
             connection.register(name, frame.to_arrow())
-        return connection.execute(rendered(model, variables)).pl()
+        return connection.sql(rendered(model, variables)).pl()

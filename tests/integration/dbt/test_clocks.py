@@ -10,6 +10,8 @@ import pytest
 from dbt_warehouse import DBT_PROJECT
 from jinja2.sandbox import SandboxedEnvironment
 
+from activation.answers import first_row
+
 
 class MacroReturned(Exception):
     """What dbt's `return` does: a macro gives a value, not text."""
@@ -73,12 +75,13 @@ def test_an_addition_tells_what_the_calendar_tells(
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         sql = local_time_sql(connection, timezone, first_day, last_day)
-        off = connection.execute(
+        off = first_row(
+            connection,
             f"select count(*), count(*) filter ({sql} is distinct from timezone(?, timezone('UTC', instant))) "
             "from (select unnest(generate_series("
             "?::date - interval 4 day, ?::date + interval 4 day, interval 5 minute)) as instant)",
             [timezone, first_day, last_day],
-        ).fetchone()
+        )
         assert off is not None and off[0] > 1000
         assert off[1] == 0
     assert ("timezone(" in sql) is asks_the_calendar

@@ -56,7 +56,7 @@ def test_what_a_model_names_is_a_column_that_is_written_as_it_is(
 
 
 def test_other_texts_have_dictionaries(stored: dict[str, dict[str, set[str]]]) -> None:
-    assert stored["int_people"]["contact_country"] == {"Dictionary"}
+    assert stored["int_people"]["contact_country"] == {"DICT_FSST"}
 
 
 def test_it_was_seen_of_tables_that_are_made_in_every_way(stored: dict[str, dict[str, set[str]]]) -> None:

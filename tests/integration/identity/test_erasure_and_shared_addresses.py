@@ -51,7 +51,7 @@ def test_who_shares_what_too_many_share_stays_whom_they_were(workspace: Workspac
     after = people(workspace)
     assert after == {contact: person for contact, person in before.items() if contact not in ("c1", "a1")}
     with Warehouse.of(workspace).connect(read_only=True) as connection:
-        ledger = connection.execute("select * from intermediate.identity_changes").pl()
+        ledger = connection.sql("select * from intermediate.identity_changes").pl()
     texts = ledger.select(pl.col(pl.String))
     assert not any(texts[name].is_in(["c1", "a1"]).any() for name in texts.columns)
     numbers = ledger.select(pl.col(pl.UInt64))

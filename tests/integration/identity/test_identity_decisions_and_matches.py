@@ -46,7 +46,7 @@ def personae(*arguments: object) -> tuple[int, str]:
 
 def ledger(workspace: Workspace) -> pl.DataFrame:
     with Warehouse.of(workspace).connect(read_only=True) as connection:
-        return connection.execute(LEDGER).pl()
+        return connection.sql(LEDGER).pl()
 
 
 def forget_everything(workspace: Workspace) -> None:

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from ingest_company import Company
 
+from activation.answers import first_row
 from orchestration.ingest.harmonize import _trimmed
 
 
@@ -150,11 +151,12 @@ def test_text_is_trimmed_as_the_database_trims_whatever_letter_stands_at_its_end
         f"select unnest([c, c || 'a', 'a' || c, c || 'a b' || c, 'é' || c, ' ' || c]) as text from (select {letters})"
     )
     with duckdb.connect() as connection:
-        differ = connection.execute(
+        differ = first_row(
+            connection,
             "select count(*), count(*) filter (trim(text) <> text), "
             f"count(*) filter ({_trimmed('text')} <> trim(text)) "
-            f"from ({given})"
-        ).fetchone()
+            f"from ({given})",
+        )
     assert differ[0] > 6_000_000 and differ[1] > 1_000_000 and differ[2] == 0
 
 

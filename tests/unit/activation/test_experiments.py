@@ -9,6 +9,7 @@ from gate_world import AS_OF, AS_OF_AT, TABLES, World, audience
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from activation.answers import first_row
 from activation.experiments import ANOTHER_EXPERIMENT, HOLDOUT, Experiment
 from activation.gate import Gate
 from tests.people_by_name import number
@@ -111,8 +112,8 @@ def test_who_leaves_and_comes_back_is_where_they_were():
 def test_judging_a_week_again_draws_nobody_anew():
     world = world_of(names(80))
     assert run(world, held("news")) == run(world, held("news"))
-    drawn = world.connection.execute("select count(*), count(distinct person_id) from activation.experiment_people")
-    assert drawn.fetchone() == (80, 80)
+    drawn = "select count(*), count(distinct person_id) from activation.experiment_people"
+    assert first_row(world.connection, drawn) == (80, 80)
 
 
 def test_a_person_merged_into_another_id_stays_where_their_contact_was():
@@ -151,10 +152,11 @@ def test_nobody_is_in_two_experiments_of_one_exclusion_group():
         assert len(elsewhere) == 1
     shares = [sum(told[key][one] != ANOTHER_EXPERIMENT for one in names(200)) for key in ("one", "two")]
     assert min(shares) > 70  # by chance, about half each
-    drawn = world.connection.execute(
+    drawn = first_row(
+        world.connection,
         "select max(experiments) from (select count(distinct experiment) as experiments "
-        "from activation.experiment_people where exclusion_group = 'spring' group by person_id)"
-    ).fetchone()
+        "from activation.experiment_people where exclusion_group = 'spring' group by person_id)",
+    )
     assert drawn == (1,)
 
 
@@ -183,9 +185,7 @@ def test_only_people_who_may_be_contacted_are_drawn():
     )
     run(world, held("news", 0.5))
 
-    drawn = world.connection.execute(
-        "select called(min(person_id)), count(*) from activation.experiment_people"
-    ).fetchone()
+    drawn = first_row(world.connection, "select called(min(person_id)), count(*) from activation.experiment_people")
     assert drawn == ("p0020", 20)
 
 
@@ -193,7 +193,7 @@ def test_an_audience_that_reached_nobody_drew_nobody():
     world = world_of(names(10))
     run(world, held("news", minimum_size=50))
 
-    assert world.connection.execute("select count(*) from activation.experiment_people").fetchone() == (0,)
+    assert first_row(world.connection, "select count(*) from activation.experiment_people") == (0,)
 
 
 def test_an_audience_that_stands_draws_nobody_and_keeps_out_whom_it_kept_out():
@@ -203,16 +203,17 @@ def test_an_audience_that_stands_draws_nobody_and_keeps_out_whom_it_kept_out():
     told = run(world, held("news", is_standing=True), as_of=later)
 
     assert kept_out(told, "news") == before
-    assert world.connection.execute("select count(*) from activation.experiment_people").fetchone() == (40,)
+    assert first_row(world.connection, "select count(*) from activation.experiment_people") == (40,)
 
 
 @pytest.mark.parametrize("column", ["experiment", "audience", "person_id", "contact_id", "persona_id", "is_control"])
 def test_who_was_drawn_is_told_with_all_that_uplift_needs(column):
     world = world_of(names(20))
     run(world, held("news", name="spring", group="g"), personas=dict.fromkeys(names(20), "persona-01"))
-    row = world.connection.execute(
-        f"select {column} from (select * replace (called(person_id) as person_id) from activation.experiment_people) "
-        "where person_id = 'p0003'"
-    ).fetchone()
+    row = first_row(
+        world.connection,
+        f"select {column} from (select * replace (called(person_id) as person_id) "
+        "from activation.experiment_people) where person_id = 'p0003'",
+    )
     assert row is not None
     assert row[0] in ("spring", "news", "p0003", "c-p0003", "persona-01", True, False)

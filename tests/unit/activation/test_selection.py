@@ -6,6 +6,7 @@ import duckdb
 import pytest
 from pydantic import ValidationError
 
+from activation.answers import first_row
 from activation.selection import (
     RELATIONS,
     Names,
@@ -134,7 +135,7 @@ def test_every_value_is_a_parameter_and_nothing_is_executed(marts):
     assert "drop" not in compiled.sql
     assert hostile in compiled.parameters.values()
     assert selected(marts, persona=hostile) == []
-    assert marts.execute("select count(*) from people").fetchone() == (4,)
+    assert first_row(marts, "select count(*) from people") == (4,)
 
 
 def test_a_truth_value_is_never_null(marts):

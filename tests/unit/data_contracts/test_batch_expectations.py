@@ -55,7 +55,7 @@ def rows_breaking(contract: Contract, relation: duckdb.DuckDBPyRelation) -> Coun
         counts.update(names)
     warned = warning_counts_sql(contract, columns)
     if warned:
-        values = relation.aggregate(", ".join(count for _, count in warned)).fetchone()
+        (values,) = relation.aggregate(", ".join(count for _, count in warned)).fetchall()
         counts.update(dict(zip((name for name, _ in warned), values, strict=True)))
     return counts
 

@@ -24,7 +24,7 @@ def warnings(entity: str, rows: str, mapped: set[str] | None = None) -> dict[str
     with duckdb.connect() as connection:
         relation = connection.sql(f"select * from {rows}")
         counts = warning_counts_sql(contract, mapped or set(relation.columns))
-        values = relation.aggregate(", ".join(count for _, count in counts)).fetchone()
+        (values,) = relation.aggregate(", ".join(count for _, count in counts)).fetchall()
     return {name: value for (name, _), value in zip(counts, values, strict=True) if value}
 
 

@@ -13,7 +13,7 @@ def test_rows_and_their_order_stay():
     assert sliced.equals(frame)
     with duckdb.connect() as connection:
         connection.execute("create table written as select * from sliced")
-        assert connection.execute("select * from written").pl().equals(frame)
+        assert connection.sql("select * from written").pl().equals(frame)
 
 
 def test_what_fits_into_a_slice_stays_as_it_is():

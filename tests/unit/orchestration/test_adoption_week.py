@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from workspace_builder import WorkspaceBuilder
 
+from activation.answers import first_row
 from benchmarks.adoption_worlds import world
 from orchestration.adoption_week import run_adoption_week
 from orchestration.weeks import Week
@@ -90,15 +91,15 @@ def live(connection, week, *, seed=1, reliability=0.5, breadth=1.0, left=0, infl
 
 
 def classes(connection, week):
-    return connection.execute(
-        "select * exclude (as_of) from ml.adoption_scores where as_of = ? order by person_id", [week.as_of]
+    return connection.sql(
+        "select * exclude (as_of) from ml.adoption_scores where as_of = ? order by person_id", params=[week.as_of]
     ).pl()
 
 
 def test_without_launches_there_are_no_rows(tmp_path, warehouse):
     done = run_adoption_week(warehouse, WorkspaceBuilder(tmp_path).orders().open(), THIRD_CLOSES)
     assert (done.people, done.withheld) == (0, None)
-    assert warehouse.execute("select count(*) from ml.adoption_scores").fetchone() == (0,)
+    assert first_row(warehouse, "select count(*) from ml.adoption_scores") == (0,)
 
 
 def test_before_the_first_launch_and_without_people_nobody_is_placed(shop, warehouse):
@@ -159,11 +160,11 @@ def test_a_week_that_is_run_again_says_the_same(shop, warehouse):
         live(warehouse, week)
         run_adoption_week(warehouse, workspace, week)
     tables = ("adoption_scores", "adoption_models", "adoption_validity", "adoption_moves")
-    before = [warehouse.execute(f"select * from ml.{table} order by all").pl() for table in tables]
+    before = [warehouse.sql(f"select * from ml.{table} order by all").pl() for table in tables]
     for week in (THIRD_CLOSES, THIRD_CLOSES.back(-1)):
         run_adoption_week(warehouse, workspace, week)
     for table, rows in zip(tables, before, strict=True):
-        assert warehouse.execute(f"select * from ml.{table} order by all").pl().equals(rows)
+        assert warehouse.sql(f"select * from ml.{table} order by all").pl().equals(rows)
 
 
 def test_where_trying_is_chance_everybody_is_told_so(shop, warehouse):
@@ -173,7 +174,7 @@ def test_where_trying_is_chance_everybody_is_told_so(shop, warehouse):
     rows = classes(warehouse, THIRD_CLOSES)
     assert set(rows["adoption_class"]) == {"unclassified"} and rows["innovativeness"].null_count() == PEOPLE
     assert set(rows["abstained_reason"]) == {f"classes are withheld: {done.withheld}"}
-    verdict = warehouse.execute("select value, words from ml.adoption_validity where measure = 'verdict'").fetchone()
+    verdict = first_row(warehouse, "select value, words from ml.adoption_validity where measure = 'verdict'")
     assert verdict == (0.0, done.withheld)
 
 
@@ -216,9 +217,9 @@ def test_other_names_keep_the_cut_points_and_other_shares_set_them_anew(shop, wa
     halves = [{"id": "ahead", "name": "Ahead", "share": 50}, {"id": "behind", "name": "Behind", "share": 50}]
     shop.settings(**settings(unclassified_name="Unknown"))
     run_adoption_week(warehouse, shop.open(), THIRD_CLOSES.back(-1))
-    assert warehouse.execute("select count(*) from ml.adoption_models").fetchone() == (1,)
+    assert first_row(warehouse, "select count(*) from ml.adoption_models") == (1,)
     shop.settings(**settings(classes=halves))
     run_adoption_week(warehouse, shop.open(), THIRD_CLOSES.back(-1))
-    assert warehouse.execute("select count(*) from ml.adoption_models").fetchone() == (2,)
+    assert first_row(warehouse, "select count(*) from ml.adoption_models") == (2,)
     rows = classes(warehouse, THIRD_CLOSES.back(-1))
     assert dict(rows.group_by("adoption_class_name").len().iter_rows()) == {"Ahead": 300, "Behind": 300}

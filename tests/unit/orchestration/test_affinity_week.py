@@ -6,6 +6,7 @@ import duckdb
 import pytest
 from workspace_builder import WorkspaceBuilder
 
+from activation.answers import first_row
 from orchestration.affinity_week import forget_texts_of_nobody, run_affinity_week
 from orchestration.weeks import Week
 from tests.people_by_name import MACROS, number
@@ -51,10 +52,10 @@ def say(connection, week, **people):
 
 
 def scores(connection, week):
-    return connection.execute(
+    return connection.sql(
         "select called(person_id) as person_id, phrase_group, phrase, score, abstained_reason, evidence_1 "
         "from ml.affinity_scores where as_of = ? order by all",
-        [week.as_of],
+        params=[week.as_of],
     ).pl()
 
 
@@ -85,9 +86,9 @@ def test_a_week_run_again_gives_the_same_rows(shop, warehouse):
     say(warehouse, FIRST, ann=[1, 2, 3, 4], bob=[2, 3, 4], eve=[])
     workspace = shop.open()
     run_affinity_week(warehouse, workspace, FIRST)
-    before = warehouse.execute("select * from ml.affinity_scores").pl()
+    before = warehouse.sql("select * from ml.affinity_scores").pl()
     run_affinity_week(warehouse, workspace, FIRST)
-    assert warehouse.execute("select * from ml.affinity_scores").pl().equals(before)
+    assert warehouse.sql("select * from ml.affinity_scores").pl().equals(before)
 
 
 def test_other_phrases_make_another_model_and_the_old_hits_are_forgotten(shop, warehouse):
@@ -97,7 +98,7 @@ def test_other_phrases_make_another_model_and_the_old_hits_are_forgotten(shop, w
     say(warehouse, SECOND, ann=[1, 3, 4])
     assert run_affinity_week(warehouse, shop.open(), SECOND).new_texts == 3
     forget_texts_of_nobody(warehouse)
-    assert warehouse.execute("select count(distinct model_id) from ml.scored_texts").fetchone() == (1,)
+    assert first_row(warehouse, "select count(distinct model_id) from ml.scored_texts") == (1,)
     assert scores(warehouse, SECOND).drop_nulls("phrase")["phrase"].to_list() == ["morning"]
 
 
@@ -107,7 +108,7 @@ def test_a_text_that_nobody_delivers_any_more_is_forgotten(shop, warehouse):
     warehouse.execute("delete from intermediate.int_texts where text_id = 1")
     forget_texts_of_nobody(warehouse)
     assert warehouse.execute("select text_id from ml.scored_texts order by 1").fetchall() == [(3,), (4,)]
-    assert warehouse.execute("select count(*) from ml.text_phrase_hits where text_id = 1").fetchone() == (0,)
+    assert first_row(warehouse, "select count(*) from ml.text_phrase_hits where text_id = 1") == (0,)
 
 
 def test_without_phrases_nothing_is_computed_and_earlier_scores_of_the_week_go(shop, warehouse):

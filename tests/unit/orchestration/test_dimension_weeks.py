@@ -11,6 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from workspace_builder import WorkspaceBuilder
 
+from activation.answers import first_row
 from orchestration.preference_week import DIMENSIONS, run_preference_week
 from orchestration.settings_file import SettingsError
 from orchestration.uplift_week import run_uplift_week
@@ -174,7 +175,7 @@ class TestMissing:
         }
         found = run_value_week(warehouse, workspace.mapping("people", mapping).open(), WEEK)
         assert found.abstained_reason == "neither orders nor order lines are delivered"
-        assert warehouse.execute("select count(*) from ml.value_models").fetchone() == (1,)
+        assert first_row(warehouse, "select count(*) from ml.value_models") == (1,)
 
     def test_subscriptions_are_refused_but_scored_by_rfm(
         self, workspace: WorkspaceBuilder, warehouse: duckdb.DuckDBPyConnection
@@ -182,7 +183,7 @@ class TestMissing:
         fill_buyers(warehouse, WEEK)
         found = run_value_week(warehouse, workspace.settings(value={"contractual": True}).orders().open(), WEEK)
         assert "bound by contracts" in (found.abstained_reason or "")
-        rows = warehouse.execute("select * from ml.customer_values").pl()
+        rows = warehouse.sql("select * from ml.customer_values").pl()
         assert rows.height == 600 and rows["expected_purchases"].null_count() == 600
         assert rows["recency_score"].null_count() == 0
 
@@ -191,7 +192,7 @@ class TestMissing:
     ) -> None:
         found = run_preference_week(warehouse, workspace.orders().open(), WEEK)
         assert set(found.abstained) == set(DIMENSIONS) and found.rows == 0
-        rows = warehouse.execute("select * from ml.segment_preferences").pl()
+        rows = warehouse.sql("select * from ml.segment_preferences").pl()
         assert rows.height == len(DIMENSIONS) and rows["abstained_reason"].null_count() == 0
 
     def test_without_a_control_group_no_uplift_is_told(
@@ -212,9 +213,9 @@ class TestWeeks:
         for week in (before, WEEK):
             fill_buyers(warehouse, week)
             run_value_week(warehouse, opened, week)
-        first = warehouse.execute("select * from ml.customer_values order by all").pl()
+        first = warehouse.sql("select * from ml.customer_values order by all").pl()
         run_value_week(warehouse, opened, WEEK)
-        assert_frame_equal(first, warehouse.execute("select * from ml.customer_values order by all").pl())
+        assert_frame_equal(first, warehouse.sql("select * from ml.customer_values order by all").pl())
         assert warehouse.execute("select distinct rfm_cuts_as_of from ml.value_models").fetchall() == [(before.as_of,)]
 
     def test_what_personas_click_is_found_and_told_per_person(
@@ -228,7 +229,7 @@ class TestWeeks:
         ).fetchall()
         assert [row[:2] for row in rows] == [("persona-01", "long"), ("persona-02", "short")]
         assert found.told["content"] == 400
-        people = warehouse.execute("select * from ml.person_preferences where dimension = 'content'").pl()
+        people = warehouse.sql("select * from ml.person_preferences where dimension = 'content'").pl()
         long = people.filter(pl.col("person_id") % 2 == 0)
         assert (long["best_value"] == "long").all() and (people["evidence"] == 15).all()
 
@@ -238,7 +239,7 @@ class TestWeeks:
         opened = workspace.orders().open()
         fill_messages(warehouse)
         run_preference_week(warehouse, opened, WEEK)
-        before = warehouse.execute("select * from ml.person_preferences order by all").pl()
+        before = warehouse.sql("select * from ml.person_preferences order by all").pl()
         as_of_at = WEEK.as_of_at("UTC")
         warehouse.execute(
             "insert into intermediate.int_message_outcomes "
@@ -253,7 +254,7 @@ class TestWeeks:
             [as_of_at - timedelta(days=3), as_of_at + timedelta(days=2), as_of_at + timedelta(days=2)],
         )
         run_preference_week(warehouse, opened, WEEK)
-        assert_frame_equal(before, warehouse.execute("select * from ml.person_preferences order by all").pl())
+        assert_frame_equal(before, warehouse.sql("select * from ml.person_preferences order by all").pl())
 
     def test_a_campaign_with_chance_is_judged(
         self, workspace: WorkspaceBuilder, warehouse: duckdb.DuckDBPyConnection
@@ -281,6 +282,6 @@ class TestWeeks:
         effect = warehouse.execute("select distinct campaign, effect from ml.uplift_results").fetchall()
         assert len(effect) == 1 and effect[0][1] == pytest.approx(0.1, abs=0.03)
         # It works alike in everybody: nobody is told to be better than others, and each row says why.
-        of_people = warehouse.execute("select * from ml.person_uplift").pl()
+        of_people = warehouse.sql("select * from ml.person_uplift").pl()
         assert of_people.height == people == found.people and found.told == of_people["uplift"].count() == 0
         assert of_people["abstained_reason"].str.starts_with("in whom it works better cannot be told").all()

@@ -12,6 +12,7 @@ import pytest
 from workspace_builder import WorkspaceBuilder
 
 import ml.bagged_trees
+from activation.answers import first_row
 from ml.catalogue import CATALOGUE_COLUMNS
 from orchestration.lookalike_command import NoSuchWeek, Request, find_and_write
 from orchestration.lookalike_settings import LookalikeSettings
@@ -182,22 +183,22 @@ def test_the_card_and_the_reason_of_each_list_are_written(warehouse, shop):
     )
     try:
         run_lookalike_week(warehouse, shop_with.open(), CATALOGUE, WEEK)
-        rows = {row["lookalike"]: row for row in warehouse.execute("select * from ml.lookalike_models").pl().to_dicts()}
+        rows = {row["lookalike"]: row for row in warehouse.sql("select * from ml.lookalike_models").pl().to_dicts()}
         assert json.loads(rows["owls"]["card"])["people"] == 100
         assert rows["owls"]["markdown"].startswith("# Look-alike owls")
         assert rows["nobody"]["abstained_reason"].startswith("the seed is too small: 0 people")
         assert warehouse.execute("select lookalike, count(*) from ml.lookalike_scores group by 1").fetchall() == [
             ("owls", 100)
         ]
-        before = warehouse.execute("select * from ml.lookalike_scores order by all").pl()
+        before = warehouse.sql("select * from ml.lookalike_scores order by all").pl()
         run_lookalike_week(warehouse, shop_with.open(), CATALOGUE, WEEK)
-        assert warehouse.execute("select * from ml.lookalike_scores order by all").pl().equals(before)
+        assert warehouse.sql("select * from ml.lookalike_scores order by all").pl().equals(before)
         [stored] = stored_lookalikes(warehouse, shop_with.open(), WEEK)
         assert stored.seed.len() == 90 and stored.scores.height == 100
     finally:
         shop.settings(targets={"order_soon": {"outcome": "order", "within_days": 14}})
     assert run_lookalike_week(warehouse, shop.open(), CATALOGUE, WEEK) == []
-    assert warehouse.execute("select count(*) from ml.lookalike_scores").fetchone() == (0,)
+    assert first_row(warehouse, "select count(*) from ml.lookalike_scores") == (0,)
 
 
 def test_likeness_is_not_learned_from_what_the_seed_is_chosen_by(warehouse, shop):
@@ -267,11 +268,12 @@ def test_a_small_persona_grows_by_those_high_in_what_was_chosen(warehouse, shop)
     assert found.abstained_reason is None and found.scores.height == 50
     numbers = found.scores["person_id"].to_list()
     assert max(numbers) < 300, "who has no affinity is not ranked"
-    orders = warehouse.execute(
+    orders = first_row(
+        warehouse,
         "select avg(orders_91d) filter (person_id in (select unnest(?))), avg(orders_91d) "
         "from features.person_features",
         [found.scores["person_id"].to_list()],
-    ).fetchone()
+    )
     assert orders[0] > orders[1] + 1
     assert json.loads(found.model["card"])["method"] == "characteristics"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import duckdb
 import pytest
 
+from activation.answers import first_row
 from orchestration.sql import (
     check_date_format,
     check_expression,
@@ -92,7 +93,7 @@ def test_what_reaches_beyond_the_row_is_refused(text: str) -> None:
 
 def test_columns_are_replaced_wherever_they_stand() -> None:
     sql = rewrite_expression('case when a <> b.c then a else "b c" end', lambda name: f"upper({identifier(name)})")
-    row = duckdb.execute(f"select {sql} from (select '2' as a, '1' as \"b.c\", 'x' as \"b c\")").fetchone()
+    row = first_row(duckdb, f"select {sql} from (select '2' as a, '1' as \"b.c\", 'x' as \"b c\")")
     assert row == ("2",)
     assert "upper(a)" in sql
     assert 'upper("b c")' in sql

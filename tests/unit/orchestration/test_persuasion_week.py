@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from workspace_builder import WorkspaceBuilder
 
+from activation.answers import first_row
 from ml.persuasion import APPROACHES
 from orchestration.persuasion_week import NOT_RANDOMIZED, run_persuasion_week
 from orchestration.weeks import Week
@@ -92,16 +93,16 @@ def warehouse():
 
 
 def estimates(connection, segment_id, columns="approach, approach_rank, message_style, evidence, withheld_reason"):
-    return connection.execute(
+    return connection.sql(
         f"select {columns} from ml.persuasion_estimates where segment_id = ? "
         "order by approach_rank nulls last, approach",
-        [segment_id],
+        params=[segment_id],
     ).pl()
 
 
 def one(connection, person_id):
     return (
-        connection.execute("select * from ml.persuasion_people where person_id = ?", [person_id])
+        connection.sql("select * from ml.persuasion_people where person_id = ?", params=[person_id])
         .pl()
         .row(0, named=True)
     )
@@ -174,10 +175,11 @@ def test_pressure_is_not_aimed_at_people_on_the_block_list_and_it_is_shown_why(s
     assert (group["approach"], group["message_style"]) == ("authority", "expertise_seeking")
     withheld = estimates(warehouse, "persona-02").filter(approach="scarcity").row(0, named=True)
     assert (withheld["approach_rank"], withheld["withheld_reason"]) == (None, "in debt counselling")
-    everyone = warehouse.execute(
+    everyone = first_row(
+        warehouse,
         "select count(*) from ml.persuasion_people where withheld_reason is not null and "
-        "'scarcity' in (approach_1, approach_2, approach_3)"
-    ).fetchone()
+        "'scarcity' in (approach_1, approach_2, approach_3)",
+    )
     assert everyone == (0,)
 
 
@@ -227,12 +229,12 @@ def test_a_workspace_that_tags_nothing_has_empty_tables(shop, warehouse):
     shop.settings(persuasion={})
     assert run_persuasion_week(warehouse, shop.open(), WEEK).people == 0
     tables = ("persuasion_estimates", "persuasion_models", "persuasion_people")
-    assert [warehouse.execute(f"select count(*) from ml.{name}").fetchone() for name in tables] == [(0,)] * 3
+    assert [first_row(warehouse, f"select count(*) from ml.{name}") for name in tables] == [(0,)] * 3
 
 
 def test_a_week_run_again_gives_the_same_rows(shop, warehouse):
     workspace = shop.open()
     run_persuasion_week(warehouse, workspace, WEEK)
-    before = warehouse.execute("select * from ml.persuasion_estimates").pl()
+    before = warehouse.sql("select * from ml.persuasion_estimates").pl()
     run_persuasion_week(warehouse, workspace, WEEK)
-    assert warehouse.execute("select * from ml.persuasion_estimates").pl().equals(before)
+    assert warehouse.sql("select * from ml.persuasion_estimates").pl().equals(before)

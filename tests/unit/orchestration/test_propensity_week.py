@@ -14,6 +14,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from workspace_builder import WorkspaceBuilder
 
+from activation.answers import first_row
 from orchestration.ingest.tables import make_raw_tables
 from orchestration.persona_store import PERSONA_TABLES
 from orchestration.propensity_refits import Due, judge, what_is_due
@@ -168,7 +169,7 @@ def tell_the_truth(connection: duckdb.DuckDBPyConnection, week: Week) -> None:
 
 
 def rows(connection: duckdb.DuckDBPyConnection, table: str, where: str = "true") -> pl.DataFrame:
-    return connection.execute(f"select * from ml.{table} where {where} order by all").pl()
+    return connection.sql(f"select * from ml.{table} where {where} order by all").pl()
 
 
 def test_everybody_has_a_row_that_says_how_likely_or_why_not(warehouse: duckdb.DuckDBPyConnection) -> None:
@@ -192,7 +193,7 @@ def test_a_target_nothing_predicts_abstains_and_the_others_go_on(warehouse: duck
 
 def test_of_a_target_that_asks_for_nothing_to_happen_the_quiet_are_likely(warehouse: duckdb.DuckDBPyConnection) -> None:
     scores = rows(warehouse, "propensity_scores", f"as_of = '{WEEKS[8].as_of}' and probability is not null")
-    features = warehouse.execute(f"select * from features.person_features where as_of = '{WEEKS[8].as_of}'").pl()
+    features = warehouse.sql(f"select * from features.person_features where as_of = '{WEEKS[8].as_of}'").pl()
     both = (
         scores.join(features, on="person_id")
         .group_by("target")
@@ -223,9 +224,9 @@ def test_past_predictions_are_compared_once_their_outcomes_are_complete(warehous
     assert set(latest["segment_id"]) == {"everybody", "DE", "FR", "IS", "persona-01", "persona-02"}
     everybody = latest.filter(segment_type="everybody").row(0, named=True)
     assert everybody["people"] == PEOPLE
-    happened = warehouse.execute(
-        f"select count(*) from features.person_outcomes where target = 'soon' and as_of = '{WEEKS[6].as_of}'"
-    ).fetchone()
+    happened = first_row(
+        warehouse, f"select count(*) from features.person_outcomes where target = 'soon' and as_of = '{WEEKS[6].as_of}'"
+    )
     assert everybody["positives"] == happened[0]
     assert everybody["auc_low"] > 0.6 and everybody["slope"] > 0.5
     none = rows(warehouse, "propensity_backtest", "target = 'none' and segment_type = 'everybody'").row(0, named=True)
@@ -271,7 +272,7 @@ def test_every_week_is_refitted_and_its_model_kept_with_its_card(warehouse: duck
     assert models["compared_as_of"].unique().to_list() == [WEEKS[5].as_of]
     assert models["reason"][1].startswith("not surely worse than the standing model by more than 2%: log loss")
     used = model_used(warehouse, "soon", WEEKS[8])
-    features = warehouse.execute(f"select * from features.person_features where as_of = '{WEEKS[8].as_of}'").pl()
+    features = warehouse.sql(f"select * from features.person_features where as_of = '{WEEKS[8].as_of}'").pl()
     scores = rows(warehouse, "propensity_scores", f"as_of = '{WEEKS[8].as_of}' and target = 'soon'")
     again = used.model.score(features.drop("as_of")).sort("person_id")
     assert_frame_equal(
@@ -282,19 +283,22 @@ def test_every_week_is_refitted_and_its_model_kept_with_its_card(warehouse: duck
 
 
 def test_why_tells_what_moved_a_probability_and_of_whom_nothing_is_said(warehouse: duckdb.DuckDBPyConnection) -> None:
-    likeliest = warehouse.execute(
+    likeliest = first_row(
+        warehouse,
         "select person_id from ml.propensity_scores where target = 'soon' and as_of = ? "
         "order by probability desc limit 1",
         [WEEKS[8].as_of],
-    ).fetchone()[0]
+    )[0]
     labels = dict(CATALOGUE.select("feature", "label").iter_rows())
     told = "\n".join(propensity_lines(warehouse, WEEKS[8], likeliest, labels))
     assert "an order within 14 days: " in told and "in the band 'high': high begins at 20.0%" in told
     assert f"what moved it, against people on average (model of the week {WEEKS[8].key}):\n      + visits: " in told
     assert "an order within 7 days: nothing is said, because: no better than chance" in told
-    stranger = warehouse.execute(
-        "select person_id from features.person_features where as_of = ? and orders_total = 0 limit 1", [WEEKS[8].as_of]
-    ).fetchone()[0]
+    stranger = first_row(
+        warehouse,
+        "select person_id from features.person_features where as_of = ? and orders_total = 0 limit 1",
+        [WEEKS[8].as_of],
+    )[0]
     told = "\n".join(propensity_lines(warehouse, WEEKS[8], stranger, labels))
     assert "no order for 14 days: it does not apply, because: has never ordered" in told
 
@@ -380,7 +384,7 @@ def test_models_nothing_can_go_back_to_are_pruned_and_come_back_when_their_week_
     ]
     pruned = rows(connection, "propensity_models", f"as_of = '{WEEKS[4].as_of}'").row(0, named=True)
     assert {**pruned, "model": first["model"], "pruned_as_of": None} == first  # all but the bytes is there
-    likeliest = connection.execute("select person_id from ml.propensity_scores order by all limit 1").fetchone()[0]
+    likeliest = first_row(connection, "select person_id from ml.propensity_scores order by all limit 1")[0]
     assert "the model is not kept" in "\n".join(propensity_lines(connection, WEEKS[4], likeliest, {}))
 
     # Turning back finds the model before; of a week whose model before it is gone, it says what to do.
@@ -496,7 +500,7 @@ def test_a_list_by_capacity_is_as_long_as_people_may_be_contacted(tmp_path: Path
     fill(connection)
     allow(connection, "hash(person_id) % 3 <> 0")
     run(connection, builder.folder, [WEEKS[6]])
-    people = connection.execute(
+    people = connection.sql(
         "select s.*, c.is_allowed from ml.propensity_scores as s inner join intermediate.int_contactability as c "
         "on c.as_of = s.as_of and c.person_id = s.person_id and c.channel = 'email'"
     ).pl()
@@ -542,7 +546,7 @@ def test_bands_by_each_persons_own_amount(tmp_path: Path) -> None:
     connection = duckdb.connect()
     fill(connection)
     run(connection, builder.folder, [WEEKS[6]])
-    both = connection.execute(
+    both = connection.sql(
         "select s.band, s.probability * f.average_order_amount_365d * 0.5 >= 2 as pays from ml.propensity_scores as s "
         "inner join features.person_features as f on f.as_of = s.as_of and f.person_id = s.person_id "
         "where f.orders_total > 0"

@@ -10,6 +10,7 @@ import pytest
 from audience_company import FIRST, AudienceCompany
 from typer.testing import CliRunner, Result
 
+from activation.answers import first_row
 from orchestration import warehouse
 from orchestration.cli import EXIT_RUN_FAILED, EXIT_WRONG_SETTING, app
 from orchestration.dagster_home import open_instance
@@ -53,8 +54,8 @@ def test_it_says_what_it_did_and_what_the_destination_holds(company):
     assert "receipt    winback: as desired (10 as desired)" in done.output
     run_id = re.search(r"where run_id = '(\S+)'", done.output)
     with duckdb.connect(str(company.open().warehouse_file), read_only=True) as connection:
-        rows = connection.execute("select count(*) from activation.sync_changelog where run_id = ?", [run_id[1]])
-        assert rows.fetchone()[0] > 0
+        rows = first_row(connection, "select count(*) from activation.sync_changelog where run_id = ?", [run_id[1]])
+        assert rows[0] > 0
     assert "@example.com" not in done.output
 
 

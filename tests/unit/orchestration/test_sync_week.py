@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from audience_company import FIRST, AudienceCompany
 
+from activation.answers import first_row
 from activation.gate import remember_erased
 from activation.gate_terms import GateError
 from activation.sync.guards import Guards
@@ -71,7 +72,7 @@ class Account:
         return set(self.vendor.members("winback"))
 
     def counts(self, sql: str) -> int:
-        return self.company.connection.execute(sql).fetchone()[0]
+        return first_row(self.company.connection, sql)[0]
 
 
 @pytest.fixture

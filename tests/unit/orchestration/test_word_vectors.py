@@ -183,9 +183,9 @@ def test_a_week_by_meaning_is_computed_again_to_the_same_rows_and_other_vectors_
     shop, warehouse, monkeypatch
 ):
     run(shop, warehouse, WEEKS[0], "semantic")
-    before = warehouse.execute("select * from ml.affinity_scores order by all").pl()
+    before = warehouse.sql("select * from ml.affinity_scores order by all").pl()
     warehouse.execute("delete from ml.scored_texts; delete from ml.text_phrase_hits")
     run(shop, warehouse, WEEKS[0], "semantic")
-    assert warehouse.execute("select * from ml.affinity_scores order by all").pl().equals(before)
+    assert warehouse.sql("select * from ml.affinity_scores order by all").pl().equals(before)
     monkeypatch.setattr("orchestration.affinity_week.vectors_sha256", lambda: "0" * 64)
     assert run(shop, warehouse, WEEKS[1], "semantic").new_texts == 5

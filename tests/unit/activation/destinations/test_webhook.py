@@ -9,6 +9,7 @@ import duckdb
 import httpx
 import pytest
 
+from activation.answers import first_row
 from activation.destinations.webhook import SIGNATURE_HEADER, Webhook
 from activation.sync.engine import SyncResult, SyncSettings, sync
 from activation.sync.gated import NotGated
@@ -41,7 +42,7 @@ class Receiver:
         return sync(self.warehouse, hook, [audience], settings=settings, clock=FakeClock(), channels=())
 
     def confirmed(self) -> int:
-        found = self.warehouse.execute("select count(*) from activation.sync_snapshot where is_member").fetchone()
+        found = first_row(self.warehouse, "select count(*) from activation.sync_snapshot where is_member")
         return found[0] if found else 0
 
 

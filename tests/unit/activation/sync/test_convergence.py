@@ -70,7 +70,7 @@ class World:
         tables = "select table_name, sql from duckdb_tables() where schema_name = 'activation'"
         for name, made_by in self.warehouse.execute(tables).fetchall():
             world.warehouse.execute(made_by)
-            rows = self.warehouse.execute(f"from activation.{name}").pl()
+            rows = self.warehouse.sql(f"from activation.{name}").pl()
             if rows.height:
                 world.warehouse.execute(f"insert into activation.{name} from rows")
         return world
