@@ -256,10 +256,9 @@ def _find_quarantined_of(
             columns = [
                 one for one in harmonizer.columns(mapped, workspace.contracts[stored.entity]) if one.name in IDENTIFIERS
             ]
-            typed = ", ".join(f"{one.typed} as {identifier(one.name)}" for one in columns)
             told = condition("", "", {one.name: "VARCHAR" for one in columns})
             if told is not None:
-                connection.execute(f"{insert} (select {ROW_NUMBER}, {typed} from {harmonizer.relation}) where {told}")
+                connection.execute(f"{insert} {harmonizer.typed_rows(columns, ROW_NUMBER)} where {told}")
             return
         except duckdb.Error:
             pass  # what follows finds them without the mapping

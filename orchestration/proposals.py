@@ -427,8 +427,9 @@ def _earliest_day(connection: duckdb.DuckDBPyConnection, file: _File) -> date | 
         return None
     entity = MappedEntity(entity=file.contract.entity, where=None, columns={time: guess.source}, attributes=())
     try:
-        (read,) = Harmonizer(connection, file.table).columns(entity, file.contract)
-        row = connection.execute(f"select min({read.typed})::date from {file.table.relation}").fetchall()[0]
+        harmonizer = Harmonizer(connection, file.table)
+        rows = harmonizer.typed_rows(harmonizer.columns(entity, file.contract))
+        row = connection.execute(f"select min({identifier(time)})::date from {rows}").fetchall()[0]
     except duckdb.Error as error:
         raise SettingsError(file.path, None, f"{file.name}: {reason(error)}") from None
     earliest: date | None = row[0]

@@ -18,7 +18,7 @@ from orchestration.ingest.harmonize import Harmonizer
 from orchestration.ingest.reading import ExtractTable
 from orchestration.mapping import FORMATTED_TYPES, NUMBER_FORMATS, NUMBER_TYPES, ColumnSource, MappedEntity, Mapping
 from orchestration.settings_file import SettingsFile
-from orchestration.sql import literal
+from orchestration.sql import identifier, literal
 
 ROWS_LOOKED_AT = 1_000
 FEWEST_VALUES = 10  # with fewer, all may be wrong by chance
@@ -62,20 +62,21 @@ def read_values(
         condition: SQL that is true of the rows that count.
     """
     entity = MappedEntity(entity=contract.entity, where=None, columns=sources, attributes=())
-    columns = Harmonizer(connection, table).columns(entity, contract)
+    harmonizer = Harmonizer(connection, table)
+    columns = harmonizer.columns(entity, contract)
     counted = []
     for column in columns:
-        allowed = contract.column(column.name).allowed_values
-        wrong = (
-            f"{column.typed} not in ({', '.join(map(literal, allowed))})" if allowed else column.uncastable or "false"
-        )
-        some = column.typed if column.type in ("TIMESTAMP", "DATE") else "null::date"
+        name, allowed = identifier(column.name), contract.column(column.name).allowed_values
+        uncastable = identifier(column.uncastable) if column.uncastable else "false"
+        wrong = f"{name} not in ({', '.join(map(literal, allowed))})" if allowed else uncastable
+        some = name if column.type in ("TIMESTAMP", "DATE") else "null::date"
         counted.append(
-            f"(count({column.typed}) + count(*) filter (where {column.uncastable or 'false'}), "
+            f"(count({name}) + count(*) filter (where {uncastable}), "
             f"count(*) filter (where {wrong}), "
             f"coalesce(year(min({some})) > {PLAUSIBLE_YEARS[0]} and year(max({some})) < {PLAUSIBLE_YEARS[1]}, true))"
         )
-    row = connection.execute(f"select {', '.join(counted)} from {table.relation} where {condition}").fetchall()[0]
+    rows = harmonizer.typed_rows(columns, f"{condition} as _is_kept")
+    row = connection.execute(f"select {', '.join(counted)} from {rows} where _is_kept").fetchall()[0]
     return {
         column.name: ReadValues(values, values - wrong, plausible)
         for column, (values, wrong, plausible) in zip(columns, row, strict=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import duckdb
 
 from data_contracts.contract import Contract
+from data_contracts.rules import UNCASTABLE_SUFFIX
 from orchestration.ingest.reading import ExtractTable
 from orchestration.mapping import EPOCH_FORMATS, NUMBER_FORMATS, Attribute, ColumnSource, MappedEntity
 from orchestration.sql import identifier, literal, rewrite_expression
@@ -41,15 +42,20 @@ class HarmonizedColumn:
         name: canonical name, or `attr_<name>`.
         type: DuckDB type; VARCHAR for an attribute whose content decides.
         typed: SQL of the value, null where it is missing or is not of the type.
-        uncastable: SQL that is true where a value was delivered that is not of the type; None where any value is.
+        delivered: SQL that is true where a value was delivered, which may not be of the type; None where any value is.
         content_decides: whether the column becomes a number when all its values are numbers.
     """
 
     name: str
     type: str
     typed: str
-    uncastable: str | None
+    delivered: str | None
     content_decides: bool = False
+
+    @property
+    def uncastable(self) -> str | None:
+        """The name of the flag that is true where a value was delivered that is not of the type; None without one."""
+        return None if self.delivered is None else f"{self.name}{UNCASTABLE_SUFFIX}"
 
 
 class Harmonizer:
@@ -73,14 +79,43 @@ class Harmonizer:
         self._zone = table.extract.mapping.timezone
         self._is_guarded = is_guarded
         self._tried: dict[str, str] = {}
+        self._texts: dict[str, str] = {}
+
+    def typed_rows(self, columns: Iterable[HarmonizedColumn], *beside: str) -> str:
+        """SQL of the file's rows: compiled columns by their names, their flags, and what is asked for beside them.
+
+        What is said more than once of a value is a column of a query below: DuckDB's planner would else look at every
+        repetition, which for a small file is most of the work.
+
+        Args:
+            columns: of an entity whose columns, and condition if it is asked for, were compiled.
+            beside: items of a `select` over the table's relation.
+        """
+        columns = list(columns)
+        typed = [f"{column.typed} as {identifier(column.name)}" for column in columns]
+        flagged = {column.uncastable: column for column in columns if column.uncastable}
+        delivered = [f"{column.delivered} as {identifier(flag)}" for flag, column in flagged.items()]
+        rows = f"select {', '.join([*beside, *typed, *delivered])} from {self._relation}"
+        if not flagged:
+            return f"({rows})"
+        flags = (
+            f"{identifier(flag)} and {identifier(column.name)} is null as {identifier(flag)}"
+            for flag, column in flagged.items()
+        )
+        return f"(select * replace ({', '.join(flags)}) from ({rows}))"
 
     @property
-    def relation(self) -> str:
-        """What the columns are compiled over; of an entity whose columns and condition were compiled."""
-        if not self._tried:
-            return self._table.relation
-        tried = (f"try({{'value': {sql}}}) as {_tried(name)}" for name, sql in self._tried.items())
-        return f"(select *, {', '.join(tried)} from {self._table.relation})"
+    def _relation(self) -> str:
+        """The table's relation with what expressions give, and with the texts that columns are read from."""
+        relation = self._table.relation
+        tried = [f"try({{'value': {sql}}}) as {_tried(name)}" for name, sql in self._tried.items()]
+        given = [f"({base})::varchar as {text}" for base, text in self._texts.items()]
+        texts = [f"nullif({_trimmed(text)}, '') as {text}" for text in self._texts.values()]
+        if tried:
+            relation = f"(select *, {', '.join(tried)} from {relation})"
+        if texts:
+            relation = f"(select * replace ({', '.join(texts)}) from (select *, {', '.join(given)} from {relation}))"
+        return relation
 
     @property
     def condition_fails(self) -> str | None:
@@ -142,11 +177,11 @@ class Harmonizer:
         if column.name not in self._tried:
             return column
         fails = f"{_tried(column.name)} is null"
-        return replace(column, uncastable=f"({fails} or {column.uncastable})" if column.uncastable else f"({fails})")
+        return replace(column, delivered=f"({fails} or {column.delivered})" if column.delivered else f"({fails})")
 
     def _types(self, bases: dict[str, str]) -> dict[str, str]:
         select = ", ".join(f"{base} as {identifier(name)}" for name, base in bases.items())
-        rows = self._connection.execute(f"describe select {select} from {self.relation}").fetchall()
+        rows = self._connection.execute(f"describe select {select} from {self._relation}").fetchall()
         return {row[0]: row[1] for row in rows}
 
     def _attribute(self, attribute: Attribute, base: str, source_type: str, declared: str | None) -> HarmonizedColumn:
@@ -157,14 +192,14 @@ class Harmonizer:
             wanted = "BOOLEAN"
         column = self._cast(attribute.column, wanted, base, source_type, ())
         content_decides = is_open and wanted == "VARCHAR"
-        return HarmonizedColumn(column.name, column.type, column.typed, column.uncastable, content_decides)
+        return replace(column, content_decides=content_decides)
 
     def _cast(self, name: str, wanted: str, base: str, source_type: str, formats: tuple[str, ...]) -> HarmonizedColumn:
-        if wanted == "VARCHAR":
-            return HarmonizedColumn(name, wanted, f"nullif({_trimmed(f'({base})::varchar')}, '')", None)
-        text = f"nullif(trim(({base})::varchar), '')"
-        if wanted == source_type and wanted not in {"DOUBLE", "TIMESTAMP"}:
+        if wanted == source_type and wanted not in {"DOUBLE", "TIMESTAMP", "VARCHAR"}:
             return HarmonizedColumn(name, wanted, base, None)
+        text = self._texts.setdefault(base, f"_text_{len(self._texts)}")  # null where there is nothing but space
+        if wanted == "VARCHAR":
+            return HarmonizedColumn(name, wanted, text, None)
         if wanted == "TIMESTAMP":
             typed = f"try({_first(self._moment(base, text, source_type, each) for each in formats or (None,))})"
         elif wanted == "DATE":
@@ -183,7 +218,7 @@ class Harmonizer:
             typed = _plain_number(text, wanted)
         else:
             typed = f"try_cast({base} as {wanted})"
-        return HarmonizedColumn(name, wanted, typed, f"({text} is not null and ({typed}) is null)")
+        return HarmonizedColumn(name, wanted, typed, f"{text} is not null")
 
     def _moment(self, base: str, text: str, source_type: str, date_format: str | None) -> str:
         """A UTC timestamp: values with a zone keep it, values without one are in the extract's time zone."""

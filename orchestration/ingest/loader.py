@@ -266,12 +266,11 @@ class Loader:
         harmonizer = Harmonizer(self.connection, table, is_guarded)
         columns = harmonizer.columns(self.entity, self.contract)
         is_kept = harmonizer.condition(self.entity)
-        typed = [f"{column.typed} as {identifier(column.name)}" for column in columns]
-        uncastable = {column.name: column.uncastable for column in columns if column.uncastable}
-        flags = [f"{sql} as {identifier(name + '__uncastable')}" for name, sql in uncastable.items()]
-        rules = broken_rules_sql(self.contract, {column.name for column in columns}, set(uncastable))
+        uncastable = {column.name for column in columns if column.uncastable}
+        rules = broken_rules_sql(self.contract, {column.name for column in columns}, uncastable)
+        beside = [ROW_NUMBER, ROW, f"{is_kept} as _is_kept"]
         if harmonizer.condition_fails:
-            flags.append(f"{harmonizer.condition_fails} as _condition_fails")
+            beside.append(f"{harmonizer.condition_fails} as _condition_fails")
             rules = (
                 f"case when _condition_fails then list_prepend({literal(CONDITION_FAILS)}, {rules}) else {rules} end"
             )
@@ -280,9 +279,7 @@ class Loader:
             f"case when (_is_kept and not _is_loaded) or {ROW_NUMBER} <= {sampled} "
             "then to_json(_row)::varchar end as _delivered_row from ("
             f"select *, {rules} as _broken_rules, {self._identity_hash(columns)} as _identity_hash, "
-            "_is_kept and len(_broken_rules) = 0 as _is_loaded from ("
-            f"select {ROW_NUMBER}, {', '.join([*typed, *flags])}, {is_kept} as _is_kept, "
-            f"{ROW} from {harmonizer.relation}))"
+            f"_is_kept and len(_broken_rules) = 0 as _is_loaded from {harmonizer.typed_rows(columns, *beside)})"
         )
         return columns
 
@@ -426,7 +423,7 @@ class Loader:
     def sample(self, rows: int) -> pl.DataFrame:
         """At most so many of the staged rows, good or bad, typed; the same ones every time."""
         standard = [column for column in self.columns if column.name in self.contract.column_names]
-        flags = [f"{column.name}__uncastable" for column in standard if column.uncastable]
+        flags = [column.uncastable for column in standard if column.uncastable]
         names = ", ".join(identifier(name) for name in [*(column.name for column in standard), *flags])
         (kept,) = self._count("_is_kept")
         step = -(-kept // rows) or 1

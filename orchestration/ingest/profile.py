@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from orchestration.sql import identifier
+from orchestration.sql import identifier, literal
 
 EXACT_DISTINCT_UP_TO = 600_000
 NUMBERS = ("DOUBLE", "BIGINT", "INTEGER")
@@ -28,14 +28,13 @@ def profile_batch(
         named so).
     """
     rows = connection.execute(f"select count(*) from {table}").fetchall()[0][0]
-    distinct = "distinct" if rows <= EXACT_DISTINCT_UP_TO else "distinct_approximate"
+    is_exact = rows <= EXACT_DISTINCT_UP_TO
     figures: list[tuple[str, str, str]] = []
     for name, type_ in columns:
         column = identifier(name)
         figures.append((name, "nulls", f"count(*) - count({column})"))
-        if type_ == "VARCHAR":
-            count = f"count(distinct {column})" if distinct == "distinct" else f"approx_count_distinct({column})"
-            figures.append((name, distinct, count))
+        if type_ == "VARCHAR" and not is_exact:
+            figures.append((name, "distinct_approximate", f"approx_count_distinct({column})"))
         elif type_ in NUMBERS:
             figures.append((name, "sum", f"round(sum({column}::double) filter (isfinite({column}::double)), 6)"))
         elif type_ in MOMENTS:
@@ -46,4 +45,17 @@ def profile_batch(
     profile: dict[str, dict[str, Any]] = {}
     for (name, figure, _), value in zip(figures, values, strict=True):
         profile.setdefault(name, {})[figure] = value
+    if is_exact:
+        for name, count in _distinct_values(connection, table, [name for name, type_ in columns if type_ == "VARCHAR"]):
+            profile[name]["distinct"] = count
     return profile
+
+
+def _distinct_values(connection: duckdb.DuckDBPyConnection, table: str, names: list[str]) -> list[tuple[str, int]]:
+    """How many values each of some columns has; each column for itself takes half of what `count(distinct ...)` does."""
+    counts = (
+        f"select {literal(name)}, count(*) from (select distinct {identifier(name)} as value from {table}) "
+        "where value is not null"
+        for name in names
+    )
+    return connection.execute(" union all ".join(counts)).fetchall() if names else []
