@@ -52,7 +52,7 @@ def profile_batch(
 
 
 def _distinct_values(connection: duckdb.DuckDBPyConnection, table: str, names: list[str]) -> list[tuple[str, int]]:
-    """How many values each of some columns has; each column for itself takes half of what `count(distinct ...)` does."""
+    """How many values each of some columns has; each column for itself is half the work of `count(distinct ...)`."""
     counts = (
         f"select {literal(name)}, count(*) from (select distinct {identifier(name)} as value from {table}) "
         "where value is not null"
