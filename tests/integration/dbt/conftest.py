@@ -65,7 +65,7 @@ def later_company(tmp_path_factory: pytest.TempPathFactory, dbt_folder: Path, co
         "+int_influence",
     )
     folder = tmp_path_factory.mktemp("after")
-    shutil.copy(company.warehouse.file, folder)
+    shutil.copy(company.warehouse.close(), folder)
     after = DbtWarehouse(folder, dbt_folder, VARIABLES)
     first = after.read("select * from features.person_features order by all")
     add_what_came_later(after)

@@ -19,6 +19,7 @@ from dbt.cli.main import dbtRunner
 
 from orchestration.adoption_week import ADOPTION_TABLES
 from orchestration.affinity_week import AFFINITY_TABLES
+from orchestration.dbt_templates import compile_each_template_once
 from orchestration.ingest.tables import make_raw_tables
 from orchestration.lookalike_week import LOOKALIKE_TABLES
 from orchestration.persuasion_week import PERSUASION_TABLES
@@ -100,6 +101,7 @@ class DbtWarehouse:
         self.dbt_folder = dbt_folder
         self.variables = variables
         self._rows = 0
+        self._held: duckdb.DuckDBPyConnection | None = None
         if self.file.exists():
             return
         with self.connect() as connection:
@@ -110,8 +112,17 @@ class DbtWarehouse:
             make_tables(connection, MADE_BY_THE_PIPELINE)
 
     def connect(self) -> duckdb.DuckDBPyConnection:
-        """A connection for a `with` block."""
-        return duckdb.connect(str(self.file))
+        """A connection for a `with` block; the database stays open until dbt or somebody else needs its file."""
+        if self._held is None:
+            self._held = duckdb.connect(str(self.file))
+        return self._held.cursor()
+
+    def close(self) -> Path:
+        """Let go of the file, which holds everything then."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+        return self.file
 
     def add(self, table: str, *rows: dict[str, Any]) -> None:
         """Append rows to a table such as `raw.orders`; columns not named are null."""
@@ -160,6 +171,8 @@ class DbtWarehouse:
             "--vars": json.dumps(self.variables, sort_keys=True),
         }
         given = [str(one) for option in options.items() for one in option]
+        self.close()
+        compile_each_template_once()
         with pytest.MonkeyPatch.context() as patched:
             for name, value in (ENVIRONMENT | {"PERSONAE_WAREHOUSE": self.file.name}).items():
                 patched.setenv(name, value)

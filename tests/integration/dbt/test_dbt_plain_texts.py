@@ -27,7 +27,7 @@ TIMES = 5000
 @pytest.fixture(scope="module")
 def stored(company: Company, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, set[str]]]:
     """By model and column how texts are stored once each row was written many times more, in a copy."""
-    file = shutil.copy(company.warehouse.file, tmp_path_factory.mktemp("grown"))
+    file = shutil.copy(company.warehouse.close(), tmp_path_factory.mktemp("grown"))
     ways: dict[str, dict[str, set[str]]] = {}
     with duckdb.connect(str(file)) as connection:
         there = connection.execute("select table_name from duckdb_tables() where schema_name = 'intermediate'")

@@ -15,7 +15,7 @@ KPIS = "select * from marts.segment_kpis order by as_of, segment_type, segment_i
 def kpis(company, dbt_folder, tmp_path_factory) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
     """As they were, and after two more runs: one of a table that an older version made, one of the table as it is."""
     folder = tmp_path_factory.mktemp("again")
-    shutil.copy(company.warehouse.file, folder)
+    shutil.copy(company.warehouse.close(), folder)
     again = DbtWarehouse(folder, dbt_folder, company.warehouse.variables)
     before = again.read(KPIS)
     with again.connect() as connection:
