@@ -12,7 +12,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ml.catalogue import Kind
-from ml.linear_classifier import LogisticClassifier, one_thread
+from ml.library_threads import one_thread
+from ml.linear_classifier import LogisticClassifier
 from ml.made_ahead import made_ahead
 from ml.network_classifier import NetworkClassifier
 from ml.preparation import CHUNK_ROWS

@@ -3,10 +3,8 @@
 Here belong its fitting, with or without constraints, and its log-odds. What its columns mean stands in `preparation`.
 """
 
-import sys
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import polars as pl
@@ -15,10 +13,10 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import ThreadpoolController
 
 from ml.catalogue import Kind
 from ml.encoding import FlagEncoding, NumberEncoding
+from ml.library_threads import one_thread
 from ml.people_order import person_fold
 from ml.preparation import Preparation
 from ml.saved_state import FittedState
@@ -180,18 +178,3 @@ def column_features(preparation: Preparation) -> list[str]:
     """Feature by prepared column."""
     names = [encoding.feature for encoding in preparation.encodings_ for _ in encoding.names]
     return [names[position] for position in preparation.kept_]
-
-
-def one_thread() -> Any:
-    """Keep the linear algebra to one thread: its sums depend on their number in the last bits; those of trees do not.
-
-    What starts threads of its own holds this around them all: the limit is one of the process, and a thread that gave
-    it back early would do so for the others.
-    """
-    return _libraries(len(sys.modules)).limit(limits=1, user_api="blas")
-
-
-@lru_cache(maxsize=1)
-def _libraries(modules: int) -> ThreadpoolController:
-    """The libraries that have threads, looked for again only once more was imported: that takes some milliseconds."""
-    return ThreadpoolController()

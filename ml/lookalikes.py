@@ -26,7 +26,8 @@ from ml.calibration import FEWEST, ChosenCalibration, choose_calibration, learn_
 from ml.catalogue import Kind
 from ml.encoding import finite_floats
 from ml.evaluation import area_under_curve
-from ml.linear_classifier import column_features, one_thread
+from ml.library_threads import one_thread
+from ml.linear_classifier import column_features
 from ml.made_ahead import made_ahead
 from ml.people_order import hash_sample, person_fold
 from ml.preparation import CHUNK_ROWS, Preparation

@@ -14,7 +14,8 @@ from sklearn.base import BaseEstimator
 from sklearn.neural_network import MLPClassifier
 
 from ml.catalogue import Kind
-from ml.linear_classifier import column_features, one_thread, prepare
+from ml.library_threads import one_thread
+from ml.linear_classifier import column_features, prepare
 from ml.people_order import person_fold
 from ml.preparation import Preparation
 from ml.saved_state import FittedState

@@ -19,7 +19,7 @@ from ml.catalogue import Kind, inputs_of, require_one_week
 from ml.classifiers import ALGORITHMS, Algorithm, Classifier, log_odds
 from ml.evaluation import CalibrationLine, drift_in_words, evaluate, log_loss
 from ml.leakage import SCREENED_ROWS, Suspect, find_suspects, in_words
-from ml.linear_classifier import one_thread
+from ml.library_threads import one_thread
 from ml.negative_sampling import drawn_in_words, prior_shift, weights_of
 from ml.people_order import hash_sample, person_fold
 from ml.propensity_model import Abstention, CrossFit, Floats, PropensityModel, PropensitySettings, score_frame

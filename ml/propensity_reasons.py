@@ -12,7 +12,8 @@ from scipy.special import expit
 
 from ml.classifiers import Classifier
 from ml.evaluation import log_loss
-from ml.linear_classifier import LogisticClassifier, one_thread
+from ml.library_threads import one_thread
+from ml.linear_classifier import LogisticClassifier
 from ml.made_ahead import made_ahead
 
 Floats = NDArray[np.float64]

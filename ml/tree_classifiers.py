@@ -15,6 +15,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 
 from ml.catalogue import Kind
 from ml.encoding import finite_floats
+from ml.library_threads import one_core_for_few
 from ml.people_order import person_fold
 from ml.saved_state import FittedState
 from ml.tree_arrays import AveragedTrees, BoostedTrees
@@ -157,12 +158,13 @@ class BoostingClassifier(TreeClassifier):
             n_iter_no_change=10,
             random_state=self.random_state,
         )
-        if stops_early:
-            model.fit(matrix[~held_out], outcomes[~held_out], X_val=matrix[held_out], y_val=outcomes[held_out])
-        elif self.iterations is None:
-            model.set_params(early_stopping=False, max_iter=100).fit(matrix, outcomes)
-        else:
-            model.fit(matrix, outcomes)
+        with one_core_for_few(len(matrix)):
+            if stops_early:
+                model.fit(matrix[~held_out], outcomes[~held_out], X_val=matrix[held_out], y_val=outcomes[held_out])
+            elif self.iterations is None:
+                model.set_params(early_stopping=False, max_iter=100).fit(matrix, outcomes)
+            else:
+                model.fit(matrix, outcomes)
         self.trees_ = BoostedTrees.of(model)
         self.iterations_ = int(model.n_iter_)
         return self
