@@ -27,7 +27,8 @@ def personae_command(*arguments: object) -> list[str]:
 def personae(*arguments: object, timeout: float = 1800) -> subprocess.CompletedProcess[str]:
     """Run `personae` in a process of its own, from the project's folder."""
     environment = os.environ | {"PYTHONPATH": str(PROJECT), "COLUMNS": "200"}
-    environment.pop("OMP_NUM_THREADS", None)  # see tests/conftest.py
+    for variable in ("OMP_NUM_THREADS", "POLARS_MAX_THREADS"):  # see tests/conftest.py
+        environment.pop(variable, None)
     return subprocess.run(
         personae_command(*arguments),
         cwd=PROJECT,
