@@ -11,8 +11,8 @@ import pytest
 
 # Each core runs tests of its own. Of two threads that share a core one waits for the other most of the time, which cost
 # boosting on a few thousand rows twice its time. What starts as a person would start it knows nothing of this.
-for variable in ("OMP_NUM_THREADS", "POLARS_MAX_THREADS"):
-    os.environ.setdefault(variable, "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 from orchestration.garbage import LOOK_AFTER
 from tests.one_thread import one_thread_per_database
