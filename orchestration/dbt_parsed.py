@@ -18,6 +18,7 @@ from orchestration.dbt_templates import compile_ahead
 # Call the server with this in place of a command of dbt, and with the options of the calls that follow.
 KEEP_PARSED = "keep-parsed"
 OPTIONS = ("--target", "--vars")
+PROJECT_OPTION = "--project-dir"
 # What `profiles.yml` reads.
 PREFIX_OF_PROFILE = "PERSONAE_"
 READ_BY_DBT = {".sql", ".py", ".yml", ".md"}
@@ -50,8 +51,13 @@ class ParsedProject:
             self.manifest, self.parsed_from = outcome.result, parsed_from
 
     def of(self, call: Call) -> Any | None:
-        """dbt's manifest, if it was parsed from what this call would parse."""
-        return self.manifest if self.manifest is not None and self.parsed_from == _parsed_from(call) else None
+        """dbt's manifest, if it was parsed from what this call would parse.
+
+        A call that names the project itself is none of a run, and the folder it is called in may be anybody's.
+        """
+        if self.manifest is None or PROJECT_OPTION in call.arguments:
+            return None
+        return self.manifest if self.parsed_from == _parsed_from(call) else None
 
 
 def _options(call: Call) -> list[str]:

@@ -160,6 +160,7 @@ def test_what_a_call_would_parse_otherwise_it_parses_itself(server: None, projec
     assert _begins_with(project, ["--target", "other", *BUILD[2:]]) == ""
     assert _begins_with(project, BUILD, PERSONAE_WAREHOUSE="another") == ""
     assert _begins_with(project, BUILD, SOMETHING="else") != ""
+    assert _begins_with(project, [*BUILD, "--project-dir", str(project)]) == ""
     (project / "model.sql").write_text("select 12")
     assert _begins_with(project, BUILD) == ""
     keep_parsed(BUILD, os.environ, project)
