@@ -63,7 +63,7 @@ def kill_when(folder: Path, arguments: list[object], is_time: Callable[[str], bo
             if is_time(output):
                 break
             assert not process.has_ended(), f"the run ended before it was killed:\n{output}"
-            time.sleep(0.01)
+            time.sleep(0.03)
         process.kill()
         assert process.wait() == 128 + signal.SIGKILL
     return output
