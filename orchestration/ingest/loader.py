@@ -175,7 +175,8 @@ class Loader:
         duplicates, not_unique = self._mark_duplicates_within()
         duplicates_of_others = self._mark_known_rows()
         earliest, latest = self._time_span()
-        rows_loaded, rows_quarantined = self._insert()
+        rows_loaded = self._insert_loaded()
+        rows_quarantined = self._quarantine() if quarantined or unreadable else 0
         return replace(
             load,
             rows_loaded=rows_loaded,
@@ -300,8 +301,7 @@ class Loader:
         Rows that share what makes a row unique but differ are all loaded, and counted by the rule they break.
         """
         repeated = "select _identity_hash from batch where _is_loaded group by _identity_hash having count(*) > 1"
-        self.connection.execute(f"create or replace temp table repeated as {repeated}")
-        (any_repeated,) = self.connection.execute("select count(*) > 0 from repeated").fetchall()[0]
+        any_repeated = self._made("repeated", repeated) > 0
         shares = "_is_loaded and _identity_hash in (select _identity_hash from repeated)"
         everything = ", ".join(identifier(column.name) for column in self.columns)
         copies = 0
@@ -367,13 +367,16 @@ class Loader:
         )
 
     def _set_aside(self, row_numbers: str) -> int:
-        self.connection.execute(f"create or replace temp table set_aside as {row_numbers}")
-        rows = self.connection.execute("select count(*) from set_aside").fetchall()[0][0]
+        rows = self._made("set_aside", row_numbers)
         if rows:
             self.connection.execute(
                 f"update batch set _is_loaded = false where {ROW_NUMBER} in (select {ROW_NUMBER} from set_aside)"
             )
-        return int(rows)
+        return rows
+
+    def _made(self, table: str, query: str) -> int:
+        """Make a temporary table; returns how many rows it has."""
+        return int(self.connection.execute(f"create or replace temp table {table} as {query}").fetchall()[0][0])
 
     def _broken_rules(self) -> dict[str, int]:
         """How many rows, and lines that are no rows, break each rule; the rule that most break first."""
@@ -383,13 +386,12 @@ class Loader:
         ).fetchall()
         return dict(counts)
 
-    def _insert(self) -> tuple[int, int]:
-        """Good rows into `raw`; refused rows and unreadable lines whole, as delivered, into the quarantine.
+    def _quarantine(self) -> int:
+        """Refused rows and unreadable lines whole, as delivered, into the quarantine.
 
         Returns:
-            How many rows the database took into each; lines that are no rows are not counted.
+            How many rows the database took; lines that are no rows are not counted.
         """
-        loaded = self._insert_loaded()
         origin = [self.mapping.name, self.extract.name]
         quarantined = self.connection.execute(
             f"insert into {self.quarantine} select ?, ?, {ROW_NUMBER}, ?, _broken_rules, _delivered_row from batch "
@@ -400,7 +402,7 @@ class Loader:
             f"insert into {self.quarantine} select ?, ?, line, ?, rules, csv_line from unreadable order by line",
             [*origin, self.load_id],
         )
-        return loaded, int(quarantined)
+        return int(quarantined)
 
     def _insert_loaded(self) -> int:
         names = ", ".join(identifier(column.name) for column in self.columns)

@@ -42,8 +42,8 @@ def keep_unreadable_lines(connection: duckdb.DuckDBPyConnection, extract: Extrac
         ).fetchall()
         if rows:
             raise file.unreadable(f"line {rows[0][0]}: a row that other extracts look up cannot be read")
-    connection.execute(f"create or replace temp table set_aside_lines as {_OF_FILE}", [str(extract.path)])
-    if connection.execute("select count(*) = 0 from set_aside_lines").fetchall()[0][0]:
+    made = connection.execute(f"create or replace temp table set_aside_lines as {_OF_FILE}", [str(extract.path)])
+    if made.fetchall()[0][0] == 0:
         return 0
     rows = connection.execute(
         "select min(line) from set_aside_lines where list_contains(?, error_type::varchar) "

@@ -224,15 +224,15 @@ class TestInterruptions:
         self, three_files: Company, monkeypatch: pytest.MonkeyPatch, after: int, tmp_path: Any
     ) -> None:
         calls = iter(range(100))
-        insert = Loader._insert
+        insert = Loader._insert_loaded
 
-        def insert_and_die(loader: Any) -> tuple[int, int]:
+        def insert_and_die(loader: Any) -> int:
             rows = insert(loader)
             if next(calls) == after:
                 raise KeyboardInterrupt
             return rows
 
-        monkeypatch.setattr(Loader, "_insert", insert_and_die)
+        monkeypatch.setattr(Loader, "_insert_loaded", insert_and_die)
         with pytest.raises(KeyboardInterrupt):
             three_files.ingest()
         monkeypatch.undo()
@@ -264,13 +264,13 @@ class TestInterruptions:
         self, company: Company, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         company.map_orders().delivers("orders.csv", orders(1))
-        insert = Loader._insert
+        insert = Loader._insert_loaded
 
-        def insert_while_it_grows(loader: Any) -> tuple[int, int]:
+        def insert_while_it_grows(loader: Any) -> int:
             company.delivers("orders.csv", orders(1, 2))
             return insert(loader)
 
-        monkeypatch.setattr(Loader, "_insert", insert_while_it_grows)
+        monkeypatch.setattr(Loader, "_insert_loaded", insert_while_it_grows)
         with pytest.raises(UnreadableExtract, match="the file changed while it was read"):
             company.ingest()
         monkeypatch.undo()
