@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import orchestration
 from orchestration.dbt_server import keep_parsed
@@ -81,6 +82,7 @@ def vars_argument(workspace: Workspace) -> str:
 def prepare_manifest(workspace: Workspace) -> Path:
     """dbt's manifest for this workspace, parsed again only when the project, the settings or the folder changed.
 
+    Where a dbt is kept ready it parses, and keeps what it parsed for the calls of the run.
     dbt takes nothing of what it parsed for a warehouse elsewhere: without a parse here, a workspace that was moved or
     copied would have both calls of dbt parse everything, in every run.
 
@@ -94,6 +96,21 @@ def prepare_manifest(workspace: Workspace) -> Path:
     if manifest.is_file() and stamp.is_file() and stamp.read_text() == wanted:
         return manifest
     target.mkdir(parents=True, exist_ok=True)
+    workspace.temporary_folder.mkdir(parents=True, exist_ok=True)
+    # A run that dies leaves the dbt that is kept ready at work for some seconds, in a folder of its own.
+    with TemporaryDirectory(dir=workspace.temporary_folder) as folder:
+        _parse_ahead(workspace, {"DBT_TARGET_PATH": folder, "DBT_WRITE_JSON": "true"}, is_awaited=True)
+        if (Path(folder) / manifest.name).is_file():
+            for file in Path(folder).glob("*.*"):
+                file.replace(target / file.name)
+        else:
+            _parse(workspace)
+    stamp.write_text(wanted)
+    return manifest
+
+
+def _parse(workspace: Workspace) -> None:
+    """Parse the project in a process of its own, which says what is wrong with it."""
     command = [
         str(DBT_COMMAND),
         "--quiet",
@@ -104,7 +121,7 @@ def prepare_manifest(workspace: Workspace) -> Path:
         "--profiles-dir",
         str(DBT_PROJECT_FOLDER),
         "--log-path",
-        str(target / "logs"),
+        str(workspace.dbt_target_folder / "logs"),
         "--target",
         BUILD_TARGET,
         "--vars",
@@ -114,15 +131,19 @@ def prepare_manifest(workspace: Workspace) -> Path:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode != 0:
         raise DbtParseFailed(done.stdout + done.stderr)
-    stamp.write_text(wanted)
-    return manifest
 
 
 def parse_ahead(workspace: Workspace) -> None:
-    """Have a dbt that is kept ready load what was parsed (`prepare_manifest`), once for all calls of a run."""
+    """Have a dbt that is kept ready load what was parsed (`prepare_manifest`), once for all calls of a run; waits for
+    nothing."""
+    _parse_ahead(workspace, {}, is_awaited=False)
+
+
+def _parse_ahead(workspace: Workspace, writes_to: dict[str, str], is_awaited: bool) -> None:
     arguments = ["--target", BUILD_TARGET, "--vars", vars_argument(workspace)]
     folders = {"DBT_PROJECT_DIR": str(DBT_PROJECT_FOLDER), "DBT_PROFILES_DIR": str(DBT_PROJECT_FOLDER)}
-    keep_parsed(arguments, os.environ | dbt_environment(workspace) | folders, DBT_PROJECT_FOLDER)
+    environment = os.environ | dbt_environment(workspace) | folders | writes_to
+    keep_parsed(arguments, environment, DBT_PROJECT_FOLDER, is_awaited)
 
 
 def _parsed_from(workspace: Workspace) -> str:

@@ -71,13 +71,16 @@ def dbt_kept_ready(environment: Mapping[str, str], server_module: str = __name__
         server.communicate()  # closes the life line
 
 
-def keep_parsed(arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
-    """Have the dbt that is kept ready, if one is, parse the project once for the calls that follow; waits for nothing.
+def keep_parsed(
+    arguments: Sequence[str], environment: Mapping[str, str], folder: Path, is_awaited: bool = False
+) -> None:
+    """Have the dbt that is kept ready, if one is, parse the project once for the calls that follow.
 
     Args:
         arguments: `--target` and `--vars` as those calls will have them.
-        environment: theirs.
+        environment: theirs; what it says of where dbt writes holds for the parse alone.
         folder: that of the project.
+        is_awaited: return when it is done, or has failed.
     """
     address = os.environ.get(SERVER_VARIABLE)
     if address is None:
@@ -86,6 +89,8 @@ def keep_parsed(arguments: Sequence[str], environment: Mapping[str, str], folder
     with socket.socket(socket.AF_UNIX) as server, Path(os.devnull).open("wb") as nowhere, suppress(OSError):
         server.connect(address)
         send_call(server, call, (nowhere.fileno(), nowhere.fileno()))
+        if is_awaited:
+            server.recv(1)  # nothing comes, until the server is done with the call
 
 
 def main(answer: Callable[[Any], None] = be_dbt) -> None:

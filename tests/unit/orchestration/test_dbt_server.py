@@ -17,6 +17,7 @@ import pytest
 from orchestration.dbt_process import SERVER_VARIABLE
 from orchestration.dbt_runs import DBT_COMMAND
 from orchestration.dbt_server import dbt_kept_ready, keep_parsed
+from tests.kept_ready import dbt_ready
 from tests.running import PROJECT
 
 COMMAND_LINE = """
@@ -51,6 +52,9 @@ class dbtRunner:
     def invoke(self, arguments):
         global parses
         parses += 1
+        if written := os.environ.get("DBT_TARGET_PATH"):
+            time.sleep(0.5)
+            open(os.path.join(written, "manifest.json"), "w").close()
         told = arguments[arguments.index("parse"):]
         told_of = Manifest(" ".join([f"parse {parses}:", *told, os.getcwd()]))
         return SimpleNamespace(success="broken" not in told, result=told_of)
@@ -167,11 +171,33 @@ def test_what_a_call_would_parse_otherwise_it_parses_itself(server: None, projec
     assert _begins_with(project, BUILD).startswith("parse 2:")
 
 
+def test_what_a_parse_writes_is_there_for_who_waits_for_it(server: None, project: Path, tmp_path: Path) -> None:
+    keep_parsed(BUILD, os.environ | {"DBT_TARGET_PATH": str(tmp_path)}, project, is_awaited=True)
+    assert (tmp_path / "manifest.json").is_file()
+    assert _begins_with(project, BUILD).startswith("parse 1:"), "wherever it was written to"
+
+
 def test_of_a_project_that_does_not_parse_nothing_is_kept(server: None, project: Path) -> None:
     keep_parsed(BUILD, os.environ, project)
     broken = ["--target", "broken", *BUILD[2:]]
     keep_parsed(broken, os.environ, project)
     assert _begins_with(project, broken) == _begins_with(project, BUILD) == ""
+
+
+def test_a_copy_parses_for_itself_after_the_server_has_parsed(tmp_path: Path) -> None:
+    """With dbt itself, of which a part that begins threads would never answer in a copy."""
+    (tmp_path / "dbt_project.yml").write_text("{name: small, profile: small}")
+    (tmp_path / "profiles.yml").write_text("small: {target: build, outputs: {build: {type: duckdb, path: ':memory:'}}}")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "one.sql").write_text("select 1 as one")
+    (tmp_path / "models" / "many.sql").write_text(" union all ".join(["select one from {{ ref('one') }}"] * 30))
+    with dbt_ready():
+        kept = os.environ | {"DBT_TARGET_PATH": str(tmp_path / "kept"), "DBT_WRITE_JSON": "true"}
+        keep_parsed(BUILD, kept, tmp_path, is_awaited=True)
+        parse = call("parse", *BUILD, "--project-dir", str(tmp_path), "--target-path", "own", cwd=tmp_path)
+        told = parse.communicate(timeout=60)[0]
+    assert parse.returncode == 0, told
+    assert (tmp_path / "kept" / "manifest.json").is_file() and (tmp_path / "own" / "manifest.json").is_file()
 
 
 def test_nobody_keeps_a_project_where_no_dbt_is_kept_ready(project: Path) -> None:
