@@ -28,7 +28,10 @@ from orchestration.dbt_server import dbt_kept_ready, end_as, next_call
 from orchestration.imports_ahead import LIBRARIES_FOR_NEW_ROWS, MODULES_OF_MODELS
 
 PROJECT = Path(__file__).resolve().parents[1]
-IMPORTED_BY_DBT = ("dbt.adapters.duckdb", "dbt_common.clients.agate_helper")
+IMPORTED_BY_DBT = (
+    *("dbt.adapters.duckdb", "dbt_common.clients.agate_helper"),
+    *("ml.contact_matching", "ml.identity_resolution", "ml.phone_numbers", "splink"),  # by the models in Python
+)
 IMPORTED_BY_RUNS = ("orchestration.weekly_run", *MODULES_OF_MODELS, *LIBRARIES_FOR_NEW_ROWS)
 
 
