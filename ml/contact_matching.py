@@ -487,8 +487,8 @@ def _comparison(column: str, kind: Kind, rules: MatchingRules) -> Any:
 def _mistyped(column: str, times: int) -> Any:
     """At most so many letters wrong, left out, added or swapped with the next.
 
-    Who is no more than that apart is at most twice as far where swapping two letters counts as two, which DuckDB
-    finds out in a fifth of the time.
+    Values no further apart are at most twice as far where a swap counts as two mistakes, which DuckDB finds out in a
+    fifth of the time.
     """
     import splink.comparison_level_library as levels
 

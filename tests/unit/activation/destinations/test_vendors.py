@@ -181,7 +181,7 @@ def calls_of_the_second_week(vendor: VendorUnderTest) -> int:
 def test_every_fault_at_every_call_ends_as_desired(vendor, fault):
     calls = calls_of_the_second_week(vendor)
     assert calls > FAULTS.index(fault)
-    for call in range(0 if EVERY_CALL else FAULTS.index(fault), calls, 1 if EVERY_CALL else 20):
+    for call in range(0 if EVERY_CALL else FAULTS.index(fault), calls, 1 if EVERY_CALL else 12):
         account = Account(vendor)
         account.sync(0)
         account.server.faults = deque(["ok"] * call + [fault])

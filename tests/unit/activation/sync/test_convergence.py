@@ -31,8 +31,8 @@ from tests.unit.activation.sync.scripted import (
 )
 
 CASES = int(os.environ.get("FAULT_CASES", "12"))
-EVERY = 1 if "FAULT_CASES" in os.environ else 20
-"""Without FAULT_CASES every twentieth call and step of the matrices is tried, from another one on for each fault."""
+EVERY = 1 if "FAULT_CASES" in os.environ else 12
+"""Without FAULT_CASES every twelfth call and step of the matrices is tried, from another one on for each fault."""
 
 FAULTS = (
     *("ok", "429", "500 before", "500 after", "lost before", "lost after", "late"),
