@@ -258,9 +258,15 @@ def _computed_columns(
         is_broken = f"coalesce({broken_when(rule, mapped, uncastable)}, false)"
         value = f"case when not {is_broken} then true end" if rule.kind == "required" else is_broken
         computed.append(f"{value} as {quoted(rule.name)}")
-    with duckdb.connect() as connection:
-        connection.register("batch", frame)
+    with _database().cursor() as connection:
+        connection.register("batch", frame)  # a cursor's own, gone as it is closed
         return connection.sql(f"select {', '.join(computed)} from (select {', '.join(typed)} from batch)").df()
+
+
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """One empty database for the whole process: making one costs more than most of what it is asked."""
+    return duckdb.connect()
 
 
 @cache

@@ -26,6 +26,7 @@ import numpy as np
 import polars as pl
 
 from ml.identity_ledger import end_of_week
+from ml.slices import in_one_piece
 
 Kind = Literal["name", "date", "text", "code", "category", "email"]
 ModelContent = dict[str, Any]
@@ -334,7 +335,7 @@ def no_matches() -> pl.DataFrame:
 
 
 def _pairs(predictions: Any, schema: dict[str, Any]) -> pl.DataFrame:
-    frame = pl.DataFrame(predictions.as_duckdbpyrelation().pl().rechunk())
+    frame = in_one_piece(predictions.as_duckdbpyrelation())
     in_order = pl.col("record_key_l") < pl.col("record_key_r")
     return frame.select(
         pl.when(in_order).then("record_key_l").otherwise("record_key_r").alias("record_key_l"),

@@ -16,7 +16,7 @@ import polars as pl
 
 from ml import contact_matching as matching
 from ml.kept_rows import changes_of_rows
-from ml.slices import in_slices
+from ml.slices import in_one_piece, in_slices
 
 # Matches that other code found do not go on.
 CODE = inspect.getsource(matching)
@@ -71,7 +71,7 @@ def model(dbt, session):
     there = session.execute(THERE, [dbt.this.schema, dbt.this.identifier]).fetchall()
     if there and session.execute(f"select distinct match_rules from {dbt.this}").fetchall() == [(match_rules,)]:
         return _changes(dbt.this, comparables, session, frozen, rules, match_rules, database)
-    new = comparables.pl().rechunk()
+    new = in_one_piece(comparables)
     pairs = matching.match_contacts(_to_compare(new, rules), frozen, None, matching.least_probability(rules), database)
     return in_slices(_rows(pairs, new, new, frozen, rules, match_rules))
 
@@ -85,7 +85,7 @@ def _frozen(records, rules, wanted, timezone, database):
     if frozen.get("made_for") == made_for:
         return frozen
     not_before = datetime.fromisoformat(wanted["trained_from"])
-    frozen = matching.train_when_possible(records.pl().rechunk(), rules, timezone, not_before, database)
+    frozen = matching.train_when_possible(in_one_piece(records), rules, timezone, not_before, database)
     if frozen is None:
         return None
     file.write_text(json.dumps(frozen | {"made_for": made_for}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -101,19 +101,19 @@ def _changes(this, comparables, session, frozen, rules, match_rules, database):
     session.execute(f"create or replace temp view comparables as {comparables.sql_query()}")
     session.execute(DIFFERING.format(this=this))
     session.execute(NEW.format(new=ARE_NEW))
-    new = ask("select * from new_records").pl().rechunk()
+    new = in_one_piece(ask("select * from new_records"))
     agree = [AGREE.format(columns=", ".join(_quoted(rule))) for rule in matching.blocking_columns(frozen)]
-    compared = ask(WORTH_A_LOOK, agree=" union all ".join(agree)).pl().rechunk()
+    compared = in_one_piece(ask(WORTH_A_LOOK, agree=" union all ".join(agree)))
     found = matching.match_contacts(
         _to_compare(new, rules), frozen, _to_compare(compared, rules), matching.least_probability(rules), database
     )
-    before = ask(PAIRS).pl().rechunk()
+    before = in_one_piece(ask(PAIRS))
     pairs = pl.concat([matching.pairs_of_matches(before), found], how="diagonal").select(found.columns)
     session.register("pairs", pairs.select("record_key_l", "record_key_r").to_arrow())
-    known = ask(OF_PAIRS).pl().rechunk()
+    known = in_one_piece(ask(OF_PAIRS))
     session.unregister("pairs")
-    kept = pl.concat([before, ask(KEPT).pl().rechunk()])
-    return changes_of_rows(kept, _rows(pairs, known, ask(COMPARED).pl().rechunk(), frozen, rules, match_rules))
+    kept = pl.concat([before, in_one_piece(ask(KEPT))])
+    return changes_of_rows(kept, _rows(pairs, known, in_one_piece(ask(COMPARED)), frozen, rules, match_rules))
 
 
 def _rows(pairs, known, compared, frozen, rules, match_rules):

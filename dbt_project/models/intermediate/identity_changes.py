@@ -15,7 +15,7 @@ from ml import identity_parts, identity_resolution
 from ml.identity_ledger import identity_ledger
 from ml.identity_parts import with_rest_of_crowds
 from ml.kept_rows import changes_of_rows
-from ml.slices import in_slices
+from ml.slices import in_one_piece, in_slices
 
 KINDS = ("user", "email", "phone", "device")
 # A ledger that other code decided does not go on.
@@ -146,7 +146,7 @@ def model(dbt, session):
     settings = json.loads(dbt.config.meta_get("workspace_settings"))
     identity = settings["identity"]
     has_erased = bool(session.execute(THERE, ["erasure", "shared_links"]).fetchall())
-    decisions = dbt.source("raw", "identity_decisions").pl().rechunk()
+    decisions = in_one_piece(dbt.source("raw", "identity_decisions"))
     given = {
         "timezone": settings["timezone"],
         "max_people": {f"same_{kind}": identity[f"max_people_per_{kind}"] for kind in KINDS},
@@ -160,7 +160,7 @@ def model(dbt, session):
         identities, links = _everything(dbt, session, has_erased)
         return in_slices(_finished(identity_ledger(identities, links, decisions, **given), rules))
     identities, links = _touched(dbt, session, has_erased, {kind: identity[f"max_people_per_{kind}"] for kind in KINDS})
-    earlier = session.sql(EARLIER.format(this=dbt.this)).pl().rechunk()
+    earlier = in_one_piece(session.sql(EARLIER.format(this=dbt.this)))
     return changes_of_rows(earlier, _finished(identity_ledger(identities, links, decisions, **given), rules))
 
 
@@ -181,13 +181,11 @@ def _finished(ledger, rules):
 
 def _everything(dbt, session, has_erased):
     """All identities and links."""
-    identities = dbt.ref("int_identities_seen").pl().rechunk()
+    identities = in_one_piece(dbt.ref("int_identities_seen"))
     if has_erased:
-        identities = pl.concat(
-            [identities, session.sql(ERASED_IDENTITIES).pl().rechunk().cast(dict(identities.schema))]
-        )
+        identities = pl.concat([identities, in_one_piece(session.sql(ERASED_IDENTITIES)).cast(dict(identities.schema))])
     shared = SHARED.format(erased=ERASED_TIES if has_erased else "")
-    return identities, dbt.ref("int_identity_links").query("all_links", shared).pl().rechunk()
+    return identities, in_one_piece(dbt.ref("int_identity_links").query("all_links", shared))
 
 
 def _touched(dbt, session, has_erased, most):
@@ -202,6 +200,6 @@ def _touched(dbt, session, has_erased, most):
         session.execute(NEXT)
         session.execute("insert into members select * from found")
         session.execute("create or replace temp table frontier as select * from found")
-    identities = session.sql(IDENTITIES.format(appearances=appearances, own_person=OWN_PERSON)).pl().rechunk()
-    links = session.sql(LINKS.format(ties=ties)).pl().rechunk()
+    identities = in_one_piece(session.sql(IDENTITIES.format(appearances=appearances, own_person=OWN_PERSON)))
+    links = in_one_piece(session.sql(LINKS.format(ties=ties)))
     return with_rest_of_crowds(identities, links, most, STAND_IN)

@@ -7,7 +7,7 @@ import json
 import polars as pl
 
 from ml import contact_matching as matching
-from ml.slices import in_slices
+from ml.slices import in_one_piece, in_slices
 
 # What other code spelled does not stand.
 CODE = inspect.getsource(matching)
@@ -36,10 +36,10 @@ def model(dbt, session):
     if there and session.execute(f"select distinct comparable_rules from {dbt.this}").fetchall() == [(rules,)]:
         session.execute(f"create or replace temp view records as {records.sql_query()}")
         session.execute(DIFFERING.format(this=dbt.this))
-        came = _comparable(session.sql(CAME).pl().rechunk(), columns, rules)
-        went = session.sql(WENT.format(this=dbt.this)).pl().rechunk()
+        came = _comparable(in_one_piece(session.sql(CAME)), columns, rules)
+        went = in_one_piece(session.sql(WENT.format(this=dbt.this)))
         return pl.concat([came.with_columns(is_there=pl.lit(True)), went.select(*came.columns, "is_there")])
-    return in_slices(_comparable(records.pl().rechunk(), columns, rules))
+    return in_slices(_comparable(in_one_piece(records), columns, rules))
 
 
 def _comparable(records, columns, rules):

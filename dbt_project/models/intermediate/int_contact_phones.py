@@ -3,6 +3,7 @@
 import json
 
 from ml.phone_numbers import phone_hashes
+from ml.slices import in_one_piece
 
 
 def model(dbt, session):
@@ -12,4 +13,4 @@ def model(dbt, session):
     spellings = dbt.ref("int_contact_phone_spellings")
     if dbt.is_incremental:
         spellings = spellings.filter(f"phone_key not in (select phone_key from {dbt.this})")
-    return phone_hashes(spellings.pl().rechunk(), default_region=settings["identity"]["phone_region"])
+    return phone_hashes(in_one_piece(spellings), default_region=settings["identity"]["phone_region"])
