@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from orchestration.mapping import words_of
+
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,7 +76,7 @@ class UpliftSettings(_Settings):
 
     def in_words(self) -> str:
         """The outcome as a marketer would say it."""
-        what = "an order" if self.outcome == "order" else f"{self.event}"
+        what = "an order" if self.outcome == "order" else words_of(self.event or "")
         return f"{what} within {self.within_days} days"
 
 

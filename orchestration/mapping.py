@@ -41,6 +41,10 @@ FORMATS_BY_ENDING = {
 }
 TYPE_OF_ATTRIBUTE = {"text": "VARCHAR", "number": "DOUBLE"}
 COMPRESSION_ENDINGS = (".gz", ".zst")
+# Abbreviations in names, which a marketer reads in capitals.
+SPELLED_OUT = frozenset(
+    {"api", "b2b", "b2c", "crm", "csv", "erp", "faq", "nps", "pdf", "sdk", "sms", "sql", "sso", "ui", "url", "vat"}
+)
 # Formats of numbers since 1970, with the microseconds of one.
 EPOCH_FORMATS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 # How numbers are written, shown on one, with what stands between thousands and before decimals.
@@ -67,6 +71,17 @@ def slug(name: str) -> str:
     words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)
     column = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
     return f"n_{column}" if column[:1].isdigit() else column or "unnamed"
+
+
+def words_of(name: str) -> str:
+    """A name as a marketer would read it: blanks for underscores, and what is spelled out letter by letter in capitals.
+
+    Examples:
+        >>> words_of("api_called"), words_of("Support searched")
+        ('API called', 'Support searched')
+    """
+    words = name.replace("_", " ").split(" ")
+    return " ".join(word.upper() if word.lower() in SPELLED_OUT else word for word in words)
 
 
 def _check_format(text: str) -> str:
@@ -150,7 +165,7 @@ class Attribute(AttributeSettings):
     @property
     def in_words(self) -> str:
         """What a marketer reads."""
-        return self.label or self.name.replace("_", " ")
+        return self.label or words_of(self.name)
 
     def as_var(self) -> dict[str, str | bool]:
         """What dbt's models need to know."""

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from orchestration.mapping import Attribute, slug
+from orchestration.mapping import Attribute, slug, words_of
 from orchestration.settings_file import Location, SettingsFile, nearest
 
 Outcome = Literal["order", "first_order", "no_order", "event", "activity", "no_activity", "upgrade", "label"]
@@ -301,11 +301,11 @@ class Target(_Settings):
             "order": f"an order {within}",
             "first_order": f"a first order {within}",
             "no_order": f"no order for {self.within_days} days",
-            "event": f"{self.event} {within}",
+            "event": f"{words_of(self.event or '')} {within}",
             "activity": f"active again {within}" if self.eligible.inactive_for_days else f"activity {within}",
             "no_activity": f"no activity for {self.within_days} days",
-            "upgrade": f"{_words(self.attribute)} upgraded {within}",
-            "label": f"{_words(name)} ({self.label} is {self.positive})",
+            "upgrade": f"{words_of(self.attribute or '')} upgraded {within}",
+            "label": f"{words_of(name)} ({self.label} is {self.positive})",
         }[self.outcome]
 
     @property
@@ -484,7 +484,3 @@ def _known(given: Any, valid: Collection[str], what: str) -> Any:
     if given not in valid:
         raise ValueError(f"'{given}' is no {what}; {nearest(given, valid)}")
     return given
-
-
-def _words(name: str | None) -> str:
-    return (name or "").replace("_", " ")

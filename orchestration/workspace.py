@@ -36,7 +36,7 @@ from orchestration.legal_basis import (
     legal_basis_var,
 )
 from orchestration.lookalike_settings import check_lookalikes
-from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, Attribute, Mapping, read_mappings, slug
+from orchestration.mapping import ENTITIES_WITH_ATTRIBUTES, Attribute, Mapping, read_mappings, slug, words_of
 from orchestration.personas_file import PersonasFile, feature_families, read_personas_file, standard_features
 from orchestration.persuasion_settings import check_persuasion, persuasion_vars
 from orchestration.rollbacks import Rollback, read_rollbacks
@@ -393,6 +393,7 @@ class Workspace:
             "contact_attributes": [attribute.as_var() for attribute in self.attributes("contacts")],
             "account_attributes": [attribute.as_var() for attribute in self.attributes("accounts")],
             "event_names": [{"event_name": name, "column": slug(name)} for name in settings.features.events],
+            "event_words": {name: words_of(name) for name in settings.features.events},
             "targets": [target.as_var(name, attributes) for name, target in settings.targets.items()],
             "identity": settings.identity.model_dump()
             | {

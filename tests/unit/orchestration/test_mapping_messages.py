@@ -8,7 +8,7 @@ import pytest
 from workspace_builder import ORDERS_CSV, ORDERS_MAPPING, WorkspaceBuilder
 
 from orchestration.ingest.extracts import check_extracts
-from orchestration.mapping import slug
+from orchestration.mapping import slug, words_of
 from orchestration.settings_file import SettingsError
 
 
@@ -215,6 +215,20 @@ def test_the_content_hash_follows_the_meaning_of_a_mapping_not_its_comments(work
 )
 def test_a_column_name_is_made_of_any_name(name: str, column: str) -> None:
     assert slug(name) == column
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("report_exported", "report exported"),
+        ("api_called", "API called"),
+        ("csv_and_pdf_exported", "CSV and PDF exported"),
+        ("MonthlyCharges", "MonthlyCharges"),
+        ("capital_raised", "capital raised"),
+    ],
+)
+def test_a_name_is_read_as_words_and_abbreviations_in_capitals(name: str, words: str) -> None:
+    assert words_of(name) == words
 
 
 def orders_of(count: int, time: str, status: str) -> str:

@@ -137,6 +137,10 @@ def test_targets_are_told_in_words() -> None:
     assert target_of(template="churn").in_words("c") == "no order for 90 days"
     assert target_of(template="conversion").in_words("c") == "a first order within 30 days"
     assert target_of(template="reactivation").in_words("c") == "active again within 30 days"
+    assert (
+        target_of(template="feature_interest", event="report_exported").in_words("c")
+        == "report exported within 30 days"
+    )
     upsell = target_of(template="upsell", attribute="account_plan", values_in_order=["a", "b"])
     assert upsell.in_words("u") == "account plan upgraded within 60 days"
     assert target_of(outcome="order", description="buys").in_words("o") == "buys"
