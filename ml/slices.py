@@ -14,7 +14,7 @@ ROWS = 122_880
 
 
 class Relation(Protocol):
-    """What DuckDB has to answer: a table as dbt gives it to a model, or a query."""
+    """What DuckDB can be asked for: a table as dbt gives it to a model, or a query."""
 
     def pl(self) -> pl.DataFrame:
         """All rows."""

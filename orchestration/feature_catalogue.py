@@ -11,7 +11,7 @@ import duckdb
 import polars as pl
 
 from ml.catalogue import CATALOGUE_COLUMNS
-from orchestration.mapping import slug, words_of
+from orchestration.mapping import slug
 from orchestration.workspace import Workspace
 
 FEATURE_MODEL = "model.personae.person_features"
@@ -56,8 +56,9 @@ def _static(manifest: Path) -> Iterator[dict[str, Any]]:
 
 
 def _declared(workspace: Workspace, column_types: dict[str, str]) -> Iterator[dict[str, Any]]:
-    for name, words in workspace.settings.features.events.items():
-        yield _row(f"{slug(name)}_events_28d", "product", f"{words_of(name)} (last 4 weeks)", "number", words, None)
+    for name, label in workspace.event_labels().items():
+        high_words = workspace.settings.features.events[name]
+        yield _row(f"{slug(name)}_events_28d", "product", label, "number", high_words, None)
     for entity, prefix, family in (("contacts", "contact", "profile"), ("accounts", "account", "account")):
         for attribute in workspace.attributes(entity):
             column = f"{prefix}_{attribute.name}"

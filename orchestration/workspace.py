@@ -307,6 +307,10 @@ class Workspace:
         }
         return [found[column] for column in sorted(found)]
 
+    def event_labels(self) -> dict[str, str]:
+        """By event that is counted on its own, what a marketer reads for the count."""
+        return {name: f"{words_of(name)} (last 4 weeks)" for name in self.settings.features.events}
+
     @property
     def state_folder(self) -> Path:
         """Everything a run writes goes below this folder."""
@@ -393,7 +397,7 @@ class Workspace:
             "contact_attributes": [attribute.as_var() for attribute in self.attributes("contacts")],
             "account_attributes": [attribute.as_var() for attribute in self.attributes("accounts")],
             "event_names": [{"event_name": name, "column": slug(name)} for name in settings.features.events],
-            "event_words": {name: words_of(name) for name in settings.features.events},
+            "event_labels": self.event_labels(),
             "targets": [target.as_var(name, attributes) for name, target in settings.targets.items()],
             "identity": settings.identity.model_dump()
             | {

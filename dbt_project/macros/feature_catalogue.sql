@@ -26,7 +26,7 @@
         {% for event in var('event_names') %}
             {% do features.append({
                 'name': event.column ~ '_events_28d',
-                'label': var('event_words').get(event.event_name, event.event_name) ~ ' (last 4 weeks)',
+                'label': var('event_labels')[event.event_name],
                 'family': 'product',
                 'unit': 'count',
                 'kind': 'number',

@@ -77,6 +77,7 @@ VARIABLES = {
         {"name": "notes", "role": "text", "label": "Notes"},
     ],
     "event_names": [{"event_name": "export report", "column": "export_report"}],
+    "event_labels": {"export report": "export report (last 4 weeks)"},
     "targets": [
         {"name": "order_soon", "outcome": "order", "within_days": 14},
         {"name": "export_soon", "outcome": "event", "within_days": 14, "column": "export_report"},

@@ -1,9 +1,18 @@
-"""Frames in slices: the same rows, in chunks that DuckDB shares out to all cores."""
+"""Frames out of DuckDB in one piece, and in slices: the same rows, in chunks that DuckDB shares out to all cores."""
 
 import duckdb
 import polars as pl
 
-from ml.slices import ROWS, in_slices
+from ml.slices import ROWS, in_one_piece, in_slices
+
+
+def test_what_duckdb_answers_in_pieces_becomes_one():
+    with duckdb.connect(config={"threads": 2}) as connection:
+        relation = connection.sql(f"select range as number from range({3 * ROWS})")
+        pieces, whole = relation.pl(), in_one_piece(relation)
+    assert pieces.n_chunks() > 1
+    assert whole.n_chunks() == 1
+    assert whole.equals(pieces)
 
 
 def test_rows_and_their_order_stay():
